@@ -1,0 +1,174 @@
+// Package bus is Cordon's use of NATS: the streams, their subjects, and how
+// a batch becomes a message and a message a batch again.
+//
+// Stream FLOWS is a work queue: a message stays until an ingester has
+// acknowledged it, and a full stream refuses new messages instead of dropping
+// old ones, so that what does not fit is seen and counted by its collector.
+// Anyone may watch the traffic with a plain subscription to flows.>.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"cordon/schema"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Names of the streams, their subjects and the ingesters' durable consumer.
+const (
+	StreamFlows     = "FLOWS"
+	StreamDead      = "FLOWS_DEAD"
+	StreamProposals = "PROPOSALS"
+
+	SubjectFlows     = "flows"     // flows.<collector instance>
+	SubjectDead      = "dead"      // dead.flows
+	SubjectProposals = "proposals" // proposals.<vrf>
+
+	ConsumerIngest = "ingest"
+
+	// HeaderReason, HeaderError: why a message is in FLOWS_DEAD.
+	HeaderReason = "Cordon-Reason"
+	HeaderError  = "Cordon-Error"
+)
+
+// Config says how to reach NATS and how large the streams may grow.
+type Config struct {
+	// URL names one server or several, comma-separated: nats://host:4222.
+	URL string
+	// Name of the connection, shown by the server's monitoring.
+	Name string
+	// Credentials is a .creds file; empty for none.
+	Credentials string
+	// Options are added to the connection's; an embedded server passes its
+	// in-process transport here.
+	Options []nats.Option
+
+	// Replicas of the streams; 1 for a single server.
+	Replicas int
+	// MaxBytes of stream FLOWS. A publisher sees an error beyond it.
+	MaxBytes int64
+	// Duplicates is how long JetStream remembers message ids.
+	Duplicates time.Duration
+
+	Log *slog.Logger
+}
+
+// DefaultConfig is right for one server.
+func DefaultConfig() Config {
+	return Config{Replicas: 1, MaxBytes: 4 << 30, Duplicates: 10 * time.Minute, Name: "cordon"}
+}
+
+// Bus is a connection to NATS with JetStream.
+type Bus struct {
+	NC  *nats.Conn
+	JS  jetstream.JetStream
+	cfg Config
+}
+
+// Connect connects, and goes on trying to reconnect for as long as the
+// process lives if the connection is lost later. The first connection must
+// succeed; [ErrUnreachable] says that no server answered.
+func Connect(cfg Config) (*Bus, error) {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	opts := []nats.Option{
+		nats.Name(cfg.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(250 * time.Millisecond),
+		// While the server is away a publish fails at once: batches wait in
+		// the collector's own bounded queue, not in the client.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("NATS connection lost; reconnecting", "server", cfg.URL, "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("NATS connection restored", "server", nc.ConnectedUrl()) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("NATS", "err", err) }),
+	}
+	if cfg.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(cfg.Credentials))
+	}
+	nc, err := nats.Connect(cfg.URL, append(opts, cfg.Options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: NATS at %s: %w (is the server up, and nats.url right?)", ErrUnreachable, cfg.URL, err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("NATS at %s: JetStream: %w", cfg.URL, err)
+	}
+	return &Bus{NC: nc, JS: js, cfg: cfg}, nil
+}
+
+// ErrUnreachable says that no NATS server answered.
+var ErrUnreachable = errors.New("cannot reach NATS")
+
+// EnsureStreams creates the streams, or brings them to this configuration.
+func (b *Bus) EnsureStreams(ctx context.Context) error {
+	for _, c := range []jetstream.StreamConfig{
+		{
+			Name: StreamFlows, Description: "sealed batches of flow records on their way to ClickHouse",
+			Subjects: []string{SubjectFlows + ".>"}, Retention: jetstream.WorkQueuePolicy,
+			Discard: jetstream.DiscardNew, MaxBytes: b.cfg.MaxBytes, Storage: jetstream.FileStorage,
+			Duplicates: b.cfg.Duplicates, Replicas: b.cfg.Replicas,
+		},
+		{
+			Name: StreamDead, Description: "messages that could not be inserted, each with its reason",
+			Subjects: []string{SubjectDead + ".>"}, Discard: jetstream.DiscardOld,
+			MaxBytes: min(b.cfg.MaxBytes, 1<<30), MaxAge: 30 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
+		},
+		{
+			Name: StreamProposals, Description: "policy proposals, a subject for each VRF",
+			Subjects: []string{SubjectProposals + ".>"}, Discard: jetstream.DiscardOld,
+			MaxMsgsPerSubject: 100, MaxBytes: min(b.cfg.MaxBytes, 1<<30), Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
+		},
+	} {
+		if _, err := b.JS.CreateOrUpdateStream(ctx, c); err != nil {
+			return fmt.Errorf("stream %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+// Message gives the NATS message of a sealed batch from a collector instance.
+func Message(instance string, s *schema.Sealed) *nats.Msg {
+	m := nats.NewMsg(SubjectFlows + "." + Token(instance))
+	m.Header.Set(jetstream.MsgIDHeader, s.ID)
+	for k, v := range s.Headers() {
+		m.Header.Set(k, v)
+	}
+	m.Data = s.Payload
+	return m
+}
+
+// Batch gives the sealed batch that a message carries.
+func Batch(h nats.Header, data []byte) (*schema.Sealed, error) {
+	return schema.SealedFrom(h.Get(jetstream.MsgIDHeader), h.Get, data)
+}
+
+// Token makes text fit for one token of a subject: what has a meaning to
+// NATS, or is not printable ASCII, becomes an underscore.
+func Token(s string) string {
+	if s == "" {
+		return "_"
+	}
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' || r == '.' || r == '*' || r == '>' {
+			return '_'
+		}
+		return r
+	}, s)
+}
+
+// Close ends the connection. What was published and acknowledged is safe.
+func (b *Bus) Close() { b.NC.Close() }
