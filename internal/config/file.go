@@ -1,0 +1,144 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sort"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// FileName is the configuration file that is read where none is named.
+const FileName = "cordon.yaml"
+
+var lookupEnv = os.LookupEnv
+
+// ReadFile adds a YAML file. With must unset a missing file is no error.
+// Errors, one for each wrong line, name file and line.
+func (l *Loader) ReadFile(name string, must bool) error {
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) && !must {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("configuration file: %w", err)
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	l.file = name
+	if len(doc.Content) == 0 {
+		return nil
+	}
+	settings := map[string]any{}
+	var errs []error
+	l.walk(name, "", doc.Content[0], settings, &errs)
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return l.v.MergeConfigMap(settings)
+}
+
+// File is the name of the file that was read, empty for none.
+func (l *Loader) File() string { return l.file }
+
+// walk checks the keys of a mapping against the known ones and takes the
+// values over.
+func (l *Loader) walk(file, prefix string, n *yaml.Node, out map[string]any, errs *[]error) {
+	if n.Kind != yaml.MappingNode {
+		what := "the file"
+		if prefix != "" {
+			what = strings.TrimSuffix(prefix, ".")
+		}
+		*errs = append(*errs, fmt.Errorf("%s:%d: %s must be a mapping of keys to values", file, n.Line, what))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		key := prefix + strings.ToLower(k.Value)
+		switch {
+		case l.keys[key]:
+			var val any
+			if err := v.Decode(&val); err != nil {
+				*errs = append(*errs, fmt.Errorf("%s:%d: %s: %v", file, v.Line, key, err))
+				continue
+			}
+			if val == nil {
+				continue // "key:" with nothing behind it leaves the default
+			}
+			out[strings.ToLower(k.Value)] = val
+			l.where[key] = fmt.Sprintf("%s:%d", file, k.Line)
+		case l.isSection(key):
+			if v.Kind == yaml.ScalarNode && v.Tag == "!!null" {
+				continue
+			}
+			sub := map[string]any{}
+			l.walk(file, key+".", v, sub, errs)
+			out[strings.ToLower(k.Value)] = sub
+		default:
+			hint := ""
+			if near := l.nearest(key); near != "" {
+				hint = "; did you mean " + near + "?"
+			}
+			*errs = append(*errs, fmt.Errorf("%s:%d: unknown key %s%s", file, k.Line, key, hint))
+		}
+	}
+}
+
+func (l *Loader) isSection(key string) bool {
+	for k := range l.keys {
+		if strings.HasPrefix(k, key+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// nearest finds the known key or section that is most like a wrong one.
+func (l *Loader) nearest(key string) string {
+	candidates := map[string]bool{}
+	for k := range l.keys {
+		candidates[k] = true
+		for i := range k {
+			if k[i] == '.' {
+				candidates[k[:i]] = true
+			}
+		}
+	}
+	names := make([]string, 0, len(candidates))
+	for k := range candidates {
+		names = append(names, k)
+	}
+	sort.Strings(names)
+	best, bestD := "", len(key)/3+2
+	for _, k := range names {
+		if d := editDistance(key, k); d < bestD {
+			best, bestD = k, d
+		}
+	}
+	return best
+}
+
+// editDistance is the Levenshtein distance of two short texts.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
