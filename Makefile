@@ -1,0 +1,46 @@
+# Everything a developer of Cordon runs. `make demo` and `make test` need Go and npm, nothing else.
+
+export CGO_ENABLED ?= 0
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+SOURCES := $(shell find . -name '*.go' -not -path './.cache/*') go.mod go.sum $(shell find . -name '*.sql' -not -path './.cache/*')
+
+.PHONY: demo build deps test race real lint bench fuzz clean help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: bin/cordon ## the whole story on an emulated lab, in under a minute
+	bin/cordon demo
+
+build: bin/cordon ## bin/cordon
+
+bin/cordon: $(SOURCES) | deps
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $@ ./cmd/cordon
+
+deps: ## fetch the pinned ClickHouse library and the Go modules into caches; a second run fetches nothing
+	@scripts/fetch-chdb.sh
+	@$(GO) mod download
+
+test: deps ## all tests
+	$(GO) test ./...
+
+race: deps ## all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+real: deps ## tests against real exporters: softflowd and pmacctd must be installed
+	CORDON_REAL_EXPORTERS=1 $(GO) test -count=1 ./e2e/...
+
+lint: ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'gofmt wants the files above' >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+bench: bin/cordon ## the figures of docs/benchmarks.md, side by side in one run
+	$(GO) test -run '^$$' -bench . -benchtime 2s ./... | grep -v 'no test files'
+
+fuzz: deps ## a minute of every fuzz target
+	scripts/fuzz.sh 60s
+
+clean: ## remove what was built; caches stay
+	rm -rf bin
