@@ -1,0 +1,95 @@
+package categories
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+)
+
+// File is a groups file: categories of groups, names for services, and
+// sessions that are never proposed. The order of categories is their default
+// precedence. A File made by a program instead of Parse has to keep to the same
+// rules: names unique in their list, prefixes masked.
+type File struct {
+	Path       string // for messages
+	Categories []Category
+	Services   []NamedService
+	Exclude    []Exclusion
+
+	notes []Finding // what Parse accepted but a person should look at
+}
+
+// Category is one way of grouping the same hosts: by role, by site, ...
+type Category struct {
+	Name   string
+	Groups []Group
+	Line   int // in the file, 0 if made otherwise
+}
+
+// Group is a named set of addresses. Its prefixes are masked and in the order
+// of the file; they may overlap each other and those of other groups.
+type Group struct {
+	Name     string
+	Prefixes []netip.Prefix
+	Line     int // in the file, 0 if made otherwise
+
+	lines []int32 // of each prefix
+}
+
+// lineOf returns the line of a group's i-th prefix, or the best there is.
+func (g *Group) lineOf(i int) int {
+	if i < len(g.lines) {
+		return int(g.lines[i])
+	}
+	return g.Line
+}
+
+// Ref names one group among all of a file. The zero Ref is no group.
+type Ref struct {
+	Category, Group string
+}
+
+// Exclusion is a set of sessions that are never proposed: those whose client,
+// server and service are each in the list, where an empty list holds
+// everything.
+type Exclusion struct {
+	Reason       string
+	Sources      []Selector // of the client
+	Destinations []Selector // of the server
+	Services     []ServiceTerm
+	Line         int // in the file, 0 if made otherwise
+}
+
+// Selector is a prefix or a group in an exclusion. A group stands for all its
+// prefixes in the file, whichever categories are selected later.
+type Selector struct {
+	Text     string // as in the file
+	Group    Ref    // zero for a prefix
+	Prefixes []netip.Prefix
+}
+
+// Limits on what Parse accepts, so that a hostile file costs a bounded amount
+// of memory.
+const (
+	MaxFileBytes = 64 << 20 // of either format
+	MaxNameBytes = 255      // of a category, group, service or reason
+
+	maxYAMLValues = 2_000_000 // scalars, lists and maps, an alias counted each time it is used
+	maxErrors     = 20        // shown; the rest is counted
+)
+
+// ReadFile reads and parses a groups file. An error about its content is a
+// *ParseError; others come from the file system.
+func ReadFile(path string) (*File, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("groups file: %w", err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, MaxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("groups file %s: %w", path, err)
+	}
+	return Parse(path, data)
+}
