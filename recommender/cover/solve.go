@@ -1,0 +1,135 @@
+package cover
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+)
+
+// Effort is how much work Solve may do. It bounds counted steps, not time, so that a result depends on the problem
+// and the options alone.
+type Effort int
+
+const (
+	EffortDefault    Effort = iota // a few seconds
+	EffortQuick                    // reductions, one greedy pass and a greedy fooling set
+	EffortThorough                 // about a minute
+	EffortExhaustive               // until optimal, or the context ends
+)
+
+var effortNames = [...]string{"default", "quick", "thorough", "exhaustive"}
+
+func (e Effort) String() string {
+	if e < 0 || int(e) >= len(effortNames) {
+		return fmt.Sprintf("Effort(%d)", int(e))
+	}
+	return effortNames[e]
+}
+
+// ParseEffort is the inverse of String.
+func ParseEffort(name string) (Effort, error) {
+	if i := slices.Index(effortNames[:], name); i >= 0 {
+		return Effort(i), nil
+	}
+	return 0, fmt.Errorf("cover: unknown effort %q: use quick, default, thorough or exhaustive", name)
+}
+
+// steps returns the budget of an effort in steps of a meter (some 50 to 100 million a second).
+func (e Effort) steps() int64 {
+	switch e {
+	case EffortQuick:
+		return 50_000_000
+	case EffortThorough:
+		return 5_000_000_000
+	case EffortExhaustive:
+		return 1 << 62
+	}
+	return 500_000_000
+}
+
+// Options tunes Solve. The zero value is ready to use.
+type Options struct {
+	Effort Effort
+	// MaxMemory bounds, in bytes and roughly, what Solve allocates beyond the reduced problem; 0 means 1 GiB.
+	MaxMemory int64
+	// LiteralWeights are the weights of the literals, by mode and index, by which covers with equally
+	// few boxes are compared; nil means 1 for each index of that mode.
+	LiteralWeights [3][]int64
+}
+
+// Solve covers p with few boxes. The answer is always sound and complete, and its bound holds, also when ctx ends
+// early: then it is the best found so far. Without an end of ctx the result depends on p and o only, and not on the order of cells.
+func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
+	for m, weights := range o.LiteralWeights {
+		if weights != nil && len(weights) < p.Dims[m] {
+			return Solution{}, fmt.Errorf("cover: %d literal weights for %d indices of mode %d", len(weights), p.Dims[m], m)
+		}
+	}
+	ones, entries, err := canonical(p)
+	if err != nil {
+		return Solution{}, err
+	}
+	full, err := newTensor(p.Dims, entries)
+	if err != nil {
+		return Solution{}, err
+	}
+	w := &meter{ctx: ctx, limit: o.Effort.steps()}
+	r, err := reduce(p.Dims, entries, w)
+	if err != nil {
+		return Solution{}, err
+	}
+	top := r.top()
+	order := slices.Clone(r.core)
+	slices.SortFunc(order, func(a, b int32) int {
+		if c := cmp.Compare(top.regionVolume(a), top.regionVolume(b)); c != 0 {
+			return c
+		}
+		return int(a - b)
+	})
+	boxes := greedyCover(top, order, w)
+
+	witness := make([]Cell, 0, len(r.essential))
+	for _, one := range r.essential {
+		witness = append(witness, ones[one])
+	}
+	f := newFooler(top, w)
+	for _, id := range order {
+		f.add(id)
+	}
+	for _, id := range f.members {
+		witness = append(witness, ones[top.one[id]])
+	}
+	slices.SortFunc(witness, compareCells)
+
+	polish := newPolisher(full, o.LiteralWeights)
+	s := Solution{Boxes: polish.polish(r.lift(boxes, w)), Witness: witness, LowerBound: len(witness), Method: FoolingSet}
+	s.Literals = polish.total(s.Boxes)
+	s.Optimal = s.LowerBound == len(s.Boxes)
+	s.Stats = Stats{Ones: len(ones), Layers: len(r.layers), Essential: len(r.essential), Core: len(r.core), Dims: top.dims, Steps: w.used, Stopped: !w.ok()}
+	return s, nil
+}
+
+// greedyCover covers the cells in the given order, each by the maximal box around it that holds the most cells not yet covered.
+func greedyCover(t *tensor, order []int32, w *meter) []Box {
+	need := make([]bool, len(t.cells))
+	for _, id := range order {
+		need[id] = true
+	}
+	g := grower{t, w}
+	var boxes []Box
+	for _, id := range order {
+		if !need[id] {
+			continue
+		}
+		box := single(t.cells[id])
+		if w.ok() {
+			box, _ = g.bestAround(box, need)
+		} else {
+			box = g.expand(box, modeOrders[0])
+		}
+		forCells(t, &box, func(id int32) { need[id] = false })
+		boxes = append(boxes, box)
+	}
+	return boxes
+}
