@@ -1,0 +1,66 @@
+package direction
+
+import "cordon/schema"
+
+// systemPorts is the first port above IANA's System Ports (RFC 6335).
+const systemPorts = 1024
+
+// wellKnownPairs are services, all over UDP, whose client has a known port too.
+var wellKnownPairs = [...]struct{ client, server uint16 }{
+	{68, 67},   // DHCP
+	{546, 547}, // DHCPv6
+	{161, 162}, // SNMP trap
+}
+
+// byPorts is the table in the package comment. known is the bit of the
+// record's protocol.
+func (r *Rules) byPorts(src, dst uint16, known class) (schema.Direction, schema.Basis) {
+	s, d := r.class[src]&(ephemeral|known), r.class[dst]&(ephemeral|known)
+	switch {
+	case src == dst:
+		return schema.DirectionUnknown, schema.BasisNone
+	case src == 0:
+		return schema.Forward, schema.BasisPortRange
+	case dst == 0:
+		return schema.Reverse, schema.BasisPortRange
+	case s == ephemeral && d&ephemeral == 0:
+		return schema.Forward, schema.BasisPortRange
+	case d == ephemeral && s&ephemeral == 0:
+		return schema.Reverse, schema.BasisPortRange
+	case s == d:
+		return alike(src, dst, s, known)
+	case s == 0 && d == ephemeral|known, d == 0 && s == ephemeral|known:
+		return schema.DirectionUnknown, schema.BasisNone
+	case s == known && d == ephemeral|known:
+		return schema.Reverse, schema.BasisPortRange
+	case d == known && s == ephemeral|known:
+		return schema.Forward, schema.BasisPortRange
+	case d&known != 0:
+		return schema.Forward, schema.BasisKnownPort
+	default:
+		return schema.Reverse, schema.BasisKnownPort
+	}
+}
+
+// alike decides between two ports of the same kind.
+func alike(src, dst uint16, kind, known class) (schema.Direction, schema.Basis) {
+	switch kind {
+	case 0:
+		if (src < systemPorts) != (dst < systemPorts) {
+			if dst < systemPorts {
+				return schema.Forward, schema.BasisKnownPort
+			}
+			return schema.Reverse, schema.BasisKnownPort
+		}
+	case knownUDP:
+		for _, p := range wellKnownPairs {
+			switch {
+			case src == p.client && dst == p.server:
+				return schema.Forward, schema.BasisKnownPort
+			case dst == p.client && src == p.server:
+				return schema.Reverse, schema.BasisKnownPort
+			}
+		}
+	}
+	return schema.DirectionUnknown, schema.BasisNone
+}

@@ -1,0 +1,26 @@
+package direction
+
+import (
+	"cordon/categories"
+	"cordon/schema"
+)
+
+// Service gives the service of a record, as the session of which it is a part
+// has it: the port at the server's side, and for ICMP the type and code of the
+// request. What a protocol does not have is zero. As long as the direction is
+// unknown, the destination stands for the server.
+func Service(rec *schema.Record) (proto uint8, port uint16, icmpType, icmpCode uint8) {
+	reverse := rec.Direction == schema.Reverse
+	switch {
+	case categories.IsICMP(rec.Proto):
+		if t := request(rec.Proto, rec.ICMPType); reverse && t != rec.ICMPType {
+			return rec.Proto, 0, t, 0 // a reply's code is not the request's
+		}
+		return rec.Proto, 0, rec.ICMPType, rec.ICMPCode
+	case !categories.HasPorts(rec.Proto):
+		return rec.Proto, 0, 0, 0
+	case reverse:
+		return rec.Proto, rec.SrcPort, 0, 0
+	}
+	return rec.Proto, rec.DstPort, 0, 0
+}
