@@ -1,0 +1,141 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+
+	"cordon/categories"
+
+	"github.com/gaissmai/bart"
+)
+
+// Addresses gives endpoint literals their meaning under a groups file and the
+// selected categories of a proposal:
+//
+//   - "ip:PREFIX" and "any" are the addresses that they say;
+//   - "group:internet" (the built-in group) is every public address in no selected group;
+//   - "group:G" is every address that resolves to G, so that overlapping groups
+//     never share an address;
+//   - a group that no address resolves to, because groups of higher precedence
+//     take all of it, or because its category is not selected, stands for all
+//     its prefixes in the file. So a proposal can write one bigger group
+//     for several that make it up, see Merge.
+//
+// It is read-only and safe for concurrent use.
+type Addresses struct {
+	resolver *categories.Resolver
+	spans    []span                            // what resolves to a group, laid out
+	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
+	declared map[string]*bart.Lite             // label of any other group of the file
+	prefixes map[categories.Ref][]netip.Prefix // of every group in the file
+	internet string                            // label of the built-in group
+}
+
+// NewAddresses prepares the literals of a groups file. It fails for a
+// category that the file does not have.
+func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
+	r, err := categories.NewResolver(f, selected)
+	if err != nil {
+		return nil, err
+	}
+	a := &Addresses{
+		resolver: r,
+		index:    map[string]int{},
+		declared: map[string]*bart.Lite{},
+		prefixes: map[categories.Ref][]netip.Prefix{},
+		internet: r.Label(categories.Internet),
+	}
+	place := map[categories.Ref]int{}
+	for i, g := range r.Groups() {
+		place[g] = i
+	}
+	// An assignment alone is not enough: others inside may take all of it.
+	a.spans = spans(r.Assignments(), func(g categories.Ref) int { return place[g] })
+	for _, s := range a.spans {
+		a.index[r.Label(r.Groups()[s.group])] = s.group
+	}
+	for i := range f.Categories {
+		for j := range f.Categories[i].Groups {
+			g := &f.Categories[i].Groups[j]
+			ref := categories.Ref{Category: f.Categories[i].Name, Group: g.Name}
+			a.prefixes[ref] = g.Prefixes
+			label := r.Label(ref)
+			if _, ok := a.index[label]; ok {
+				continue
+			}
+			t := new(bart.Lite)
+			for _, p := range g.Prefixes {
+				t.Insert(p)
+			}
+			a.declared[label] = t
+		}
+	}
+	return a, nil
+}
+
+// Resolver is the resolver behind the literals.
+func (a *Addresses) Resolver() *categories.Resolver { return a.resolver }
+
+// Check fails for a group that the file does not have.
+func (a *Addresses) Check(e Endpoint) error {
+	if !e.IsGroup() || e.Group == a.internet || a.declared[e.Group] != nil {
+		return nil
+	}
+	if _, ok := a.index[e.Group]; ok {
+		return nil
+	}
+	if ref, err := a.resolver.Labels().Find(e.Group); err == nil {
+		return fmt.Errorf("group %q is written %s%s", e.Group, categories.GroupPrefix, a.resolver.Label(ref))
+	} else {
+		return err
+	}
+}
+
+// Contains reports whether the literal holds the address. A group that the
+// file does not have holds none.
+func (a *Addresses) Contains(e Endpoint, addr netip.Addr) bool {
+	addr = addr.Unmap()
+	switch {
+	case e.IsAny():
+		return true
+	case !e.IsGroup():
+		return e.Prefix.Contains(addr)
+	case e.Group == a.internet:
+		return a.resolver.LookupIndex(addr) < 0 && categories.KindOf(addr) == categories.Public
+	}
+	if i, ok := a.index[e.Group]; ok {
+		return a.resolver.LookupIndex(addr) == i
+	}
+	t := a.declared[e.Group]
+	return t != nil && t.Contains(addr)
+}
+
+// Permits reports whether one of the rules allows a session from client to
+// server. The first rule that matches decides.
+func (a *Addresses) Permits(rules []Rule, client, server netip.Addr, service categories.Service) bool {
+	for i := range rules {
+		r := &rules[i]
+		if a.matches(r.Sources, client) && a.matches(r.Destinations, server) && matchesService(r.Services, service) {
+			return r.Action == Allow
+		}
+	}
+	return false
+}
+
+func (a *Addresses) matches(set []Endpoint, addr netip.Addr) bool {
+	for _, e := range set {
+		if a.Contains(e, addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func matchesService(set []Service, s categories.Service) bool {
+	for _, t := range set {
+		if t.Matches(s) {
+			return true
+		}
+	}
+	return false
+}

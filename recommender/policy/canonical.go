@@ -1,0 +1,76 @@
+package policy
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// idPrefix comes before the hash in a proposal's id.
+const idPrefix = "sha256:"
+
+// ContentID is the id that belongs to the document's content: the SHA-256 of
+// its JSON without "id", without blanks between tokens, keys in the order of the
+// contract, text in UTF-8 with no more escapes than JSON demands.
+func (p *Proposal) ContentID() string {
+	c := *p
+	c.ID = ""
+	sum := sha256.Sum256(encode(&c, ""))
+	return idPrefix + hex.EncodeToString(sum[:])
+}
+
+// Seal fills in what every document says of itself, sorts nothing, and sets
+// the id. Lists that are nil become empty, so that they are written as [].
+func (p *Proposal) Seal() {
+	p.APIVersion, p.Kind = APIVersion, KindProposal
+	p.Categories = notNil(p.Categories)
+	p.Rules = notNil(p.Rules)
+	p.Unproposed = notNil(p.Unproposed)
+	p.Certificate.Witness = notNil(p.Certificate.Witness)
+	for i := range p.Unproposed {
+		p.Unproposed[i].Examples = notNil(p.Unproposed[i].Examples)
+	}
+	p.ID = p.ContentID()
+}
+
+func notNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// Edited reports whether the content is not what the id was made of.
+func (p *Proposal) Edited() bool { return p.ID != p.ContentID() }
+
+// JSON returns the document for people: indented, with a newline at the end.
+func (p *Proposal) JSON() []byte { return append(encode(p, "  "), '\n') }
+
+// Canonical returns the document on one line.
+func (p *Proposal) Canonical() []byte { return encode(p, "") }
+
+func encode(p *Proposal, indent string) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(p); err != nil {
+		panic("BUG: encode proposal: " + err.Error()) // a time outside years 0 to 9999
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// WriteYAML writes the same document as YAML.
+func (p *Proposal) WriteYAML(w io.Writer) error {
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(p); err != nil {
+		return fmt.Errorf("write proposal as YAML: %w", err)
+	}
+	return e.Close()
+}

@@ -1,0 +1,122 @@
+package policy
+
+import "time"
+
+// What the head of a document says.
+const (
+	APIVersion   = "cordon/v1"
+	KindProposal = "PolicyProposal"
+	KindPolicy   = "Policy"
+)
+
+// Proposal is the answer for one VRF: the rules that permit every included
+// session, what was left out and why, and how close to minimal the rules are.
+type Proposal struct {
+	APIVersion  string       `json:"apiVersion" yaml:"apiVersion"`
+	Kind        string       `json:"kind" yaml:"kind"`
+	ID          string       `json:"id,omitempty" yaml:"id,omitempty"` // see ContentID
+	VRF         string       `json:"vrf" yaml:"vrf"`
+	Window      Window       `json:"window" yaml:"window"`
+	Categories  []string     `json:"categories" yaml:"categories,flow"` // in order of precedence
+	Rules       []Rule       `json:"rules" yaml:"rules"`
+	Unproposed  []Unproposed `json:"unproposed" yaml:"unproposed"` // in order of precedence of reasons
+	Certificate Certificate  `json:"certificate" yaml:"certificate"`
+	Summary     Summary      `json:"summary" yaml:"summary"`
+}
+
+// Window is the time that a proposal rests on: as asked for, and where it was
+// not, the first and last moment of the sessions themselves.
+type Window struct {
+	From Time `json:"from" yaml:"from"`
+	To   Time `json:"to" yaml:"to"`
+}
+
+// Reason says why a session is not proposed.
+type Reason string
+
+// The reasons, in order of precedence: a session that several apply to has
+// the first of them.
+const (
+	Local              Reason = "local"               // loopback, link-local, multicast, broadcast, unspecified
+	Excluded           Reason = "excluded"            // by the groups file
+	Denied             Reason = "denied"              // the exporter says that it was dropped
+	HalfOpen           Reason = "half-open"           // no answer
+	AmbiguousDirection Reason = "ambiguous-direction" // client and server cannot be told apart
+	Scanner            Reason = "scanner"             // the client scans
+	External           Reason = "external"            // a public address in no selected group
+	Ungrouped          Reason = "ungrouped"           // a private address in no selected group
+	Guardrail          Reason = "guardrail"           // a guardrail forbids the cell
+	AlreadyPermitted   Reason = "already-permitted"   // by the existing policy
+	BelowSupport       Reason = "below-support"       // the cell has too few sessions or hosts
+)
+
+// Reasons lists all reasons in order of precedence.
+var Reasons = []Reason{Local, Excluded, Denied, HalfOpen, AmbiguousDirection, Scanner, External, Ungrouped, Guardrail, AlreadyPermitted, BelowSupport}
+
+// Unproposed counts the sessions that a reason keeps out.
+type Unproposed struct {
+	Reason   Reason    `json:"reason" yaml:"reason"`
+	Sessions uint64    `json:"sessions" yaml:"sessions"`
+	Examples []Example `json:"examples" yaml:"examples"` // those with most flows first
+}
+
+// Example is one session that is not proposed.
+type Example struct {
+	Source      string `json:"source" yaml:"source"`           // address of the client
+	Destination string `json:"destination" yaml:"destination"` // address of the server
+	Service     string `json:"service" yaml:"service"`
+	// Note names what the reason rests on: the exclusion's own reason, the
+	// guardrail, or the rule in force.
+	Note string `json:"note,omitempty" yaml:"note,omitempty"`
+}
+
+// Certificate says how many rules there are, how many any sound and complete
+// set of rules needs at least, and what shows it.
+type Certificate struct {
+	Rules      int    `json:"rules" yaml:"rules"`
+	LowerBound int    `json:"lowerBound" yaml:"lowerBound"`
+	Optimal    bool   `json:"optimal" yaml:"optimal"` // Rules equals LowerBound
+	Method     string `json:"method" yaml:"method"`
+	// Witness is a fooling set: no two of its cells fit into one rule that
+	// holds nothing but cells that may be permitted, so there is a rule for each.
+	Witness []Cell `json:"witness" yaml:"witness"`
+}
+
+// Cell is one (source, destination, service) with sessions in it.
+type Cell struct {
+	Source      Endpoint `json:"source" yaml:"source"`
+	Destination Endpoint `json:"destination" yaml:"destination"`
+	Service     Service  `json:"service" yaml:"service"`
+}
+
+// Compare orders cells by source, destination and service.
+func (c Cell) Compare(o Cell) int {
+	if d := c.Source.Compare(o.Source); d != 0 {
+		return d
+	}
+	if d := c.Destination.Compare(o.Destination); d != 0 {
+		return d
+	}
+	return c.Service.Compare(o.Service)
+}
+
+// Summary counts. Sessions is Included plus the sessions of every reason.
+type Summary struct {
+	Sessions     uint64 `json:"sessions" yaml:"sessions"` // distinct (client, server, service) in the window
+	Included     uint64 `json:"included" yaml:"included"` // those that the rules permit
+	Cells        int    `json:"cells" yaml:"cells"`       // with an included session
+	Rules        int    `json:"rules" yaml:"rules"`
+	PerHostRules uint64 `json:"perHostRules" yaml:"perHostRules"` // with one rule for each (client, server, service)
+	PerPairRules int    `json:"perPairRules" yaml:"perPairRules"` // with one rule for each (source, destination)
+	EOSLines     int    `json:"eosLines" yaml:"eosLines"`         // see Rule.EOSLines
+}
+
+// Time is a moment in UTC, written as RFC 3339 in JSON and as the same text in YAML.
+type Time struct{ time.Time }
+
+// NewTime gives t in UTC.
+func NewTime(t time.Time) Time { return Time{t.UTC()} }
+
+// MarshalYAML keeps the text a text: YAML readers would turn a bare one into
+// whatever their language has for timestamps.
+func (t Time) MarshalYAML() (any, error) { return t.Format(time.RFC3339Nano), nil }

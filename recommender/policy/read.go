@@ -1,0 +1,273 @@
+package policy
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxFileBytes bounds a document that is read back.
+const maxFileBytes = 64 << 20
+
+// Policy is a list of rules in force, or of guardrails. VRF is empty for a
+// policy that holds in every VRF. The first rule that matches decides.
+type Policy struct {
+	APIVersion string          `yaml:"apiVersion"`
+	Kind       string          `yaml:"kind"`
+	VRF        string          `yaml:"vrf"`
+	Rules      []StatementRule `yaml:"rules"`
+}
+
+// StatementRule is a rule that a person may have written: a set that is left
+// out means any, and the action defaults to allow. Fields of a proposal's rule
+// that say nothing about traffic are read and not used.
+type StatementRule struct {
+	ID           string     `yaml:"id"`
+	Name         string     `yaml:"name"`
+	Action       Action     `yaml:"action"`
+	Direction    string     `yaml:"direction"`
+	Sources      []Endpoint `yaml:"sources"`
+	Destinations []Endpoint `yaml:"destinations"`
+	Services     []Service  `yaml:"services"`
+	Evidence     yaml.Node  `yaml:"evidence"`
+	Excess       yaml.Node  `yaml:"excess"`
+}
+
+// ReadError says what is wrong with a document, and where.
+type ReadError struct {
+	Path string
+	Line int // 0 where the whole file is meant
+	Err  error
+}
+
+func (e *ReadError) Error() string {
+	if e.Line == 0 {
+		return fmt.Sprintf("%s: %v", e.Path, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %v", e.Path, e.Line, e.Err)
+}
+
+func (e *ReadError) Unwrap() error { return e.Err }
+
+// ReadPolicyFile reads policies from a file; see ParsePolicies.
+func ReadPolicyFile(path string) ([]Policy, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePolicies(path, data)
+}
+
+// ReadProposalFile reads proposals from a file; see ParseProposals.
+func ReadProposalFile(path string) ([]Proposal, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseProposals(path, data)
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err // names the path
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFileBytes {
+		return nil, &ReadError{path, 0, fmt.Errorf("the file has more than %d bytes", maxFileBytes)}
+	}
+	return data, nil
+}
+
+// ParsePolicies reads documents of kind Policy, and those of kind
+// PolicyProposal as the policy that they propose, as YAML (several separated
+// by ---) or JSON (several one after another). Errors about the content are a
+// *ReadError; the path is for those.
+func ParsePolicies(path string, data []byte) ([]Policy, error) {
+	var out []Policy
+	err := documents(path, data, func(n *yaml.Node, kind string) error {
+		var p Policy
+		switch kind {
+		case KindPolicy:
+			if err := decode(n, &p); err != nil {
+				return err
+			}
+		case KindProposal:
+			var head struct { // the parts of a proposal that are not a policy's stay unread
+				APIVersion string          `yaml:"apiVersion"`
+				VRF        string          `yaml:"vrf"`
+				Rules      []StatementRule `yaml:"rules"`
+			}
+			if err := n.Decode(&head); err != nil {
+				return err
+			}
+			p = Policy{APIVersion: head.APIVersion, Kind: kind, VRF: head.VRF, Rules: head.Rules}
+		default:
+			return fmt.Errorf("line %d: kind is %q, not %s or %s", n.Line, kind, KindPolicy, KindProposal)
+		}
+		rules := field(n, "rules")
+		for i := range p.Rules {
+			if err := p.Rules[i].check(rules.Content[i]); err != nil {
+				return err
+			}
+		}
+		out = append(out, p)
+		return nil
+	})
+	return out, err
+}
+
+// check fills in what a person may leave out.
+func (r *StatementRule) check(n *yaml.Node) error {
+	if r.Action == "" {
+		r.Action = Allow
+	}
+	if r.Action != Allow && r.Action != Deny {
+		return fmt.Errorf("line %d: action is %q, not %s or %s", n.Line, r.Action, Allow, Deny)
+	}
+	if r.Direction != "" && r.Direction != Bidirectional {
+		return fmt.Errorf("line %d: direction is %q; only %s is known", n.Line, r.Direction, Bidirectional)
+	}
+	if len(r.Sources) == 0 {
+		r.Sources = []Endpoint{Any}
+	}
+	if len(r.Destinations) == 0 {
+		r.Destinations = []Endpoint{Any}
+	}
+	if len(r.Services) == 0 {
+		r.Services = []Service{{Any: true}}
+	}
+	return nil
+}
+
+// ParseProposals reads documents of kind PolicyProposal, as ParsePolicies does.
+// A document that was edited by hand is read like any other; see Proposal.Edited.
+func ParseProposals(path string, data []byte) ([]Proposal, error) {
+	var out []Proposal
+	err := documents(path, data, func(n *yaml.Node, kind string) error {
+		if kind != KindProposal {
+			return fmt.Errorf("line %d: kind is %q, not %s", n.Line, kind, KindProposal)
+		}
+		var p Proposal
+		if err := decode(n, &p); err != nil {
+			return err
+		}
+		rules := field(n, "rules")
+		for i := range p.Rules {
+			r := &p.Rules[i]
+			if len(r.Sources) == 0 || len(r.Destinations) == 0 || len(r.Services) == 0 {
+				return fmt.Errorf("line %d: rule %q needs sources, destinations and services", rules.Content[i].Line, r.Name)
+			}
+		}
+		out = append(out, p)
+		return nil
+	})
+	return out, err
+}
+
+// documents calls read for each document of a YAML or JSON stream.
+func documents(path string, data []byte, read func(n *yaml.Node, kind string) error) error {
+	if isJSON(data) {
+		// JSON is YAML but for tabs between tokens, and for documents that
+		// follow each other without a separator. Neither changes a line number.
+		data = bytes.ReplaceAll(data, []byte{'\t'}, []byte{' '})
+	}
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	found := false
+	for {
+		var doc yaml.Node
+		err := d.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err == nil {
+			err = document(&doc, read)
+		}
+		if err != nil {
+			return located(path, err)
+		}
+		found = true
+	}
+	if !found {
+		return &ReadError{path, 0, fmt.Errorf("the file is empty: a document of kind %s or %s is expected", KindPolicy, KindProposal)}
+	}
+	return nil
+}
+
+func isJSON(data []byte) bool {
+	data = bytes.TrimLeft(data, " \t\r\n")
+	return len(data) > 0 && data[0] == '{' && json.Valid(data)
+}
+
+func document(doc *yaml.Node, read func(n *yaml.Node, kind string) error) error {
+	n := doc.Content[0]
+	if n.Kind != yaml.MappingNode {
+		return fmt.Errorf("line %d: a map with apiVersion and kind is expected", max(n.Line, 1))
+	}
+	if v := field(n, "apiVersion"); v == nil || v.Value != APIVersion {
+		return fmt.Errorf("line %d: apiVersion must be %s", n.Line, APIVersion)
+	}
+	kind := field(n, "kind")
+	if kind == nil {
+		return fmt.Errorf("line %d: the document has no kind: %s or %s", n.Line, KindPolicy, KindProposal)
+	}
+	if rules := field(n, "rules"); rules != nil && rules.Kind == yaml.SequenceNode {
+		for _, r := range rules.Content {
+			if r.Kind != yaml.MappingNode {
+				return fmt.Errorf("line %d: a rule must be a map", r.Line)
+			}
+		}
+	}
+	return read(n, kind.Value)
+}
+
+// field finds the value of a key of a map, nil if there is none.
+func field(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			v := n.Content[i+1]
+			if v.Kind == yaml.AliasNode {
+				v = v.Alias
+			}
+			return v
+		}
+	}
+	return nil
+}
+
+// decode reads a node strictly: a key that the type does not have is an error,
+// since a misspelt "destination" would otherwise mean any.
+func decode(n *yaml.Node, into any) error {
+	// Node.Decode cannot refuse unknown keys; a decoder over the text can, but
+	// counts lines from the start of that text. So the keys are checked here.
+	if err := knownKeys(n, into); err != nil {
+		return err
+	}
+	return n.Decode(into)
+}
+
+var errorLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): `)
+
+// located turns an error of the YAML library, or one that begins with "line N: ",
+// into a ReadError.
+func located(path string, err error) error {
+	text := err.Error()
+	line := 0
+	if m := errorLine.FindStringSubmatch(text); m != nil {
+		line, _ = strconv.Atoi(m[1])
+		err = errors.New(strings.Join(strings.Fields(text[len(m[0]):]), " "))
+	}
+	return &ReadError{path, line, err}
+}

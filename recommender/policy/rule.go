@@ -1,0 +1,103 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+)
+
+// Action is what a rule does with the sessions it matches.
+type Action string
+
+// The actions. A proposal has rules that allow only.
+const (
+	Allow Action = "allow"
+	Deny  Action = "deny"
+)
+
+// Bidirectional is the direction of every rule: sessions are opened from
+// sources to destinations, and their answers are included.
+const Bidirectional = "bidirectional"
+
+// Rule is a box of a proposal: every source to every destination with every service.
+// The sets are sorted and without duplicates.
+type Rule struct {
+	ID           string     `json:"id" yaml:"id"`     // see ContentID
+	Name         string     `json:"name" yaml:"name"` // for people; unique in its proposal
+	Action       Action     `json:"action" yaml:"action"`
+	Direction    string     `json:"direction" yaml:"direction"`
+	Sources      []Endpoint `json:"sources" yaml:"sources,flow"`
+	Destinations []Endpoint `json:"destinations" yaml:"destinations,flow"`
+	Services     []Service  `json:"services" yaml:"services,flow"`
+	Evidence     Evidence   `json:"evidence" yaml:"evidence"`
+	Excess       Excess     `json:"excess" yaml:"excess"`
+}
+
+// Evidence is what was seen under a rule. Where boxes overlap, a session is
+// evidence for each rule that holds it.
+type Evidence struct {
+	Sessions  uint64 `json:"sessions" yaml:"sessions"` // distinct (client, server, service)
+	Flows     uint64 `json:"flows" yaml:"flows"`       // flow records
+	Bytes     uint64 `json:"bytes" yaml:"bytes"`       // octets, both directions
+	Clients   uint64 `json:"clients" yaml:"clients"`   // distinct addresses
+	Servers   uint64 `json:"servers" yaml:"servers"`   // distinct addresses
+	FirstSeen Time   `json:"firstSeen" yaml:"firstSeen"`
+	LastSeen  Time   `json:"lastSeen" yaml:"lastSeen"`
+}
+
+// Excess compares what a rule permits with what was seen, in (client, server)
+// pairs among the known endpoints: addresses seen in the window, and every /32
+// and /128 that a group names. A host with itself is no pair.
+type Excess struct {
+	PermittedPairs uint64 `json:"permittedPairs" yaml:"permittedPairs"`
+	ObservedPairs  uint64 `json:"observedPairs" yaml:"observedPairs"`
+}
+
+// Literals is the number of sources, destinations and services.
+func (r *Rule) Literals() int { return len(r.Sources) + len(r.Destinations) + len(r.Services) }
+
+// Normalize sorts the sets of a rule and removes duplicates.
+func (r *Rule) Normalize() {
+	r.Sources = sorted(r.Sources, Endpoint.Compare)
+	r.Destinations = sorted(r.Destinations, Endpoint.Compare)
+	r.Services = sorted(r.Services, Service.Compare)
+}
+
+func sorted[T comparable](s []T, compare func(T, T) int) []T {
+	slices.SortFunc(s, compare)
+	return slices.Compact(s)
+}
+
+// Compare orders rules by sources, destinations and services, each as lists.
+func (r *Rule) Compare(o *Rule) int {
+	if c := slices.CompareFunc(r.Sources, o.Sources, Endpoint.Compare); c != 0 {
+		return c
+	}
+	if c := slices.CompareFunc(r.Destinations, o.Destinations, Endpoint.Compare); c != 0 {
+		return c
+	}
+	return slices.CompareFunc(r.Services, o.Services, Service.Compare)
+}
+
+// ContentID identifies what a rule says, whatever it is called and whatever was
+// seen under it: the first 12 hexadecimal digits of the SHA-256 of its action
+// and its literals, which are written one a line with an empty line after each set.
+func (r *Rule) ContentID() string {
+	var b strings.Builder
+	b.WriteString(string(r.Action))
+	b.WriteByte('\n')
+	for _, set := range [][]Endpoint{r.Sources, r.Destinations} {
+		for _, e := range set {
+			b.WriteString(e.String())
+			b.WriteByte('\n')
+		}
+		b.WriteByte('\n')
+	}
+	for _, s := range r.Services {
+		b.WriteString(s.String())
+		b.WriteByte('\n')
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return hex.EncodeToString(sum[:6])
+}
