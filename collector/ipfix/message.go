@@ -1,0 +1,387 @@
+package ipfix
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"cordon/schema"
+)
+
+// Lengths of headers (RFC 7011, sections 3.1 and 3.3.2).
+const (
+	messageHeader = 16
+	setHeader     = 4
+	version       = 10
+)
+
+// decoding is the work on one message. Each source has one, and reuses it.
+type decoding struct {
+	decoder *Decoder
+	source  *source
+	domain  *domain
+	sink    Sink
+	context
+	record  schema.Record // handed to the sink
+	rec     *schema.Record
+	scratch scratch
+	err     *Error // the first problem
+
+	// Of the message: data records of flows and of options, and whether
+	// there were others that could not be counted.
+	flows, options uint32
+	uncounted      bool
+}
+
+// count counts what could not be used.
+func (x *decoding) count(r Reason, n uint64) {
+	if x.domain != nil {
+		x.domain.counters.Errors[r] += n
+	} else {
+		x.source.counters.Errors[r] += n
+	}
+}
+
+// problem counts something wrong, and describes it if it is the first.
+func (x *decoding) problem(r Reason, template uint16, format string, args ...any) {
+	x.count(r, 1)
+	if x.err != nil {
+		return
+	}
+	x.err = &Error{Source: x.source.key, Template: template, Reason: r, Detail: fmt.Sprintf(format, args...)}
+	if x.domain != nil {
+		x.err.Domain = x.domain.id
+	}
+}
+
+// datagram decodes all of msg, which may be more than one message where the
+// exporter put several into one datagram.
+func (x *decoding) datagram(msg []byte) {
+	for {
+		rest := x.message(msg)
+		if rest == nil {
+			return
+		}
+		msg = rest
+	}
+}
+
+// message decodes the first message of b. What it returns, if not nil, begins
+// with the header of another one.
+func (x *decoding) message(b []byte) (rest []byte) {
+	x.domain = nil
+	if len(b) < messageHeader {
+		x.problem(ReasonShortMessage, 0, "%d bytes; the header alone has %d", len(b), messageHeader)
+		return nil
+	}
+	if v := binary.BigEndian.Uint16(b); v != version {
+		x.problem(ReasonVersion, 0, "version %d%s, not 10", v, versionHint(v))
+		return nil
+	}
+	length := int(binary.BigEndian.Uint16(b[2:]))
+	if length < messageHeader {
+		x.problem(ReasonMessageLength, 0, "length %d in the header, which alone has %d bytes", length, messageHeader)
+		return nil
+	}
+	exportTime := int64(binary.BigEndian.Uint32(b[4:]))
+	sequence := binary.BigEndian.Uint32(b[8:])
+	d, ok := x.source.domain(binary.BigEndian.Uint32(b[12:]))
+	if !ok {
+		x.problem(ReasonDomainLimit, 0, "observation domain %d is one too many", binary.BigEndian.Uint32(b[12:]))
+		return nil
+	}
+	x.domain = d
+
+	sets := b[messageHeader:min(length, len(b))]
+	if length > len(b) {
+		x.problem(ReasonTruncated, 0, "%d bytes of a message of %d", len(b), length)
+	} else if extra := b[length:]; len(extra) > 0 {
+		switch {
+		case isMessage(extra):
+			rest = extra
+		case chain(b[messageHeader:]):
+			// The sets are right and the header is wrong.
+			x.problem(ReasonMessageLength, 0, "length %d in the header, but the sets end after %d bytes", length, len(b))
+			sets = b[messageHeader:]
+		default:
+			x.problem(ReasonTrailingBytes, 0, "%d bytes behind the message", len(extra))
+		}
+	}
+
+	c := &d.counters
+	c.Messages++
+	c.Bytes += uint64(messageHeader + len(sets))
+	if x.source.key.Transport == UDP && d.sequence.duplicate(sequence, b[:messageHeader+len(sets)]) {
+		c.Duplicates++
+		return rest
+	}
+	d.lastMessage, d.lastExport = x.received, exportTime
+	x.export = exportTime * second
+	x.limit = x.received + day
+	if exportTime == 0 || x.export > x.limit {
+		x.export = x.received
+	}
+	x.flows, x.options, x.uncounted = 0, 0, false
+	x.sets(sets, length-messageHeader)
+	d.sequence.observe(sequence, x.flows, x.options, x.uncounted, c)
+	return rest
+}
+
+// sets walks the sets of a message. size is how many bytes the header says
+// that they have, which is more than there are when the message is truncated.
+func (x *decoding) sets(b []byte, size int) {
+	for len(b) > 0 {
+		if len(b) < setHeader {
+			if !zeros(b) || size > len(b) {
+				x.uncounted = x.uncounted || size > len(b)
+			}
+			x.problem(ReasonTrailingBytes, 0, "%d bytes behind the last set", len(b))
+			return
+		}
+		id := binary.BigEndian.Uint16(b)
+		length := int(binary.BigEndian.Uint16(b[2:]))
+		if length < setHeader {
+			x.uncounted = true
+			x.problem(ReasonSetLength, id, "set length %d; the header of a set alone has %d bytes", length, setHeader)
+			return
+		}
+		whole := length <= len(b)
+		if !whole && length > size {
+			x.uncounted = true
+			x.problem(ReasonSetLength, id, "set length %d, with %d bytes left in the message", length, len(b))
+			return
+		}
+		// A set that ends where the message should have ended is only
+		// cut short. Its whole records are as good as any.
+		body := b[setHeader:min(length, len(b))]
+		switch {
+		case id == setTemplates || id == setOptions:
+			x.templates(id, body)
+		case id < firstDataSet:
+			x.problem(ReasonReservedSet, id, "set id %d has no meaning", id)
+		default:
+			x.data(id, body, whole)
+		}
+		size -= length
+		b = b[min(length, len(b)):]
+	}
+}
+
+// data decodes a data set, or keeps it until its template comes.
+func (x *decoding) data(id uint16, body []byte, whole bool) {
+	t := x.domain.template(id)
+	if t != nil && x.source.key.Transport == UDP && x.received-t.seen > x.decoder.lifetime {
+		x.source.forget(x.domain, t)
+		t = nil
+	}
+	if t == nil {
+		x.uncounted = true
+		x.source.wait(x, id, body)
+		return
+	}
+	n := x.records(t, body, whole)
+	if t.scope > 0 {
+		x.options += uint32(n)
+	} else {
+		x.flows += uint32(n)
+	}
+}
+
+// records decodes the records of a data set and returns how many there were.
+func (x *decoding) records(t *template, body []byte, whole bool) (n int) {
+	p, c := t.plan, &x.domain.counters
+	rest, ok := body, true
+	switch {
+	case t.scope > 0:
+		n, rest, ok = x.optionsRecords(t, body)
+		c.OptionsRecords += uint64(n)
+	case !p.flow:
+		n, rest, ok = p.skip(body)
+		c.Records += uint64(n)
+		x.count(ReasonNotFlow, uint64(n))
+	default:
+		n, rest, ok = x.flowRecords(p, body)
+		c.Records += uint64(n)
+		c.Flows += uint64(n)
+	}
+	switch {
+	case !whole:
+		x.uncounted = true
+	case !ok && !(zeros(rest) && len(rest) < 8):
+		x.uncounted = true
+		x.problem(ReasonRecordCut, t.id, "record %d of the set runs past the end of the set", n+1)
+	case ok && n == 0 && len(rest) > 0:
+		x.uncounted = true
+		x.problem(ReasonRecordCut, t.id, "%d bytes in the set, while a record has at least %d", len(rest), p.min)
+	case ok && len(rest) > 3 && !zeros(rest):
+		x.problem(ReasonSetPadding, t.id, "%d bytes behind record %d that are neither a record nor padding", len(rest), n)
+	}
+	return n
+}
+
+// flowRecords decodes the flow records of a data set. ok is false if the last
+// one runs past the end; rest is what is left behind the last whole one.
+func (x *decoding) flowRecords(p *plan, b []byte) (n int, rest []byte, ok bool) {
+	head := p.proto
+	head.Exporter = x.source.exporter
+	head.Domain = x.domain.id
+	head.Received = x.received
+	x.scratch = scratch{}
+	r := &x.record
+	x.rec = r
+	for len(b) >= p.min {
+		*r = head
+		if p.needs != 0 {
+			x.scratch = scratch{}
+		}
+		for _, o := range p.ops {
+			x.take(o.target, b[o.off:int(o.off)+int(o.size)])
+		}
+		if p.fixed {
+			b = b[p.min:]
+		} else {
+			end, ok := x.tail(p, b)
+			if !ok {
+				return n, b, false
+			}
+			b = b[end:]
+		}
+		x.finish(p)
+		x.sink.Append(r)
+		n++
+	}
+	return n, b, true
+}
+
+// tail takes the values behind the fixed part of the record at the start of
+// b, and returns where the record ends.
+func (x *decoding) tail(p *plan, b []byte) (end int, ok bool) {
+	at := p.head
+	for i := range p.steps {
+		s := &p.steps[i]
+		n := int(s.length)
+		if n == variable {
+			if at, n, ok = variableLength(b, at); !ok {
+				return 0, false
+			}
+		}
+		if n > len(b)-at {
+			return 0, false
+		}
+		if s.target != toNone && n > 0 {
+			if s.target == toVRFName || s.lengths.has(n) {
+				x.take(s.target, b[at:at+n])
+			} else {
+				x.count(ReasonFieldLength, 1)
+			}
+		}
+		at += n
+	}
+	return at, true
+}
+
+// variableLength reads the length of a field of variable length at b[at:] and
+// returns where its value begins (RFC 7011, section 7).
+func variableLength(b []byte, at int) (begin, n int, ok bool) {
+	if at >= len(b) {
+		return 0, 0, false
+	}
+	n = int(b[at])
+	at++
+	if n == 255 {
+		if len(b)-at < 2 {
+			return 0, 0, false
+		}
+		n = int(binary.BigEndian.Uint16(b[at:]))
+		at += 2
+	}
+	return at, n, true
+}
+
+// skip counts records without looking into them.
+func (p *plan) skip(b []byte) (n int, rest []byte, ok bool) {
+	if p.fixed {
+		n = len(b) / p.min
+		return n, b[n*p.min:], true
+	}
+	for len(b) >= p.min {
+		at := p.head
+		for _, s := range p.steps {
+			l := int(s.length)
+			if l == variable {
+				if at, l, ok = variableLength(b, at); !ok {
+					return n, b, false
+				}
+			}
+			if l > len(b)-at {
+				return n, b, false
+			}
+			at += l
+		}
+		b = b[at:]
+		n++
+	}
+	return n, b, true
+}
+
+// optionsRecords reads options data.
+func (x *decoding) optionsRecords(t *template, b []byte) (n int, rest []byte, ok bool) {
+	for len(b) >= t.plan.min {
+		var r optionsRecord
+		at := 0
+		for _, f := range t.fields {
+			l := int(f.length)
+			if l == variable {
+				if at, l, ok = variableLength(b, at); !ok {
+					return n, b, false
+				}
+			}
+			if l > len(b)-at {
+				return n, b, false
+			}
+			r.take(f.elementID, b[at:at+l])
+			at += l
+		}
+		b = b[at:]
+		n++
+		about := x.domain
+		if r.hasDomain && r.domain != about.id {
+			// Of another domain, where there is one.
+			if other := x.source.domains[r.domain]; other != nil {
+				about = other
+			}
+		}
+		about.options.learn(&r)
+	}
+	return n, b, true
+}
+
+// isMessage reports whether b begins with what looks like a message.
+func isMessage(b []byte) bool {
+	return len(b) >= messageHeader && binary.BigEndian.Uint16(b) == version &&
+		int(binary.BigEndian.Uint16(b[2:])) >= messageHeader && int(binary.BigEndian.Uint16(b[2:])) <= len(b)
+}
+
+// chain reports whether b is nothing but well-formed sets.
+func chain(b []byte) bool {
+	for len(b) >= setHeader {
+		id, n := binary.BigEndian.Uint16(b), int(binary.BigEndian.Uint16(b[2:]))
+		if n < setHeader || n > len(b) || id < setTemplates || id > setOptions && id < firstDataSet {
+			return false
+		}
+		b = b[n:]
+	}
+	return len(b) == 0
+}
+
+// versionHint names the protocols that are often sent to an IPFIX port.
+func versionHint(v uint16) string {
+	switch v {
+	case 1, 5, 7, 8:
+		return " (NetFlow)"
+	case 9:
+		return " (NetFlow v9; set the exporter to IPFIX)"
+	case 0:
+		return " (sFlow?)"
+	}
+	return ""
+}

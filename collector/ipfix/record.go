@@ -1,0 +1,354 @@
+package ipfix
+
+import (
+	"encoding/binary"
+	"math"
+
+	"cordon/schema"
+)
+
+// IANA protocol numbers that matter for ports and ICMP.
+const (
+	protoICMP    = 1
+	protoTCP     = 6
+	protoUDP     = 17
+	protoDCCP    = 33
+	protoICMPv6  = 58
+	protoSCTP    = 132
+	protoUDPLite = 136
+)
+
+// scratch holds what a record says that needs more than a copy.
+type scratch struct {
+	startUptime, endUptime uint32
+	systemInit             int64 // Unix milliseconds; 0 not given
+	duration               int64 // microseconds
+	sampling               sampling
+	tunnelType             uint8
+	tunnelKey              uint64
+	biflowDirection        uint8
+}
+
+// context is what the records of a message share.
+type context struct {
+	export   int64 // export time, Unix microseconds, made plausible
+	received int64
+	limit    int64 // no record time is later than this
+}
+
+// uintOf reads an unsigned integer of 1 to 8 bytes.
+func uintOf(b []byte) uint64 {
+	switch len(b) {
+	case 1:
+		return uint64(b[0])
+	case 2:
+		return uint64(binary.BigEndian.Uint16(b))
+	case 4:
+		return uint64(binary.BigEndian.Uint32(b))
+	case 8:
+		return binary.BigEndian.Uint64(b)
+	}
+	var v uint64
+	for _, c := range b {
+		v = v<<8 | uint64(c)
+	}
+	return v
+}
+
+// take stores the value b for target t. The length of b is one that the
+// element can have.
+func (x *decoding) take(t target, b []byte) {
+	r := x.rec
+	if t >= toSrc4 {
+		x.takeBytes(t, b)
+		return
+	}
+	v := uintOf(b)
+	switch t {
+	case toSrcPort:
+		r.SrcPort = uint16(v)
+	case toDstPort:
+		r.DstPort = uint16(v)
+	case toProto:
+		r.Proto = uint8(v)
+	case toBytes:
+		r.Bytes = v
+	case toPackets:
+		r.Packets = v
+	case toRevBytes:
+		r.RevBytes = v
+	case toRevPackets:
+		r.RevPackets = v
+	case toTCPFlags:
+		r.TCPFlags = tcpFlags(v)
+	case toRevTCPFlags:
+		r.RevTCPFlags = tcpFlags(v)
+	case toICMP:
+		if v != 0 {
+			r.ICMPType, r.ICMPCode = uint8(v>>8), uint8(v)
+		}
+	case toICMPType:
+		if v != 0 {
+			r.ICMPType = uint8(v)
+		}
+	case toICMPCode:
+		if v != 0 {
+			r.ICMPCode = uint8(v)
+		}
+	case toInIf:
+		r.InIf = uint32(v)
+	case toOutIf:
+		r.OutIf = uint32(v)
+	case toVLAN:
+		if r.VLAN == 0 {
+			r.VLAN = uint16(v) & 0x0fff
+		}
+	case toL2Segment:
+		r.L2Segment = v
+	case toTunnelType:
+		x.scratch.tunnelType = uint8(v)
+	case toTunnelKey:
+		x.scratch.tunnelKey = v
+	case toVRFID:
+		r.VRFID = uint32(v)
+	case toFlowDirection:
+		switch v {
+		case 0:
+			r.FlowDirection = schema.Ingress
+		case 1:
+			r.FlowDirection = schema.Egress
+		}
+	case toBiflowDirection:
+		x.scratch.biflowDirection = uint8(v)
+	case toForwardingStatus:
+		// RFC 7270 puts the status into the low byte of a longer
+		// integer. Some exporters left-align it.
+		if v > 0xff {
+			v = uint64(b[0])
+		}
+		r.ForwardingStatus = uint8(v)
+	case toFirewallEvent:
+		r.FirewallEvent = uint8(v)
+	case toEndReason:
+		r.EndReason = uint8(v)
+	case toStartSeconds:
+		r.Start = fromUnix(v, 1e6)
+	case toEndSeconds:
+		r.End = fromUnix(v, 1e6)
+	case toStartMillis:
+		r.Start = fromUnix(v, 1e3)
+	case toEndMillis:
+		r.End = fromUnix(v, 1e3)
+	case toStartMicros:
+		r.Start = fromNTPMicros(v, x.export)
+	case toEndMicros:
+		r.End = fromNTPMicros(v, x.export)
+	case toStartNanos:
+		r.Start = fromNTPNanos(v, x.export)
+	case toEndNanos:
+		r.End = fromNTPNanos(v, x.export)
+	case toStartDelta:
+		r.Start = before(x.export, v)
+	case toEndDelta:
+		r.End = before(x.export, v)
+	case toStartUptime:
+		x.scratch.startUptime = uint32(v)
+	case toEndUptime:
+		x.scratch.endUptime = uint32(v)
+	case toDurationMillis:
+		x.scratch.duration = fromUnix(v, 1e3)
+	case toDurationMicros:
+		x.scratch.duration = fromUnix(v, 1)
+	case toSystemInit:
+		if v < maxSystemInit {
+			x.scratch.systemInit = int64(v)
+		}
+	default:
+		x.scratch.sampling.take(t, v, len(b))
+	}
+}
+
+func (x *decoding) takeBytes(t target, b []byte) {
+	r := x.rec
+	switch t {
+	case toSrc4:
+		put4(&r.Src, b)
+	case toDst4:
+		put4(&r.Dst, b)
+	case toSrc6:
+		put6(&r.Src, b)
+	case toDst6:
+		put6(&r.Dst, b)
+	case toExporter4:
+		if !x.source.key.Addr.IsValid() {
+			put4(&r.Exporter, b)
+		}
+	case toExporter6:
+		if !x.source.key.Addr.IsValid() {
+			put6(&r.Exporter, b)
+		}
+	case toVRFName:
+		r.VRF = x.domain.options.intern(b)
+	}
+}
+
+// put4 writes an IPv4 address in its mapped form, unless there is already an
+// IPv6 address: templates with both leave the other one zero.
+func put4(dst *[16]byte, b []byte) {
+	if *dst != ([16]byte{}) {
+		return
+	}
+	dst[10], dst[11] = 0xff, 0xff
+	copy(dst[12:], b)
+}
+
+// put6 writes an IPv6 address, unless it is unspecified and there is an IPv4
+// address.
+func put6(dst *[16]byte, b []byte) {
+	if a := [16]byte(b); a != ([16]byte{}) {
+		*dst = a
+	}
+}
+
+// tcpFlags keeps the bits of tcpControlBits that are flags. The upper four
+// bits of its 16-bit form are the data offset (RFC 7125).
+func tcpFlags(v uint64) uint16 { return uint16(v) & 0x0fff }
+
+// finish derives what the record does not say directly.
+func (x *decoding) finish(p *plan) {
+	r := x.rec
+	if p.needs != 0 {
+		x.settle(p)
+	}
+	x.times()
+	switch r.Proto {
+	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite, 0:
+		// 0 is also what a template without a protocol gives.
+		if p.needs&needICMP != 0 {
+			r.ICMPType, r.ICMPCode = 0, 0
+		}
+	case protoICMP, protoICMPv6:
+		// NetFlow exporters carry type and code in the destination port.
+		if r.ICMPType|r.ICMPCode == 0 {
+			r.ICMPType, r.ICMPCode = uint8(r.DstPort>>8), uint8(r.DstPort)
+		}
+		r.SrcPort, r.DstPort = 0, 0
+	default:
+		r.SrcPort, r.DstPort = 0, 0
+		r.ICMPType, r.ICMPCode = 0, 0
+	}
+	o := &x.domain.options
+	if r.Sampling == 0 && o.hasSampling() {
+		r.Sampling = o.rateOf(&x.scratch.sampling, r.InIf)
+	}
+	if r.VRFID != 0 && r.VRF == "" && len(o.vrfs) > 0 {
+		r.VRF = o.vrfs[r.VRFID]
+	}
+	if r.Exporter == ([16]byte{}) {
+		r.Exporter = o.exporter
+	}
+}
+
+// settle works out what only some templates need.
+func (x *decoding) settle(p *plan) {
+	r, s := x.rec, &x.scratch
+	if p.needs&(needStartUptime|needEndUptime) != 0 {
+		x.uptimes(p)
+	}
+	if p.needs&needDuration != 0 {
+		switch {
+		case r.Start != 0 && r.End == 0:
+			r.End = r.Start + s.duration
+		case r.Start == 0:
+			if r.End == 0 {
+				r.End = x.export
+			}
+			r.Start = max(0, r.End-s.duration)
+		}
+	}
+	if p.needs&needSampling != 0 {
+		r.Sampling = s.sampling.rate()
+	}
+	if p.needs&needTunnel != 0 {
+		r.L2Segment = s.tunnelKey
+		if s.tunnelType == 1 { // VXLAN has the type 1 of layer2SegmentId, too
+			r.L2Segment = s.tunnelKey&0xffffff | 1<<56
+		}
+	}
+	if p.needs&needBiflowDirection != 0 {
+		switch s.biflowDirection { // RFC 5103, section 6.3
+		case 1: // initiator
+			r.Direction, r.Basis = schema.Forward, schema.BasisInitiator
+		case 2: // reverseInitiator
+			r.Direction, r.Basis = schema.Reverse, schema.BasisInitiator
+		}
+	}
+	if p.needs&needAction != 0 {
+		r.Action = action(r.ForwardingStatus, r.FirewallEvent)
+	}
+}
+
+// action tells what became of the packets. What either element says was
+// dropped, was dropped. Consumed packets (192-255) ended in the exporter,
+// which says nothing of what it did with them.
+func action(forwarding, firewall uint8) schema.Action {
+	switch {
+	case firewall == 3, forwarding >= 128 && forwarding < 192:
+		return schema.Dropped
+	case firewall == 1, firewall == 2, firewall == 5, forwarding >= 64 && forwarding < 128:
+		return schema.Forwarded
+	}
+	return schema.ActionUnknown
+}
+
+// sampling gathers what says how packets were selected.
+type sampling struct {
+	interval                       uint32 // one in interval
+	packets, space                 uint32 // packets in a row taken, then space left out
+	size, population               uint32 // size of every population
+	probability                    float64
+	sampler, selector              uint64
+	hasSampler, hasSelector bool
+}
+
+func (s *sampling) take(t target, v uint64, n int) {
+	u := uint32(min(v, math.MaxUint32))
+	switch t {
+	case toSamplingRate:
+		s.interval = u
+	case toSamplingPackets:
+		s.packets = u
+	case toSamplingSpace:
+		s.space = u
+	case toSamplingSize:
+		s.size = u
+	case toSamplingPopulation:
+		s.population = u
+	case toSamplingProbability:
+		if n == 4 {
+			s.probability = float64(math.Float32frombits(uint32(v)))
+		} else {
+			s.probability = math.Float64frombits(v)
+		}
+	case toSampler:
+		s.sampler, s.hasSampler = v, true
+	case toSelector:
+		s.selector, s.hasSelector = v, true
+	}
+}
+
+// rate is how many packets stand behind one that was looked at, rounded, or
+// zero where that is not said.
+func (s *sampling) rate() uint32 {
+	switch {
+	case s.interval > 0:
+		return s.interval
+	case s.packets > 0:
+		return uint32(min((uint64(s.packets)+uint64(s.space)+uint64(s.packets)/2)/uint64(s.packets), math.MaxUint32))
+	case s.size > 0 && s.population >= s.size:
+		return uint32((uint64(s.population) + uint64(s.size)/2) / uint64(s.size))
+	case s.probability > 0 && s.probability <= 1:
+		return uint32(min(math.Round(1/s.probability), math.MaxUint32))
+	}
+	return 0
+}

@@ -1,0 +1,193 @@
+package ipfix
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cordon/schema"
+)
+
+// Counters count what came from a source or observation domain. They only
+// grow.
+type Counters struct {
+	Messages uint64
+	Bytes    uint64 // of messages, without transport headers
+
+	Records        uint64 // data records that were decoded, options left out
+	Flows          uint64 // of these, flow records given to the sink; the others are ReasonNotFlow
+	OptionsRecords uint64
+
+	WaitedSets        uint64 // data sets that came before their template
+	RecoveredSets     uint64 // of these, decoded when it came
+	NoTemplateSets    uint64 // data sets given up for want of a template
+	NoTemplateBytes   uint64 // bytes of records in them
+	NoTemplateRecords uint64 // records in sets that came without a template, as far as sequence numbers tell
+
+	// By sequence number. A late message fills the gap that it left, so
+	// what is lost for good is Missed less Filled.
+	MissedMessages uint64 // estimated from the records in a message
+	MissedRecords  uint64
+	FilledMessages uint64
+	FilledRecords  uint64
+	Duplicates     uint64 // datagrams that had come before; not decoded again
+	Reordered      uint64 // datagrams that came late
+	Restarts       uint64 // the exporter began to count anew
+
+	Errors [numReasons]uint64 // by Reason
+}
+
+// Lost gives the messages and records that were sent and have not arrived.
+func (c *Counters) Lost() (messages, records uint64) {
+	return c.MissedMessages - min(c.FilledMessages, c.MissedMessages), c.MissedRecords - min(c.FilledRecords, c.MissedRecords)
+}
+
+// Add adds those of o.
+func (c *Counters) Add(o *Counters) {
+	c.Messages += o.Messages
+	c.Bytes += o.Bytes
+	c.Records += o.Records
+	c.Flows += o.Flows
+	c.OptionsRecords += o.OptionsRecords
+	c.WaitedSets += o.WaitedSets
+	c.RecoveredSets += o.RecoveredSets
+	c.NoTemplateSets += o.NoTemplateSets
+	c.NoTemplateBytes += o.NoTemplateBytes
+	c.NoTemplateRecords += o.NoTemplateRecords
+	c.MissedMessages += o.MissedMessages
+	c.MissedRecords += o.MissedRecords
+	c.FilledMessages += o.FilledMessages
+	c.FilledRecords += o.FilledRecords
+	c.Duplicates += o.Duplicates
+	c.Reordered += o.Reordered
+	c.Restarts += o.Restarts
+	for i := range c.Errors {
+		c.Errors[i] += o.Errors[i]
+	}
+}
+
+// Stats is a snapshot of a [Decoder].
+type Stats struct {
+	Counters            // of all sources there ever were
+	Sources      []SourceStats // those known now, by address
+	Evicted      uint64 // sources forgotten because there were too many
+	StateBytes   int64  // of templates and options data
+	WaitingBytes int64  // of data before its template
+}
+
+// SourceStats is a snapshot of one source.
+type SourceStats struct {
+	Source       Source
+	Counters     // of all its domains, and of messages that belong to none
+	Domains      []DomainStats
+	WaitingSets  int // data sets that wait for a template now
+	WaitingBytes int64
+}
+
+// DomainStats is a snapshot of one observation domain.
+type DomainStats struct {
+	ID uint32
+	Counters
+	LastMessage int64  // Unix microseconds at the collector
+	LastExport  int64  // Unix microseconds, the exporter's clock
+	Skew        int64  // microseconds that the exporter's clock is behind, transmission included
+	Numbering   string // what its sequence numbers count
+	Software    string // a guess at the exporter, or empty
+	Exporter    string // exporterIPv4Address or IPv6Address from options data, or empty
+	SystemInit  int64  // Unix milliseconds, from options data; 0 unknown
+	Sampling    uint32 // one packet in Sampling is looked at, of the whole domain; 0 unknown
+	Templates   []TemplateStats
+	VRFs        map[uint32]string // names by VRF id
+	Interfaces  map[uint32]string // names by interface index
+}
+
+// TemplateStats describes a template.
+type TemplateStats struct {
+	ID      uint16
+	Options bool
+	Fields  string // elements as id or enterprise/id, with names by RFC 5610, and length; v is variable
+	Seen    int64  // when it was last announced, Unix microseconds
+	Flow    bool   // its records become flow records
+}
+
+// Stats takes a snapshot. Each source is locked for a moment.
+func (d *Decoder) Stats() Stats {
+	var st Stats
+	d.mu.RLock()
+	st.Counters, st.Evicted = d.gone, d.evicted
+	sources := slices.Collect(maps.Values(d.sources))
+	d.mu.RUnlock()
+	for _, s := range sources {
+		s.mu.Lock()
+		if !s.closed {
+			st.Sources = append(st.Sources, s.stats())
+		}
+		s.mu.Unlock()
+		s.settle()
+	}
+	slices.SortFunc(st.Sources, func(a, b SourceStats) int {
+		return cmp.Or(a.Source.Addr.Compare(b.Source.Addr), cmp.Compare(a.Source.Transport, b.Source.Transport), cmp.Compare(a.Source.Session, b.Source.Session))
+	})
+	for i := range st.Sources {
+		st.Counters.Add(&st.Sources[i].Counters)
+	}
+	st.StateBytes, st.WaitingBytes = d.state.Load(), d.waiting.Load()
+	return st
+}
+
+func (s *source) stats() SourceStats {
+	st := SourceStats{Source: s.key, Counters: s.counters, WaitingSets: len(s.queue), WaitingBytes: s.queued}
+	for _, d := range s.domains {
+		st.Counters.Add(&d.counters)
+		st.Domains = append(st.Domains, d.stats())
+	}
+	slices.SortFunc(st.Domains, func(a, b DomainStats) int { return cmp.Compare(a.ID, b.ID) })
+	return st
+}
+
+func (d *domain) stats() DomainStats {
+	o := &d.options
+	st := DomainStats{
+		ID: d.id, Counters: d.counters,
+		LastMessage: d.lastMessage, LastExport: d.lastExport * second, Skew: d.lastMessage - d.lastExport*second,
+		Numbering: d.sequence.how.String(), Software: d.software.name,
+		SystemInit: o.SystemInit, Sampling: o.rates[selectorKey{}],
+		VRFs: maps.Clone(o.vrfs), Interfaces: maps.Clone(o.interfaces),
+	}
+	if o.exporter != ([16]byte{}) {
+		st.Exporter = schema.Addr(o.exporter).String()
+	}
+	for _, t := range d.templates {
+		st.Templates = append(st.Templates, TemplateStats{
+			ID: t.id, Options: t.scope > 0, Fields: t.describe(o), Seen: t.seen, Flow: t.scope == 0 && t.plan.flow,
+		})
+	}
+	slices.SortFunc(st.Templates, func(a, b TemplateStats) int { return cmp.Compare(a.ID, b.ID) })
+	return st
+}
+
+// describe lists the fields of a template.
+func (t *template) describe(o *options) string {
+	var s strings.Builder
+	for i, f := range t.fields {
+		if i > 0 {
+			s.WriteByte(' ')
+		}
+		s.WriteString(f.describe(o))
+	}
+	return s.String()
+}
+
+// describe gives a field as its element and length.
+func (f field) describe(o *options) string {
+	s := f.elementID.String()
+	if name := o.elements[f.elementID]; name != "" {
+		s += "(" + name + ")"
+	}
+	if f.length == variable {
+		return s + ":v"
+	}
+	return fmt.Sprintf("%s:%d", s, f.length)
+}
