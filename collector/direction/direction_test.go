@@ -190,6 +190,8 @@ func TestPorts(t *testing.T) {
 		{"gRPC against a known service", 6, 50051, 443, forward, byRng, 443},
 		{"a known service against gRPC", 6, 443, 50051, reverse, byRng, 443},
 		{"gRPC against an unknown user port", 6, 50051, 7070, unknown, none, 7070},
+		{"gRPC against an unknown system port", 6, 50051, 1000, forward, byRng, 1000},
+		{"an unknown system port against gRPC", 6, 1000, 50051, reverse, byRng, 1000},
 		{"gRPC is not UDP", 17, 50051, 40000, unknown, none, 40000},
 		{"old client range", 6, 1039, 80, forward, known, 80},
 		{"old client range, the reply", 6, 80, 1039, reverse, known, 80},

@@ -55,16 +55,21 @@
 //	                     ephemeral   known,       other         known
 //	                                 ephemeral
 //	ephemeral            -           known        other *       known *
-//	known, ephemeral     known       -            -             known *
-//	other                other *     -            system port   known
+//	known, ephemeral     known       -            system port * known *
+//	other                other *     system port * system port   known
 //	known                known *     known *      known         well-known pair
 //
 // Where marked with a star the basis is [schema.BasisPortRange], elsewhere
-// [schema.BasisKnownPort]; a dash means undecided. A system port (IANA's 0-1023)
-// wins over a user port if neither is known. The well-known pairs are services
-// whose client has a fixed port too: DHCP 68 to 67, DHCPv6 546 to 547, SNMP
-// traps 161 to 162. Equal ports (NTP, IKE, NetBIOS, syslog, routing protocols)
-// leave the direction undecided, though the service is plain.
+// [schema.BasisKnownPort]; a dash means undecided. "System port" means that one of
+// IANA's System Ports (0-1023) wins over the other port and that without one the
+// direction is undecided. For an ephemeral port that is known, that is so because
+// old stacks and address translation take client ports from 1024 up, and because
+// any service meets clients whose port is that of gRPC by chance.
+//
+// The well-known pairs are services whose client has a fixed port too: DHCP 68 to
+// 67, DHCPv6 546 to 547, SNMP traps 161 to 162. Equal ports (NTP, IKE, NetBIOS,
+// syslog, routing protocols) leave the direction undecided, though the service is
+// plain.
 //
 // One port that is zero belongs to the client: some exporters collapse client
 // ports. Two that are zero (later fragments) say nothing.

@@ -29,12 +29,16 @@ func (r *Rules) byPorts(src, dst uint16, known class) (schema.Direction, schema.
 		return schema.Reverse, schema.BasisPortRange
 	case s == d:
 		return alike(src, dst, s, known)
-	case s == 0 && d == ephemeral|known, d == 0 && s == ephemeral|known:
+	case s == ephemeral|known && d&ephemeral == 0:
+		if d == known || dst < systemPorts {
+			return schema.Forward, schema.BasisPortRange
+		}
 		return schema.DirectionUnknown, schema.BasisNone
-	case s == known && d == ephemeral|known:
-		return schema.Reverse, schema.BasisPortRange
-	case d == known && s == ephemeral|known:
-		return schema.Forward, schema.BasisPortRange
+	case d == ephemeral|known && s&ephemeral == 0:
+		if s == known || src < systemPorts {
+			return schema.Reverse, schema.BasisPortRange
+		}
+		return schema.DirectionUnknown, schema.BasisNone
 	case d&known != 0:
 		return schema.Forward, schema.BasisKnownPort
 	default:
