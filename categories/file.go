@@ -75,7 +75,7 @@ const (
 	MaxFileBytes = 64 << 20 // of either format
 	MaxNameBytes = 255      // of a category, group, service or reason
 
-	maxYAMLValues = 2_000_000 // scalars, lists and maps, an alias counted each time it is used
+	maxYAMLValues = 1_000_000 // scalars, lists and maps, an alias counted each time it is used
 	maxErrors     = 20        // shown; the rest is counted
 )
 

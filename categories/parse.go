@@ -33,7 +33,8 @@ func Parse(path string, data []byte) (*File, error) {
 // parser holds a file in the making.
 type parser struct {
 	problems
-	file *File
+	file   *File
+	broken map[string]bool // services that are in the file but could not be read
 }
 
 func isCSV(path string, data []byte) bool {
@@ -145,7 +146,7 @@ func (p *parser) finishExclusions(drafts []exclusionDraft) {
 	}
 	for _, d := range drafts {
 		x := d.exclusion
-		found := len(p.list) + p.omitted
+		found, whole := p.count(), true
 		x.Sources = selectors("sources", d.sources)
 		x.Destinations = selectors("destinations", d.destinations)
 		for _, t := range d.services {
@@ -153,12 +154,14 @@ func (p *parser) finishExclusions(drafts []exclusionDraft) {
 				x.Services = append(x.Services, terms...)
 			} else if term, err := ParseServiceTerm(t.text); err == nil {
 				x.Services = append(x.Services, term)
+			} else if p.broken[t.text] {
+				whole = false
 			} else {
 				p.add(t.line, t.column, "services", "%s is neither a service of this file nor a term such as tcp/443%s", quote(t.text), suggest(t.text, names))
 			}
 		}
-		// A selector that could not be read must not widen the exclusion.
-		if p.count() > found {
+		// What could not be read must not widen the exclusion.
+		if p.count() > found || !whole {
 			continue
 		}
 		slices.SortFunc(x.Services, ServiceTerm.Compare)

@@ -321,6 +321,12 @@ func (w *yamlWalker) service(n *yaml.Node, lines map[string]int) {
 	}
 	if len(match) == 0 {
 		w.add(name.line, name.column, "service "+quote(s.Name), "match is empty: list terms such as tcp/443 or udp/5000-5100")
+	}
+	if len(s.Match) == 0 || len(s.Match) < len(match) {
+		if w.broken == nil {
+			w.broken = map[string]bool{}
+		}
+		w.broken[s.Name] = true
 		return
 	}
 	if w.unique(name, "name of a service", "put the terms of both in one service", lines) {

@@ -129,7 +129,7 @@ func ParseServiceTerm(s string) (ServiceTerm, error) {
 	if proto, err := ParseProtocol(s); err == nil {
 		return ServiceTerm{Proto: proto, Hi: maxPort(proto)}, nil
 	}
-	name, ports, ok := strings.Cut(s, "/")
+	name, ports, _ := strings.Cut(s, "/")
 	proto, err := ParseProtocol(name)
 	if err != nil {
 		return ServiceTerm{}, err
@@ -142,14 +142,14 @@ func ParseServiceTerm(s string) (ServiceTerm, error) {
 		what = "type"
 	}
 	lo, hi, isRange := strings.Cut(ports, "-")
-	t := ServiceTerm{Proto: proto}
-	if t.Lo, ok = parsePort(lo, limit); ok {
-		t.Hi = t.Lo
-		if isRange {
-			t.Hi, ok = parsePort(hi, limit)
-		}
+	if !isRange {
+		hi = lo
 	}
-	if !ok {
+	t := ServiceTerm{Proto: proto}
+	var loOK, hiOK bool
+	t.Lo, loOK = parsePort(lo, limit)
+	t.Hi, hiOK = parsePort(hi, limit)
+	if !loOK || !hiOK {
 		return ServiceTerm{}, fmt.Errorf("service %s: the %s must be a number from 0 to %d or a range such as %s/1-9; %s alone means every %s",
 			quote(s), what, limit, ProtocolName(proto), ProtocolName(proto), what)
 	}
