@@ -1,0 +1,326 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Sessions by hour: what every proposal is computed from. One row (once parts
+-- have merged) for each session, hour and exporter.
+--
+-- Each record has its client and server, or is undecided. The rows of
+-- undecided records keep both ports, and `server` is, for the time being, the
+-- end with the lower port (then the lower address); session_directions says
+-- later, over everything stored, which end it really is.
+--
+-- The exporter is part of the key so that a flow seen at two places is not
+-- counted twice: views sum over hours the most that one exporter saw in each.
+--
+-- Counts of flow records, each record in one of them:
+--   complete    the record itself shows an answer, or cannot tell
+--   half_open   a record with both directions, of which one is empty
+--   unanswered  one-way, and shows by its TCP flags that nothing was accepted:
+--               SYN without ACK, or nothing but RST
+--   requests    one-way, client to server, no evidence either way
+--   replies     one-way, server to client: an answer
+--   denied      dropped by the network
+--
+-- Partition: month of `received`, since the hour is the exporter's word and
+--   TTL must drop whole parts; and decided or not, so that reading the few
+--   undecided rows does not touch the others.
+-- Sort key: day first, so that a window reads its days only; then the server's
+--   end, the question asked most ("who talks to this host", "who uses this
+--   service") and the best neighbours for compression.
+CREATE TABLE IF NOT EXISTS {{local "sessions_hourly"}} {{onCluster}}
+(
+    month          Date                                COMMENT 'first day of the month in which the records were received',
+    decided        Bool                                COMMENT 'the records tell client from server',
+    hour           DateTime('UTC')                     COMMENT 'hour of the flow start, or of its receipt where the exporter''s clock is out of its mind',
+    vrf            LowCardinality(String),
+    server         IPv6,
+    proto          UInt8,
+    port           UInt16                              COMMENT 'at the server''s end',
+    icmp_type      UInt8                               COMMENT 'of the request',
+    icmp_code      UInt8,
+    client         IPv6,
+    client_port    UInt16                              COMMENT 'where undecided, else 0',
+    exporter       IPv6,
+    first_seen     SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+    last_seen      SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    client_packets SimpleAggregateFunction(sum, UInt64),
+    client_bytes   SimpleAggregateFunction(sum, UInt64),
+    server_packets SimpleAggregateFunction(sum, UInt64),
+    server_bytes   SimpleAggregateFunction(sum, UInt64),
+    complete       SimpleAggregateFunction(sum, UInt64),
+    half_open      SimpleAggregateFunction(sum, UInt64),
+    unanswered     SimpleAggregateFunction(sum, UInt64),
+    requests       SimpleAggregateFunction(sum, UInt64),
+    replies        SimpleAggregateFunction(sum, UInt64),
+    denied         SimpleAggregateFunction(sum, UInt64),
+    client_flags   SimpleAggregateFunction(groupBitOr, UInt16) COMMENT 'union of the client''s TCP flags',
+    server_flags   SimpleAggregateFunction(groupBitOr, UInt16) COMMENT 'union of the server''s TCP flags',
+    sides          SimpleAggregateFunction(groupBitOr, UInt8)  COMMENT 'one-way records seen: 1 from the client, 2 from the server',
+    basis          SimpleAggregateFunction(max, UInt8)         COMMENT 'strongest evidence for the direction, as in flows',
+    sampling       SimpleAggregateFunction(max, UInt32)        COMMENT 'coarsest sampling; 0 unknown',
+
+    INDEX last_seen  last_seen  TYPE minmax GRANULARITY 1,
+    INDEX first_seen first_seen TYPE minmax GRANULARITY 1,
+    INDEX client     client     TYPE bloom_filter(0.01) GRANULARITY 4
+)
+ENGINE = {{engine "AggregatingMergeTree"}}
+PARTITION BY (month, decided)
+ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour)
+TTL month + INTERVAL 1 MONTH + INTERVAL {{.SessionTTL}} SECOND
+SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}
+COMMENT 'sessions by hour and exporter';
+
+{{distributed "sessions_hourly" "cityHash64(vrf, least(server, client), greatest(server, client))"}}
+
+-- Folds flow records into sessions_hourly as they are inserted.
+--
+-- Times: a start or end before 2000 or more than a day after receipt is a
+-- broken clock (epoch 0, uptime taken for time); the other one of the two
+-- stands in, else the time of receipt. A start after its end swaps with it.
+--
+-- Ports count only for protocols that have them, ICMP type and code only for
+-- ICMP. A reply's type becomes its request's, so that both are one session.
+CREATE MATERIALIZED VIEW IF NOT EXISTS {{local "sessions_fold"}} {{onCluster}} TO {{local "sessions_hourly"}} AS
+WITH
+    f.proto IN (6, 17, 33, 132, 136) AS has_ports,
+    f.proto IN (1, 58) AS is_icmp,
+    f.direction != 'unknown' AS known,
+    if(has_ports, f.src_port, 0) AS s_port,
+    if(has_ports, f.dst_port, 0) AS d_port,
+    -- The source is the server.
+    f.direction = 'reverse' OR (f.direction = 'unknown' AND (s_port < d_port OR (s_port = d_port AND f.src_ip < f.dst_ip))) AS turned,
+    -- 256 * protocol + type, since ICMP and ICMPv6 number their types apart.
+    if(f.direction = 'reverse', transform(f.proto * 256 + f.icmp_type, {{icmpReplies}}, {{icmpRequests}}, -1), -1)::Int16 AS icmp_request,
+
+    toDateTime64('2000-01-01 00:00:00', 6, 'UTC') AS oldest,
+    greatest(least(f.received, toDateTime64('2100-01-01 00:00:00', 6, 'UTC')), oldest) AS received_sane,
+    f.start_time >= oldest AND f.start_time <= received_sane + INTERVAL 1 DAY AS start_ok,
+    f.end_time >= oldest AND f.end_time <= received_sane + INTERVAL 1 DAY AS end_ok,
+    multiIf(start_ok, f.start_time, end_ok, f.end_time, received_sane) AS start_sane,
+    multiIf(end_ok, f.end_time, start_ok, f.start_time, received_sane) AS end_sane,
+
+    if(turned, f.rev_bytes, f.bytes) AS c_bytes,
+    if(turned, f.bytes, f.rev_bytes) AS s_bytes,
+    if(turned, f.rev_packets, f.packets) AS c_packets,
+    if(turned, f.packets, f.rev_packets) AS s_packets,
+    if(turned, f.rev_tcp_flags, f.tcp_flags) AS c_flags,
+    if(turned, f.tcp_flags, f.rev_tcp_flags) AS s_flags,
+
+    -- Nothing but RST, with or without ACK: a refusal, not an answer.
+    f.proto = 6 AND bitAnd(s_flags, 0x04) != 0 AND bitAnd(s_flags, 0xffeb) = 0 AS s_reset,
+    f.proto = 6 AND bitAnd(c_flags, 0x04) != 0 AND bitAnd(c_flags, 0xffeb) = 0 AS c_reset,
+    (s_packets > 0 OR s_bytes > 0) AND NOT s_reset AND (known OR ((c_packets > 0 OR c_bytes > 0) AND NOT c_reset)) AS answered,
+
+    -- One-way records: the flags of the one side that they show.
+    if(turned, s_flags, c_flags) AS flags,
+    if(turned, s_reset, c_reset) AS reset,
+    -- The client's SYN was never followed by an ACK of its own. Sampling may
+    -- have missed the ACK.
+    f.proto = 6 AND bitAnd(flags, 0x12) = 0x02 AND f.sampling <= 1 AND NOT (known AND turned) AS open,
+    -- Who sends ACK has been answered.
+    f.proto = 6 AND bitAnd(flags, 0x10) != 0 AND NOT reset AS acked,
+
+    -- 1 complete, 2 half_open, 3 unanswered, 4 requests, 5 replies, 6 denied
+    multiIf(
+        f.action = 'dropped', 6,
+        f.completeness = 'unknowable', 1,
+        f.completeness = 'both-ways', if(answered, 1, 2),
+        acked, 1,
+        open OR (reset AND (turned OR NOT known)), 3,
+        turned, 5, 4) AS kind
+SELECT
+    toStartOfMonth(received_sane) AS month,
+    known AS decided,
+    toStartOfHour(least(start_sane, end_sane)) AS hour,
+    f.vrf AS vrf,
+    if(turned, f.src_ip, f.dst_ip) AS server,
+    f.proto AS proto,
+    if(turned, s_port, d_port) AS port,
+    multiIf(NOT is_icmp, 0, icmp_request >= 0, icmp_request, f.icmp_type)::UInt8 AS icmp_type,
+    if(is_icmp AND icmp_request < 0, f.icmp_code, 0) AS icmp_code,
+    if(turned, f.dst_ip, f.src_ip) AS client,
+    if(known, 0, if(turned, d_port, s_port)) AS client_port,
+    f.exporter AS exporter,
+    min(least(start_sane, end_sane)) AS first_seen,
+    max(greatest(start_sane, end_sane)) AS last_seen,
+    sum(c_packets) AS client_packets,
+    sum(c_bytes) AS client_bytes,
+    sum(s_packets) AS server_packets,
+    sum(s_bytes) AS server_bytes,
+    sumIf(f.count, kind = 1) AS complete,
+    sumIf(f.count, kind = 2) AS half_open,
+    sumIf(f.count, kind = 3) AS unanswered,
+    sumIf(f.count, kind = 4) AS requests,
+    sumIf(f.count, kind = 5) AS replies,
+    sumIf(f.count, kind = 6) AS denied,
+    groupBitOr(c_flags) AS client_flags,
+    groupBitOr(s_flags) AS server_flags,
+    groupBitOr(if(f.completeness = 'one-way' AND f.action != 'dropped', if(turned, 2, 1), 0)::UInt8) AS sides,
+    max(if(known, f.basis::UInt8, 0)) AS basis,
+    max(f.sampling) AS sampling
+FROM {{local "flows"}} AS f
+GROUP BY month, decided, hour, vrf, server, proto, port, icmp_type, icmp_code, client, client_port, exporter;
+
+-- Which end of an undecided session is the server, from everything stored:
+--   1. the same endpoints in a decided session;
+--   2. degree: how many different ends (address and port) an end was seen with,
+--      decided clients included. A server's port is used by many, a client's
+--      port by one. Twice as many as the other's says enough;
+--   3. neither: ambiguous, and the lower port stays the server.
+-- A row of this view shows why, so a person can check it.
+CREATE VIEW IF NOT EXISTS {{table "session_directions"}} {{onCluster}} AS
+SELECT
+    p.vrf AS vrf, p.proto AS proto,
+    p.server AS server, p.port AS port, p.client AS client, p.client_port AS client_port,
+    maxIf(p.degree, p.side = 1) AS server_degree,
+    maxIf(p.degree, p.side = 2) AS client_degree,
+    maxIf(p.served, p.side = 1) AS decided_as_here,
+    maxIf(p.served, p.side = 2) AS decided_opposite,
+    if(decided_as_here != decided_opposite, decided_opposite, client_degree >= 2 * server_degree) AS turned,
+    multiIf(
+        decided_as_here != decided_opposite, 'decided',
+        client_degree >= 2 * server_degree OR server_degree >= 2 * client_degree, 'degree',
+        'ambiguous') AS verdict
+FROM
+(
+    -- One row for each end (address, end_port) and each peer it was seen with.
+    SELECT e.*,
+        count() OVER (PARTITION BY vrf, proto, address, end_port) AS degree,
+        max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port, peer) AS served
+    FROM
+    (
+        SELECT DISTINCT vrf, proto, server, port, client, client_port, side,
+            if(side = 1, server, client) AS address, if(side = 1, port, client_port) AS end_port, if(side = 1, client, server) AS peer
+        FROM {{table "sessions_hourly"}}
+        ARRAY JOIN [1, 2] AS side
+        WHERE NOT decided
+        UNION ALL
+        SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, server AS address, port AS end_port, client AS peer
+        FROM {{table "sessions_hourly"}}
+        WHERE decided AND (server, proto, port) GLOBAL IN
+        (
+            SELECT if(side = 1, server, client), proto, if(side = 1, port, client_port)
+            FROM {{table "sessions_hourly"}}
+            ARRAY JOIN [1, 2] AS side
+            WHERE NOT decided
+        )
+    ) AS e
+) AS p
+WHERE p.side > 0
+GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
+
+-- The sessions that overlap [since, until): SELECT ... FROM
+-- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
+-- those of the hours that overlap. Beyond the columns of view sessions it has
+-- the addresses as IPv6 (client_ip, server_ip), the number of hours with
+-- records, both ends' TCP flags and the sampling.
+--
+-- Three steps: sum each exporter's parts; take over the exporters of an hour
+-- the most that one saw, so that a flow seen twice counts once and directions
+-- seen by different exporters come together; sum the hours.
+--
+-- One-way requests without a reply are half-open only if an exporter that saw
+-- them shows both directions of any session at all; from the others nobody can
+-- tell, and unknown counts as complete. An answer answers the session: records
+-- of the two directions cannot be paired one by one.
+CREATE VIEW IF NOT EXISTS {{table "sessions_window"}} {{onCluster}} AS
+WITH
+    both_quick AS (SELECT DISTINCT exporter FROM {{table "sessions_hourly"}} WHERE sides = 3),
+    -- The same for sessions whose directions lie in rows not merged yet, or in
+    -- different hours. Reads little where the quick way found the exporters.
+    both_slow AS
+    (
+        SELECT exporter FROM {{table "sessions_hourly"}}
+        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM both_quick)
+        GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+        HAVING groupBitOr(sides) = 3
+    ),
+    two_way_exporters AS (SELECT exporter FROM both_quick UNION ALL SELECT exporter FROM both_slow),
+    directed AS
+    (
+        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
+            client_packets, client_bytes, server_packets, server_bytes,
+            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
+        FROM {{table "sessions_hourly"}}
+        WHERE decided AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        UNION ALL
+        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
+            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
+            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
+            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
+            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
+            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
+            d.verdict = 'degree' AS basis, sampling
+        FROM {{table "sessions_hourly"}} AS u
+        GLOBAL INNER JOIN {{table "session_directions"}} AS d
+            ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
+        WHERE NOT u.decided AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+    ),
+    by_exporter AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
+            min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
+            sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
+            sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
+            sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
+            sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
+            groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
+            max(d.basis) AS basis, max(d.sampling) AS sampling
+        FROM directed AS d
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
+    ),
+    by_hour AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+            min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+            max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
+            max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
+            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
+            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
+            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS exporters
+        FROM by_exporter AS e
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
+    ),
+    by_session AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+            min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen, count() AS hours,
+            sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+            sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+            sum(h.complete) AS complete, sum(h.half_open) AS half_open, sum(h.unanswered) AS unanswered,
+            sum(h.requests) AS requests, sum(h.replies) AS replies, sum(h.denied) AS denied, sum(h.requests_alone) AS requests_alone,
+            groupBitOr(h.client_flags) AS client_flags, groupBitOr(h.server_flags) AS server_flags,
+            max(h.basis) AS basis, max(h.sampling) AS sampling, groupUniqArrayArray(h.exporters) AS exporters
+        FROM by_hour AS h
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+    )
+SELECT
+    s.vrf AS vrf,
+    {{text "s.client"}} AS client,
+    {{text "s.server"}} AS server,
+    s.proto AS proto, s.port AS port, s.icmp_type AS icmp_type, s.icmp_code AS icmp_code,
+    {{service "s.proto" "s.port" "s.icmp_type"}} AS service,
+    s.first_seen AS first_seen,
+    s.last_seen AS last_seen,
+    s.complete + s.half_open + s.unanswered + s.requests + s.replies + s.denied AS flows,
+    s.client_packets AS client_packets, s.client_bytes AS client_bytes,
+    s.server_packets AS server_packets, s.server_bytes AS server_bytes,
+    s.complete + s.replies > 0 AS answered,
+    s.complete + s.replies + if(answered, s.requests + s.unanswered, (s.requests - s.requests_alone)::UInt64) AS complete,
+    s.half_open + if(answered, 0, s.unanswered + s.requests_alone) AS half_open,
+    s.denied AS denied,
+    CAST(s.basis, 'Enum8(\'none\' = 0, \'degree\' = 1, \'known-port\' = 2, \'port-range\' = 3, \'icmp\' = 4, \'tcp-flags\' = 5, \'initiator\' = 6, \'stated\' = 7)') AS direction_basis,
+    arrayMap(x -> {{text "x"}}, arraySort(arrayFilter(x -> x != toIPv6('::'), s.exporters))) AS exporters,
+    s.client AS client_ip, s.server AS server_ip,
+    s.hours AS hours,
+    s.client_flags AS client_flags, s.server_flags AS server_flags,
+    s.sampling AS sampling
+FROM by_session AS s;
+
+-- Every session stored, one row each. The public view.
+CREATE VIEW IF NOT EXISTS {{table "sessions"}} {{onCluster}} AS
+SELECT vrf, client, server, proto, port, icmp_type, icmp_code, service, first_seen, last_seen, flows,
+    client_packets, client_bytes, server_packets, server_bytes, complete, half_open, denied, direction_basis, exporters
+FROM {{table "sessions_window"}}(since = '1970-01-01 00:00:00', until = '2200-01-01 00:00:00');

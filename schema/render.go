@@ -1,0 +1,125 @@
+package schema
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"text/template"
+	"time"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// dedupInserts is how many inserts a table remembers the tokens of. At the
+// highest rate of inserts seen (60 a second) it is five minutes, several times
+// the AckWait after which JetStream gives an unacknowledged batch again.
+const dedupInserts = 20_000
+
+// Rendered gives the migrations as files of plain SQL, as they run with cfg.
+func Rendered(cfg MigrateConfig) (fs.FS, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	files := make(memFS, len(names))
+	for _, name := range names {
+		text, err := migrationFiles.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		t, err := template.New(name).Funcs(cfg.funcs()).Parse(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("migration: %w", err)
+		}
+		var b bytes.Buffer
+		if err := t.Execute(&b, map[string]int64{
+			"FlowTTL":    int64(cfg.FlowTTL / time.Second),
+			"SessionTTL": int64(cfg.SessionTTL / time.Second),
+		}); err != nil {
+			return nil, fmt.Errorf("migration: %w", err)
+		}
+		files[path.Base(name)] = b.Bytes()
+	}
+	return files, nil
+}
+
+// funcs are the words of the migrations.
+func (c MigrateConfig) funcs() template.FuncMap {
+	name := func(table string) string { return quoteName(c.Database) + "." + table }
+	local := func(table string) string {
+		if c.Cluster != "" {
+			table += "_local"
+		}
+		return name(table)
+	}
+	onCluster := func() string {
+		if c.Cluster == "" {
+			return ""
+		}
+		return "ON CLUSTER " + quoteName(c.Cluster)
+	}
+	// {uuid} is the same on every node because ON CLUSTER creates the table
+	// with one; {shard} and {replica} are macros of each server.
+	replicated := func(engine, zkPath, replica string, args ...string) string {
+		if c.Cluster != "" {
+			engine = "Replicated" + engine
+			args = append([]string{quoteText(zkPath), quoteText(replica)}, args...)
+		}
+		if len(args) == 0 {
+			return engine
+		}
+		return engine + "(" + strings.Join(args, ", ") + ")"
+	}
+	return template.FuncMap{
+		"onCluster": onCluster,
+		// table is what queries name: the distributed table of a cluster.
+		"table": name,
+		// local is where the rows of this node are.
+		"local": local,
+		"engine": func(engine string) string {
+			return replicated(engine, "/clickhouse/tables/{uuid}/{shard}", "{replica}")
+		},
+		// engineEverywhere is for tables that every node has in full.
+		"engineEverywhere": func(engine, version string) string {
+			var args []string
+			if version != "" {
+				args = []string{version}
+			}
+			return replicated(engine, "/clickhouse/tables/{uuid}", "{shard}-{replica}", args...)
+		},
+		"dedupWindow": func() string {
+			if c.Cluster != "" {
+				return fmt.Sprintf("replicated_deduplication_window = %d, replicated_deduplication_window_seconds = 86400", dedupInserts)
+			}
+			return fmt.Sprintf("non_replicated_deduplication_window = %d", dedupInserts)
+		},
+		"distributed": func(table, shardingKey string) string {
+			if c.Cluster == "" {
+				return ""
+			}
+			return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s %s AS %s\nENGINE = Distributed(%s, %s, %s, %s);",
+				name(table), onCluster(), local(table),
+				quoteText(c.Cluster), quoteText(c.Database), quoteText(table+"_local"), shardingKey)
+		},
+		"text":         addressText,
+		"service":      serviceText,
+		"icmpReplies":  func() string { replies, _ := icmpPairsSQL(); return replies },
+		"icmpRequests": func() string { _, requests := icmpPairsSQL(); return requests },
+	}
+}
+
+func quoteName(s string) string {
+	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(s) + "`"
+}
+
+func quoteText(s string) string {
+	return "'" + strings.NewReplacer("\\", "\\\\", "'", "\\'").Replace(s) + "'"
+}
