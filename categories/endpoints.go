@@ -46,8 +46,7 @@ func (r *Resolver) knownEndpoints(s *selection) []Endpoint {
 		addr := e.prefix.Addr()
 		group := int32(r.LookupIndex(addr))
 		if n := len(out); n > 0 && out[n-1].Addr == addr {
-			out[n-1].Named = out[n-1].Named || group == e.group
-			continue
+			continue // the address resolves to the first group that names it, or to one that does not
 		}
 		out = append(out, Endpoint{addr, s.groups[group], group == e.group})
 	}

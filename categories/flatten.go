@@ -160,22 +160,5 @@ func withoutMapped(entries []entry) []entry {
 		}
 	}
 	slices.SortFunc(rest, func(a, b entry) int { return a.prefix.Compare(b.prefix) })
-	return dropRedundant(rest)
-}
-
-// dropRedundant removes entries whose enclosing entry has the same group.
-func dropRedundant(entries []entry) []entry {
-	var around []entry
-	out := entries[:0]
-	for _, e := range entries {
-		for len(around) > 0 && !covers(around[len(around)-1].prefix, e.prefix) {
-			around = around[:len(around)-1]
-		}
-		if len(around) > 0 && around[len(around)-1].group == e.group {
-			continue
-		}
-		out = append(out, e)
-		around = append(around, e)
-	}
-	return out
+	return rest
 }
