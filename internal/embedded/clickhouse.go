@@ -1,0 +1,279 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// ClickHouseConfig says how to run the embedded ClickHouse.
+type ClickHouseConfig struct {
+	// Dir is the data folder. It is made if absent; empty means a temporary
+	// folder that Close removes.
+	Dir string
+	// Library is the path of libchdb; empty means to look for it, see FindLibrary.
+	Library string
+	// Listen is the TCP address of the HTTP interface, such as 127.0.0.1:8123;
+	// port 0 takes a free one. Empty means none: only this process has access.
+	Listen string
+	Limits Limits
+	// EngineLog is the level of the engine's own log (error, warning,
+	// information, debug, trace), written to engine.log in the data folder.
+	// Empty means none.
+	EngineLog string
+	// Log receives what the interface has to say; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Limits bound what the engine takes. Zero fields mean the defaults.
+type Limits struct {
+	Memory  int64 // bytes for the engine as a whole, and for one query with full access (half of the machine's)
+	Threads int   // per query (GOMAXPROCS)
+	Queries int   // running at a time (64)
+
+	// For queries from outside:
+	OutsideTime        time.Duration // per query (60 s)
+	OutsideMemory      int64         // bytes per query (4 GiB, at most Memory)
+	OutsideResultRows  int64         // rows of a result (10,000,000)
+	OutsideResultBytes int64         // bytes of a result, uncompressed (4 GiB)
+	OutsideQueries     int           // running at a time (8)
+}
+
+func (l Limits) withDefaults() Limits {
+	def := func(v *int64, d int64) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&l.Memory, machineMemory()/2)
+	def(&l.OutsideMemory, 4<<30)
+	l.OutsideMemory = min(l.OutsideMemory, l.Memory)
+	def(&l.OutsideResultRows, 10_000_000)
+	def(&l.OutsideResultBytes, 4<<30)
+	if l.Threads <= 0 {
+		l.Threads = runtime.GOMAXPROCS(0)
+	}
+	if l.Queries <= 0 {
+		l.Queries = 64
+	}
+	if l.OutsideQueries <= 0 {
+		l.OutsideQueries = 8
+	}
+	if l.OutsideTime <= 0 {
+		l.OutsideTime = time.Minute
+	}
+	return l
+}
+
+// ClickHouse is a ClickHouse engine inside this process with its HTTP
+// interface. Its methods may be called from any goroutine.
+type ClickHouse struct {
+	dir       string
+	temporary bool
+	limits    Limits
+	log       *slog.Logger
+	key       string
+	lock      *folderLock
+	engine    *engine
+	sessions  sessions
+	version   string
+	timezone  string
+
+	listener net.Listener
+	server   *http.Server
+
+	inside  chan struct{} // one slot for each query that may run
+	outside chan struct{}
+
+	queryID atomic.Uint64
+	mu      sync.Mutex // guards closed and the increments of active
+	closed  bool
+	active  sync.WaitGroup
+	stop    context.CancelFunc // cancels every running query
+	stopped context.Context
+}
+
+// OpenClickHouse starts the engine on the data folder and, if an address is
+// given, its HTTP interface. One process can run one engine at a time, and one
+// data folder belongs to one process; the error names the other one.
+func OpenClickHouse(ctx context.Context, cfg ClickHouseConfig) (_ *ClickHouse, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c := &ClickHouse{dir: cfg.Dir, limits: cfg.Limits.withDefaults(), log: cfg.Log}
+	if c.log == nil {
+		c.log = slog.Default()
+	}
+	path, err := FindLibrary(cfg.Library)
+	if err != nil {
+		return nil, err
+	}
+	lib, err := loadLibrary(path)
+	if err != nil {
+		return nil, err
+	}
+
+	var undo []func()
+	defer func() {
+		if err != nil {
+			for i := len(undo) - 1; i >= 0; i-- {
+				undo[i]()
+			}
+		}
+	}()
+	if c.dir == "" {
+		if c.dir, err = os.MkdirTemp("", "cordon-clickhouse-"); err != nil {
+			return nil, err
+		}
+		c.temporary = true
+		undo = append(undo, func() { os.RemoveAll(c.dir) })
+	}
+	if c.dir, err = filepath.Abs(c.dir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("ClickHouse data folder: %w", err)
+	}
+	if c.lock, err = lockFolder(c.dir, clickhouseLockFile); err != nil {
+		return nil, err
+	}
+	undo = append(undo, c.lock.release)
+	if c.key, err = readOrMakeKey(filepath.Join(c.dir, clickhouseKeyFile)); err != nil {
+		return nil, err
+	}
+	if cfg.Listen != "" {
+		// Before the engine starts, so that a taken port is told at once.
+		if c.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
+			return nil, fmt.Errorf("ClickHouse HTTP interface: %w (is another ClickHouse or `cordon up` running? choose another address)", err)
+		}
+		undo = append(undo, func() { c.listener.Close() })
+	}
+	if c.engine, err = startEngine(lib, filepath.Join(c.dir, "data"), c.dir, c.limits, cfg.EngineLog); err != nil {
+		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
+	}
+	undo = append(undo, c.engine.stop)
+	if c.version, c.timezone, err = c.engine.hello(); err != nil {
+		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
+	}
+
+	c.inside = make(chan struct{}, c.limits.Queries)
+	c.outside = make(chan struct{}, c.limits.OutsideQueries)
+	c.stopped, c.stop = context.WithCancel(context.Background())
+	c.sessions.init()
+	if c.listener != nil {
+		c.server = &http.Server{
+			Handler:           c.Handler(),
+			ReadHeaderTimeout: 10 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+			ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
+		}
+		go c.server.Serve(c.listener) // returns when Close shuts the server down
+		if err := c.lock.describe(c.listener.Addr().String()); err != nil {
+			c.server.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// hello asks the engine for its version and time zone, which also proves that
+// it answers.
+func (e *engine) hello() (version, timezone string, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	conn, err := e.open()
+	if err != nil {
+		return "", "", err
+	}
+	defer conn.close()
+	if version, err = conn.text("SELECT version() FORMAT LineAsString"); err != nil {
+		return "", "", err
+	}
+	timezone, err = conn.text("SELECT timezone() FORMAT LineAsString")
+	return trimLine(version), trimLine(timezone), err
+}
+
+// Dir returns the data folder.
+func (c *ClickHouse) Dir() string { return c.dir }
+
+// HTTPAddr returns the address that the HTTP interface listens on, or "".
+func (c *ClickHouse) HTTPAddr() string {
+	if c.listener == nil {
+		return ""
+	}
+	return c.listener.Addr().String()
+}
+
+// Options returns the settings with which clickhouse-go reaches this engine
+// from inside the process, with full access and without a socket.
+func (c *ClickHouse) Options() *clickhouse.Options {
+	return &clickhouse.Options{
+		Protocol: clickhouse.HTTP,
+		Addr:     []string{"embedded"},
+		Auth:     clickhouse.Auth{Database: "default", Username: insideUser, Password: c.key},
+		TransportFunc: func(*http.Transport) (http.RoundTripper, error) {
+			return &inProcess{c.Handler()}, nil
+		},
+	}
+}
+
+// Close refuses new queries, waits for the running ones and stops the engine.
+// When ctx ends first, it cancels them. The data folder is left complete.
+func (c *ClickHouse) Close(ctx context.Context) error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	c.mu.Unlock()
+
+	var errs []error
+	if c.server != nil {
+		if err := c.server.Shutdown(ctx); err != nil {
+			c.stop()
+			errs = append(errs, fmt.Errorf("ClickHouse HTTP interface: queries cancelled: %w", err))
+			c.server.Close()
+		}
+	}
+	idle := make(chan struct{})
+	go func() { c.active.Wait(); close(idle) }()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		c.stop() // the queries end with an exception
+		<-idle
+	}
+	c.stop()
+	c.sessions.closeAll()
+	c.engine.stop()
+	c.lock.release()
+	if c.temporary {
+		if err := os.RemoveAll(c.dir); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// begin counts a query in, unless the server is closing.
+func (c *ClickHouse) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.active.Add(1)
+	return true
+}

@@ -1,0 +1,155 @@
+package embedded
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"unsafe"
+)
+
+// engine is a running ClickHouse engine: the anchor connection that keeps it
+// alive, and the arguments with which others join it.
+type engine struct {
+	lib    *library
+	args   []string
+	anchor unsafe.Pointer
+}
+
+// running guards the library's one engine per process.
+var running struct {
+	sync.Mutex
+	dir string
+}
+
+// errEngineRunning says why a second engine is refused.
+var errEngineRunning = errors.New("this process already runs a ClickHouse engine")
+
+// startEngine opens the data folder with the engine. Files that the engine
+// reads its configuration from are written to confDir.
+func startEngine(lib *library, dir, confDir string, limits Limits, logLevel string) (*engine, error) {
+	running.Lock()
+	defer running.Unlock()
+	if running.dir != "" {
+		return nil, fmt.Errorf("%w, on %s; close it first", errEngineRunning, running.dir)
+	}
+	config := filepath.Join(confDir, "config.xml")
+	users := filepath.Join(confDir, "users.xml")
+	if err := writeFile(users, usersXML(limits)); err != nil {
+		return nil, err
+	}
+	if err := writeFile(config, configXML(users, filepath.Join(confDir, "engine.log"), limits, logLevel)); err != nil {
+		return nil, err
+	}
+	// Without this folder the library takes the data folder for an empty one and
+	// does not start the tasks that drop tables: DROP TABLE … SYNC would wait for ever.
+	if err := os.MkdirAll(filepath.Join(dir, "metadata"), 0o700); err != nil {
+		return nil, err
+	}
+	e := &engine{lib: lib, args: []string{"clickhouse", "--path=" + dir, "--config-file=" + config}}
+	anchor, err := lib.open(e.args)
+	if err != nil {
+		return nil, err
+	}
+	e.anchor = anchor
+	running.dir = dir
+	return e, nil
+}
+
+// open makes a connection with full access.
+func (e *engine) open() (*connection, error) {
+	ptr, err := e.lib.open(e.args)
+	if err != nil {
+		return nil, err
+	}
+	return &connection{lib: e.lib, ptr: ptr}, nil
+}
+
+// stop ends the engine. No connection may be in use.
+func (e *engine) stop() {
+	running.Lock()
+	defer running.Unlock()
+	e.lib.closeConnection(e.anchor)
+	e.anchor = nil
+	running.dir = ""
+}
+
+// Roles that the engine's only user holds. Every request drops to one of them.
+const (
+	roleFull   = "cordon_full"
+	roleReader = "cordon_reader"
+)
+
+// xmlText escapes a value for the configuration files.
+func xmlText(s string) string {
+	var b strings.Builder
+	xml.EscapeText(&b, []byte(s)) // a strings.Builder does not fail
+	return b.String()
+}
+
+// configXML is the engine's server configuration: caches and pools for a
+// process that shares a small machine with a collector.
+func configXML(users, logFile string, l Limits, logLevel string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `<clickhouse>
+  <users_config>%s</users_config>
+  <max_server_memory_usage>%d</max_server_memory_usage>
+  <mark_cache_size>%d</mark_cache_size>
+  <uncompressed_cache_size>0</uncompressed_cache_size>
+  <primary_index_cache_size>%d</primary_index_cache_size>
+  <index_mark_cache_size>%d</index_mark_cache_size>
+  <index_uncompressed_cache_size>0</index_uncompressed_cache_size>
+  <background_pool_size>%d</background_pool_size>
+  <background_schedule_pool_size>%d</background_schedule_pool_size>
+  <max_thread_pool_size>1000</max_thread_pool_size>
+`, xmlText(users), l.Memory, 128<<20, 128<<20, 32<<20, max(2, l.Threads), max(4, 2*l.Threads))
+	if logLevel != "" {
+		fmt.Fprintf(&b, "  <logger>\n    <level>%[1]s</level>\n    <log>%[2]s</log>\n    <size>16M</size>\n    <count>2</count>\n  </logger>\n  <log-level>%[1]s</log-level>\n",
+			xmlText(logLevel), xmlText(logFile))
+	}
+	b.WriteString("</clickhouse>\n")
+	return b.String()
+}
+
+// usersXML defines the engine's only user. Rights come from roles alone, so
+// that a connection which drops to the reader's role is left with nothing else.
+func usersXML(l Limits) string {
+	return fmt.Sprintf(`<clickhouse>
+  <profiles>
+    <default>
+      <max_threads>%[1]d</max_threads>
+      <max_insert_threads>1</max_insert_threads>
+      <max_memory_usage>%[2]d</max_memory_usage>
+      <allow_introspection_functions>0</allow_introspection_functions>
+      <implicit_select>0</implicit_select>
+    </default>
+  </profiles>
+  <roles>
+    <%[3]s><grants><query>GRANT ALL ON *.*</query></grants></%[3]s>
+    <%[4]s><grants><query>GRANT SELECT, SHOW, dictGet ON *.*</query></grants></%[4]s>
+  </roles>
+  <users>
+    <default>
+      <password></password>
+      <networks><ip>::/0</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>
+      <grants><query>GRANT %[3]s</query><query>GRANT %[4]s</query></grants>
+    </default>
+  </users>
+  <quotas><default></default></quotas>
+</clickhouse>
+`, l.Threads, l.Memory, roleFull, roleReader)
+}
+
+// writeFile replaces a file of the data folder that only its owner may read.
+func writeFile(path, content string) error {
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, []byte(content), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}

@@ -1,0 +1,135 @@
+package embedded
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// Files of Cordon's in the ClickHouse data folder, beside the engine's own
+// subfolder data.
+const (
+	clickhouseLockFile = "clickhouse.lock" // who runs the engine: process id, HTTP address
+	clickhouseKeyFile  = "clickhouse.key"  // the password for full access, in hex
+)
+
+// insideUser is the name that goes with the key.
+const insideUser = "cordon"
+
+// folderLock marks a data folder as in use by this process. The lock goes with
+// the process, however it ends; the file stays.
+type folderLock struct{ f *os.File }
+
+// lockFolder takes the lock, or says which process holds it.
+func lockFolder(dir, name string) (*folderLock, error) {
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock of data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock of data folder, %s: %w", path, err)
+		}
+		pid, addr := readLock(f)
+		who := "another process"
+		if pid != 0 {
+			who = "process " + strconv.Itoa(pid)
+		}
+		if addr != "" {
+			who += ", which answers on " + addr
+		}
+		return nil, fmt.Errorf("data folder %s is in use by %s; stop it, or choose another data folder", dir, who)
+	}
+	l := &folderLock{f}
+	if err := l.describe(""); err != nil {
+		l.release()
+		return nil, err
+	}
+	return l, nil
+}
+
+// describe writes who holds the lock: process id and address, a line each.
+func (l *folderLock) describe(addr string) error {
+	text := fmt.Sprintf("%d\n%s\n", os.Getpid(), addr)
+	if err := l.f.Truncate(0); err != nil {
+		return fmt.Errorf("lock of data folder: %w", err)
+	}
+	if _, err := l.f.WriteAt([]byte(text), 0); err != nil {
+		return fmt.Errorf("lock of data folder: %w", err)
+	}
+	return nil
+}
+
+func (l *folderLock) release() { l.f.Close() }
+
+func readLock(r io.Reader) (pid int, addr string) {
+	b, err := io.ReadAll(io.LimitReader(r, 1<<10))
+	if err != nil {
+		return 0, ""
+	}
+	first, rest, _ := strings.Cut(string(b), "\n")
+	pid, _ = strconv.Atoi(first)
+	return pid, trimLine(rest)
+}
+
+func trimLine(s string) string { return strings.TrimRight(s, "\n") }
+
+// readOrMakeKey returns the key of the data folder, making it the first time.
+func readOrMakeKey(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if key := strings.TrimSpace(string(b)); key != "" {
+			return key, nil
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("ClickHouse key: %w", err)
+	}
+	random := make([]byte, 24)
+	rand.Read(random) // never fails
+	key := hex.EncodeToString(random)
+	if err := writeFile(path, key+"\n"); err != nil {
+		return "", fmt.Errorf("ClickHouse key: %w", err)
+	}
+	return key, nil
+}
+
+// RunningClickHouse looks for the process that runs the engine on a data
+// folder. Where there is one that listens, it returns its id and the settings
+// with which clickhouse-go reaches it with full access; where there is none, nil.
+func RunningClickHouse(dir string) (pid int, _ *clickhouse.Options, _ error) {
+	f, err := os.Open(filepath.Join(dir, clickhouseLockFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil, nil
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
+		return 0, nil, nil // nobody holds it; closing the file gives our own up
+	}
+	pid, addr := readLock(f)
+	if addr == "" {
+		return pid, nil, nil
+	}
+	key, err := os.ReadFile(filepath.Join(dir, clickhouseKeyFile))
+	if err != nil {
+		return pid, nil, fmt.Errorf("process %d runs ClickHouse on %s, but its key cannot be read: %w", pid, dir, err)
+	}
+	return pid, &clickhouse.Options{
+		Protocol: clickhouse.HTTP,
+		Addr:     []string{addr},
+		Auth:     clickhouse.Auth{Database: "default", Username: insideUser, Password: strings.TrimSpace(string(key))},
+	}, nil
+}

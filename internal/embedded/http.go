@@ -1,0 +1,158 @@
+package embedded
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+)
+
+// Handler returns ClickHouse's HTTP interface on this engine.
+func (c *ClickHouse) Handler() http.Handler { return http.HandlerFunc(c.serveHTTP) }
+
+// access is what a request may do.
+type access uint8
+
+const (
+	accessOutside access = iota // read, within limits
+	accessInside                // everything
+)
+
+func (c *ClickHouse) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-ClickHouse-Server-Display-Name", displayName())
+	switch r.URL.Path {
+	case "", "/":
+	case "/ping", "/replicas_status":
+		h.Set("Content-Type", "text/html; charset=UTF-8")
+		fmt.Fprint(w, "Ok.\n")
+		return
+	default:
+		h.Set("Content-Type", "text/plain; charset=UTF-8")
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprintf(w, "There is no handle %s\n\nUse / or /ping for health checks, and /?query=... for queries.\n", r.URL.Path)
+		return
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodPost, http.MethodHead:
+	case http.MethodOptions:
+		h.Set("Allow", "GET, HEAD, OPTIONS, POST")
+		w.WriteHeader(http.StatusNoContent)
+		return
+	default:
+		h.Set("Allow", "GET, HEAD, OPTIONS, POST")
+		http.Error(w, "Code: 1. DB::Exception: Method "+r.Method+" is not supported; use GET or POST. (UNSUPPORTED_METHOD)", http.StatusMethodNotAllowed)
+		return
+	}
+	if r.Method != http.MethodPost && r.URL.Query().Get("query") == "" {
+		h.Set("Content-Type", "text/html; charset=UTF-8")
+		fmt.Fprint(w, "Ok.\n")
+		return
+	}
+	if !c.begin() {
+		w.Header().Set("Connection", "close")
+		writeException(w, nil, &Exception{Code: codeQueryWasCancelled, Name: "ABORTED", Message: "the server is shutting down"})
+		return
+	}
+	defer c.active.Done()
+
+	q, err := c.parseRequest(r)
+	if err != nil {
+		writeException(w, q, err)
+		return
+	}
+	defer q.close()
+	slots := c.outside
+	if q.access == accessInside {
+		slots = c.inside
+	}
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	default:
+		if q.access == accessOutside {
+			writeException(w, q, &Exception{Code: codeTooManySimultaneous, Name: "TOO_MANY_SIMULTANEOUS_QUERIES",
+				Message: fmt.Sprintf("Too many simultaneous queries. Maximum: %d", cap(slots))})
+			return
+		}
+		select { // our own requests wait their turn
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-r.Context().Done():
+			return
+		}
+	}
+
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(c.stopped, cancel)()
+	out := newResponse(w, q, c.dir)
+	defer out.close()
+	if err := c.run(ctx, q, out); err != nil {
+		if ctx.Err() != nil && !out.started {
+			// Nobody is listening, or the server is closing.
+			err = &Exception{Code: codeQueryWasCancelled, Name: "QUERY_WAS_CANCELLED", Message: "Query was cancelled"}
+		}
+		out.fail(err)
+	}
+}
+
+// authenticate tells who asks. Credentials come from headers, basic
+// authentication or parameters, in ClickHouse's order.
+func (c *ClickHouse) authenticate(r *http.Request) (access, error) {
+	user, password, ok := r.BasicAuth()
+	if u := r.Header.Get("X-ClickHouse-User"); u != "" || r.Header.Get("X-ClickHouse-Key") != "" {
+		user, password, ok = u, r.Header.Get("X-ClickHouse-Key"), true
+	}
+	if !ok {
+		v := r.URL.Query()
+		user, password = v.Get("user"), v.Get("password")
+	}
+	switch user {
+	case "", "default":
+		if password == "" {
+			return accessOutside, nil
+		}
+	case insideUser:
+		// Hashed, so that the comparison takes the same time for any length.
+		given, want := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(c.key))
+		if subtle.ConstantTimeCompare(given[:], want[:]) == 1 {
+			return accessInside, nil
+		}
+	}
+	return accessOutside, &Exception{Code: codeAuthenticationFailed, Name: "AUTHENTICATION_FAILED",
+		Message: user + ": Authentication failed: password is incorrect, or there is no user with such name. " +
+			"User default, without a password, may read; user " + insideUser + " has the key in file " + clickhouseKeyFile + " of the data folder."}
+}
+
+// writeException answers with an exception before anything else was sent.
+func writeException(w http.ResponseWriter, q *request, err error) {
+	var e *Exception
+	if !errors.As(err, &e) {
+		e = &Exception{Code: codeUnknown, Name: "UNKNOWN_EXCEPTION", Message: err.Error()}
+	}
+	h := w.Header()
+	if q != nil && q.id != "" {
+		h.Set("X-ClickHouse-Query-Id", q.id)
+	}
+	h.Set("X-ClickHouse-Exception-Code", strconv.Itoa(e.Code))
+	h.Set("Content-Type", "text/plain; charset=UTF-8")
+	h.Del("Content-Encoding")
+	if e.Name == "REQUIRED_PASSWORD" {
+		h.Set("WWW-Authenticate", `Basic realm="ClickHouse server HTTP API"`)
+	}
+	w.WriteHeader(e.httpStatus())
+	fmt.Fprintln(w, e.Error())
+}
+
+func displayName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "cordon"
+	}
+	return name
+}

@@ -1,0 +1,217 @@
+package embedded
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// NATSConfig says how to run the embedded NATS server.
+type NATSConfig struct {
+	// Dir is the JetStream folder. It is made if absent; empty means a temporary
+	// folder that Close removes.
+	Dir string
+	// Listen is the TCP address for clients, such as 127.0.0.1:4222; port 0
+	// takes a free one. Empty means none: only this process has access.
+	Listen string
+	// MaxPayload is the largest message in bytes (8 MiB).
+	MaxPayload int64
+	// MaxStore bounds what JetStream keeps on disk, in bytes (three quarters of
+	// what is free in Dir). Streams have limits of their own below that.
+	MaxStore int64
+	// SyncInterval is how long an acknowledged message may wait in the page
+	// cache (2 min); see the package comment on durability.
+	SyncInterval time.Duration
+	// SyncAlways syncs before each acknowledgement, which costs throughput.
+	SyncAlways bool
+	// Log receives the server's log; nil means slog.Default.
+	Log *slog.Logger
+}
+
+// Defaults of NATSConfig.
+const (
+	defaultMaxPayload   = 8 << 20
+	defaultSyncInterval = 2 * time.Minute
+)
+
+// natsStartPatience is how long the server may take to be ready: JetStream
+// recovers its streams first.
+const natsStartPatience = 60 * time.Second
+
+// natsLockFile guards the JetStream folder, which the server itself does not.
+const natsLockFile = "nats.lock"
+
+// NATS is a NATS server with JetStream inside this process.
+type NATS struct {
+	server    *server.Server
+	dir       string
+	temporary bool
+	lock      *folderLock
+}
+
+// StartNATS starts the server and waits until clients and JetStream are ready.
+func StartNATS(cfg NATSConfig) (_ *NATS, err error) {
+	n := &NATS{dir: cfg.Dir}
+	if n.dir == "" {
+		if n.dir, err = os.MkdirTemp("", "cordon-nats-"); err != nil {
+			return nil, err
+		}
+		n.temporary = true
+		defer func() {
+			if err != nil {
+				os.RemoveAll(n.dir)
+			}
+		}()
+	}
+	if err := os.MkdirAll(n.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("NATS data folder: %w", err)
+	}
+	if n.lock, err = lockFolder(n.dir, natsLockFile); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			n.lock.release()
+		}
+	}()
+	opts := &server.Options{
+		ServerName:        "cordon",
+		JetStream:         true,
+		StoreDir:          filepath.Clean(n.dir),
+		MaxPayload:        defaultMaxPayload,
+		SyncInterval:      defaultSyncInterval,
+		SyncAlways:        cfg.SyncAlways,
+		NoSigs:            true,
+		DontListen:        cfg.Listen == "",
+		JetStreamMaxStore: cfg.MaxStore,
+	}
+	if cfg.MaxPayload > 0 {
+		if cfg.MaxPayload > 1<<30 {
+			return nil, fmt.Errorf("NATS: the largest message, %d bytes, exceeds 1 GiB", cfg.MaxPayload)
+		}
+		opts.MaxPayload = int32(cfg.MaxPayload)
+	}
+	// A client that reads slowly may leave this much behind.
+	opts.MaxPending = max(server.MAX_PENDING_SIZE, 4*int64(opts.MaxPayload))
+	if cfg.SyncInterval > 0 {
+		opts.SyncInterval = cfg.SyncInterval
+	}
+	if cfg.Listen != "" {
+		if opts.Host, opts.Port, err = natsAddress(cfg.Listen); err != nil {
+			return nil, err
+		}
+	}
+	if n.server, err = server.NewServer(opts); err != nil {
+		return nil, fmt.Errorf("NATS: %w", err)
+	}
+	log := cfg.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	bridge := &natsLog{log: log.With("component", "nats"), fatal: make(chan error, 1)}
+	n.server.SetLoggerV2(bridge, false, false, false)
+	go n.server.Start()
+	if err := n.waitReady(bridge.fatal); err != nil {
+		n.server.Shutdown()
+		n.server.WaitForShutdown()
+		return nil, err
+	}
+	if err := n.lock.describe(n.URL()); err != nil {
+		n.server.Shutdown()
+		n.server.WaitForShutdown()
+		return nil, err
+	}
+	return n, nil
+}
+
+// waitReady waits until clients can connect and streams are recovered, or the
+// server gave up.
+func (n *NATS) waitReady(fatal <-chan error) error {
+	ready := make(chan bool, 1)
+	go func() { ready <- n.server.ReadyForConnections(natsStartPatience) }()
+	select {
+	case err := <-fatal:
+		return fmt.Errorf("NATS on %s: %w (if the port is taken, another NATS server or `cordon up` is running; choose another address)", n.dir, err)
+	case ok := <-ready:
+		if !ok {
+			return fmt.Errorf("NATS on %s is not ready after %v", n.dir, natsStartPatience)
+		}
+	}
+	if !n.server.JetStreamEnabled() {
+		return fmt.Errorf("NATS: JetStream on %s did not start; see the log", n.dir)
+	}
+	return nil
+}
+
+// natsAddress takes a listen address apart; the server's own word for a free
+// port is -1.
+func natsAddress(addr string) (host string, port int, err error) {
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("NATS: listen address: %w", err)
+	}
+	port, err = strconv.Atoi(p)
+	if err != nil || port < -1 || port > 65535 {
+		return "", 0, fmt.Errorf("NATS: listen address %q: port is not a number from 0 to 65535", addr)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// URL is where clients reach the server, or "" where it does not listen.
+func (n *NATS) URL() string {
+	a := n.server.Addr()
+	if a == nil {
+		return ""
+	}
+	return "nats://" + a.String()
+}
+
+// Connect makes a connection from inside the process, without a socket.
+func (n *NATS) Connect(opts ...nats.Option) (*nats.Conn, error) {
+	return nats.Connect("", append([]nats.Option{nats.InProcessServer(n.server)}, opts...)...)
+}
+
+// Server returns the server itself, for monitoring.
+func (n *NATS) Server() *server.Server { return n.server }
+
+// Close stops the server and waits until its files are written.
+func (n *NATS) Close() error {
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+	n.lock.release()
+	if n.temporary {
+		return os.RemoveAll(n.dir)
+	}
+	return nil
+}
+
+// natsLog hands the server's log to slog. What the server calls a notice is of
+// interest only when something is wrong. A fatal error does not end the process.
+type natsLog struct {
+	log   *slog.Logger
+	fatal chan error // the first one
+}
+
+func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Debugf(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
+func (l *natsLog) Tracef(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
+
+func (l *natsLog) Fatalf(format string, v ...any) {
+	select {
+	case l.fatal <- fmt.Errorf(format, v...):
+	default:
+		l.log.Error(fmt.Sprintf(format, v...))
+	}
+}

@@ -1,0 +1,241 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// newQueryID returns an identifier that no other query has.
+func newQueryID() string {
+	b := make([]byte, 16)
+	rand.Read(b) // never fails
+	return hex.EncodeToString(b)
+}
+
+// run executes the query of a request and writes its result.
+func (c *ClickHouse) run(ctx context.Context, q *request, out *response) error {
+	// The engine keeps per-thread state between the calls for one query, and
+	// needs the stack of a thread made by the operating system.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	conn, release, err := c.connection(q)
+	if err != nil {
+		return err
+	}
+	defer release()
+	mark := fmt.Sprintf("cordon-%d", c.queryID.Add(1))
+	if q.access == accessOutside {
+		err = c.prepareOutside(conn, q, mark)
+	} else {
+		err = c.prepareInside(conn, q, mark)
+	}
+	if err != nil {
+		return err
+	}
+	defer c.cancelWith(ctx, mark)()
+
+	sql, format := q.sql, q.format
+	if q.insert != nil {
+		sql, format = q.insert.fromFile(q.body.path()), "Null"
+	} else if f := explicitFormat(sql); f != "" {
+		format = f
+	}
+	for _, t := range q.external {
+		if err := t.load(conn); err != nil {
+			return err
+		}
+	}
+	s, err := conn.stream(sql, format, q.params)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	out.setup(format, c.timezone)
+	rows := &streamReader{s: s, stats: &out.stats}
+	if q.insert != nil {
+		out.stats.writtenBytes = uint64(q.body.size)
+	}
+	if strings.EqualFold(format, "Native") && q.protocolVersion > 0 {
+		err = nativeRevision(bufferedWriter(out), bufio.NewReaderSize(rows, 256<<10), q.protocolVersion)
+	} else {
+		_, err = rows.WriteTo(out)
+	}
+	if err != nil {
+		return err
+	}
+	return out.finish()
+}
+
+// streamReader reads a result as one stream of bytes.
+type streamReader struct {
+	s     *stream
+	rest  []byte
+	stats *queryStats
+}
+
+func (r *streamReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		chunk, err := r.s.next()
+		r.count()
+		if err != nil {
+			return 0, err
+		}
+		r.rest = chunk
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// WriteTo spares the copy that Read makes.
+func (r *streamReader) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		chunk, err := r.s.next()
+		r.count()
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(chunk)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+func (r *streamReader) count() {
+	r.stats.readRows, r.stats.readBytes, r.stats.resultRows = r.s.readRows, r.s.readBytes, r.s.rows
+}
+
+// load makes the table, for this connection only.
+func (t externalTable) load(conn *connection) error {
+	if err := conn.exec("CREATE TEMPORARY TABLE " + quoteIdentifier(t.name) + " (" + t.structure + ")"); err != nil {
+		return err
+	}
+	return conn.exec("INSERT INTO " + quoteIdentifier(t.name) + " FROM INFILE " + quoteString(t.data.path()) + " COMPRESSION 'none' FORMAT " + t.format)
+}
+
+// connection returns the connection that a request runs on and what to do with
+// it afterwards.
+func (c *ClickHouse) connection(q *request) (*connection, func(), error) {
+	if q.session != "" && q.access == accessInside {
+		return c.sessions.take(c.engine, q)
+	}
+	conn, err := c.engine.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, conn.close, nil
+}
+
+// prepareInside applies the settings of a request with full access.
+func (c *ClickHouse) prepareInside(conn *connection, q *request, mark string) error {
+	settings := []setting{{"log_comment", mark}, {"max_query_size", itoa(int64(max(256<<10, len(q.sql)+1024)))}}
+	for _, s := range q.settings {
+		if s.name == "log_comment" {
+			s.value = mark + " " + s.value
+		}
+		settings = append(settings, s)
+	}
+	if q.readOnly {
+		settings = append(settings, setting{"readonly", "2"}) // as ClickHouse does for GET
+	}
+	if q.database != "" {
+		if err := conn.exec("USE " + quoteIdentifier(q.database)); err != nil {
+			return err
+		}
+	}
+	return conn.set(settings)
+}
+
+// set applies settings in one statement.
+func (c *connection) set(settings []setting) error {
+	var b strings.Builder
+	for i, s := range settings {
+		if i == 0 {
+			b.WriteString("SET ")
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(s.name)
+		b.WriteString(" = ")
+		b.WriteString(quoteString(s.value))
+	}
+	return c.exec(b.String())
+}
+
+// cancelPatience is how long a cancelled query is given to appear in the
+// engine's list before it is looked for again.
+const cancelPatience = 100 * time.Millisecond
+
+// cancelWith kills the query that bears the mark when ctx ends. The returned
+// function stops the watch.
+func (c *ClickHouse) cancelWith(ctx context.Context, mark string) (stop func()) {
+	finished := make(chan struct{})
+	go func() {
+		select {
+		case <-finished:
+			return
+		case <-ctx.Done():
+		}
+		for {
+			c.kill(mark)
+			select {
+			case <-finished:
+				return
+			case <-time.After(cancelPatience):
+			}
+		}
+	}()
+	return func() { close(finished) }
+}
+
+func (c *ClickHouse) kill(mark string) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	conn, err := c.engine.open()
+	if err != nil {
+		c.log.Warn("cancelling a query", "error", err)
+		return
+	}
+	defer conn.close()
+	if err := conn.exec("KILL QUERY WHERE splitByChar(' ', Settings['log_comment'])[1] = " + quoteString(mark) + " ASYNC"); err != nil {
+		c.log.Warn("cancelling a query", "error", err)
+	}
+}
+
+// explicitFormat returns the format that a text names for its result, or "".
+func explicitFormat(sql string) string {
+	if !strings.Contains(strings.ToUpper(sql), "FORMAT") {
+		return ""
+	}
+	l := lexer{sql: sql}
+	format, depth := "", 0
+	for t := l.next(); t.kind != tokenEnd && t.kind != tokenInvalid; t = l.next() {
+		switch {
+		case t.kind == tokenPunct && sql[t.start] == '(':
+			depth++
+		case t.kind == tokenPunct && sql[t.start] == ')':
+			depth--
+		case depth == 0 && l.is(t, "FORMAT"):
+			mark := l.pos
+			if name := l.next(); name.kind == tokenWord {
+				format = l.text(name)
+			} else {
+				l.pos = mark
+			}
+		}
+	}
+	return format
+}
