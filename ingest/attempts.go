@@ -1,0 +1,44 @@
+package ingest
+
+import "sync"
+
+// attempts counts, for each batch that ClickHouse refuses, the tries between
+// which another batch was inserted. Only those speak against the batch.
+type attempts struct {
+	mu      sync.Mutex
+	inserts uint64
+	refused map[string]refusal
+}
+
+type refusal struct {
+	tries uint64
+	at    uint64 // value of inserts at the last counted try
+}
+
+func (a *attempts) inserted(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inserts++
+	delete(a.refused, id)
+}
+
+// refuse records a refusal and returns how many count.
+func (a *attempts) refuse(id string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r, seen := a.refused[id]
+	if !seen || r.at != a.inserts {
+		r = refusal{tries: r.tries + 1, at: a.inserts}
+		if a.refused == nil {
+			a.refused = make(map[string]refusal)
+		}
+		a.refused[id] = r
+	}
+	return int(r.tries)
+}
+
+func (a *attempts) forget(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.refused, id)
+}

@@ -1,0 +1,221 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"cordon/internal/bus"
+	"cordon/schema"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Reasons of dead letters, in [bus.HeaderReason].
+const (
+	reasonHeaders = "headers" // not a batch of this schema version
+	reasonDamaged = "damaged" // cannot be decompressed
+	reasonBlock   = "block"   // not a block of the table
+	reasonRefused = "refused" // refused by ClickHouse
+)
+
+var reasons = []string{reasonHeaders, reasonDamaged, reasonBlock, reasonRefused}
+
+// buffers holds decompressed blocks between batches.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// handle inserts the batch of a message, or gets rid of it. It returns without
+// having settled the message only if work ended.
+func (i *Ingester) handle(ctx, work context.Context, msg jetstream.Msg) {
+	if md, err := msg.Metadata(); err == nil && md.NumDelivered > 1 {
+		i.redelivered.Add(1)
+		i.metrics.redelivered.Inc()
+	}
+	defer i.keepAlive(msg)()
+
+	sealed, err := bus.Batch(msg.Headers(), msg.Data())
+	if err != nil {
+		i.bury(work, msg, reasonHeaders, err)
+		return
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	raw, err := schema.Decompress((*buf)[:0], sealed.Payload)
+	*buf = raw[:0]
+	if err != nil {
+		i.bury(work, msg, reasonDamaged, err)
+		return
+	}
+	block, err := schema.Check(sealed.Table, raw)
+	if err == nil && block.Rows != sealed.Rows {
+		err = fmt.Errorf("%d rows, header %s says %d", block.Rows, schema.HeaderRows, sealed.Rows)
+	}
+	if err != nil {
+		i.bury(work, msg, reasonBlock, err)
+		return
+	}
+	if block.Rows > 0 && !i.insert(ctx, work, msg, sealed, block, raw) {
+		return
+	}
+	if err := msg.Ack(); err != nil {
+		i.log.Debug("acknowledge batch; it comes again and is dropped as a duplicate", "batch", sealed.ID, "err", err)
+	}
+	i.count(sealed, block)
+}
+
+// insert tries until the batch is in, and reports whether it is.
+func (i *Ingester) insert(ctx, work context.Context, msg jetstream.Msg, sealed *schema.Sealed, block schema.Block, raw []byte) bool {
+	query := "INSERT INTO " + i.deps.Database + "." + sealed.Table + " (" + strings.Join(block.Columns, ", ") + ")"
+	settings := i.settings(sealed.ID)
+	for pause := i.cfg.RetryMin; ; pause = min(2*pause, i.cfg.RetryMax) {
+		start := time.Now()
+		err := i.insertOnce(work, query, settings, raw)
+		now := time.Now()
+		i.metrics.insertSeconds.Observe(now.Sub(start).Seconds())
+		if err == nil {
+			i.tries.inserted(sealed.ID)
+			i.outage.success(now)
+			i.metrics.storeReachable.Set(1)
+			return true
+		}
+		switch blame(err) {
+		case batchFault:
+			i.metrics.failedInserts.WithLabelValues("batch").Inc()
+			i.bury(work, msg, reasonRefused, err)
+			return false
+		case unclear:
+			i.metrics.failedInserts.WithLabelValues("unclear").Inc()
+			if i.tries.refuse(sealed.ID) >= i.cfg.MaxAttempts {
+				i.bury(work, msg, reasonRefused, err)
+				return false
+			}
+			i.outage.failure(now, err)
+			// Others first: whether they get in tells whose fault it is.
+			i.giveBack(msg, pause)
+			return false
+		}
+		i.metrics.failedInserts.WithLabelValues("server").Inc()
+		i.metrics.storeReachable.Set(0)
+		i.outage.failure(now, fmt.Errorf("insert batch %s of %d rows into %s: %w", sealed.ID, sealed.Rows, sealed.Table, err))
+		if !sleep(ctx, pause) {
+			i.giveBack(msg, 0)
+			return false
+		}
+	}
+}
+
+func (i *Ingester) insertOnce(ctx context.Context, query string, settings clickhouse.Settings, raw []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, i.cfg.InsertTimeout)
+	defer cancel()
+	return i.deps.Conn.InsertFormat(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), "Native", query, bytes.NewReader(raw))
+}
+
+// settings of the insert that a batch is.
+func (i *Ingester) settings(id string) clickhouse.Settings {
+	s := clickhouse.Settings{
+		"insert_deduplication_token":                         id,
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+		// In a cluster flows is a distributed table: return after the shards
+		// have the rows, not after a local queue has.
+		"distributed_foreground_insert": 1,
+		"async_insert":                  0,
+		// A collector's clock that jumps spreads one batch over many days.
+		"max_partitions_per_insert_block": 0,
+	}
+	if i.cfg.InsertQuorum != "" {
+		s["insert_quorum"] = i.cfg.InsertQuorum
+	}
+	return s
+}
+
+// count books an inserted batch.
+func (i *Ingester) count(sealed *schema.Sealed, block schema.Block) {
+	now := time.Now()
+	i.rows.Add(uint64(block.Rows))
+	i.batches.Add(1)
+	i.metrics.rows.WithLabelValues(sealed.Table).Add(float64(block.Rows))
+	i.metrics.batches.WithLabelValues(sealed.Table).Inc()
+	i.metrics.bytes.Add(float64(len(sealed.Payload)))
+	i.mu.Lock()
+	i.lastRow = now
+	i.mu.Unlock()
+	if block.Rows > 0 && sealed.Table == schema.TableFlows {
+		delay := now.Sub(time.UnixMicro(block.Received))
+		i.metrics.delaySeconds.Observe(delay.Seconds())
+		i.mu.Lock()
+		i.delay = delay
+		i.mu.Unlock()
+	}
+}
+
+// keepAlive tells JetStream that the message is being worked on until the
+// returned function is called.
+func (i *Ingester) keepAlive(msg jetstream.Msg) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		t := time.NewTicker(i.cfg.AckWait / 3)
+		defer t.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-t.C:
+				if err := msg.InProgress(); err != nil {
+					i.log.Debug("tell NATS that a batch is in progress", "err", err)
+				}
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// giveBack lets JetStream deliver the message again, after a pause.
+func (i *Ingester) giveBack(msg jetstream.Msg, pause time.Duration) {
+	if err := msg.NakWithDelay(pause); err != nil {
+		i.log.Debug("give a batch back; NATS gives it again after ack_wait", "err", err)
+	}
+}
+
+// bury moves a message to the dead-letter stream. If that cannot be, the
+// message stays in FLOWS and comes again.
+func (i *Ingester) bury(work context.Context, msg jetstream.Msg, reason string, cause error) {
+	id := msg.Headers().Get(jetstream.MsgIDHeader)
+	dead := nats.NewMsg(bus.SubjectDead + "." + bus.SubjectFlows)
+	for k, v := range msg.Headers() {
+		// Nats-Expected-... are conditions on another stream.
+		if !strings.HasPrefix(k, "Nats-Expected-") {
+			dead.Header[k] = v
+		}
+	}
+	dead.Header.Set(bus.HeaderReason, reason)
+	dead.Header.Set(bus.HeaderError, oneLine(cause.Error(), 1000))
+	dead.Data = msg.Data()
+	ctx, cancel := context.WithTimeout(work, 10*time.Second)
+	defer cancel()
+	if _, err := i.deps.Bus.JS.PublishMsg(ctx, dead); err != nil {
+		i.log.Error("a bad batch could not be moved to the dead-letter stream; it stays in "+bus.StreamFlows, "batch", id, "reason", reason, "cause", cause, "err", err)
+		i.giveBack(msg, i.cfg.RetryMax)
+		return
+	}
+	i.tries.forget(id)
+	if err := msg.TermWithReason(reason); err != nil {
+		i.log.Debug("end a bad batch; it comes again and its dead letter is dropped as a duplicate", "batch", id, "err", err)
+	}
+	i.dead.Add(1)
+	i.metrics.deadLetters.WithLabelValues(reason).Inc()
+	i.log.Error("bad batch moved to the dead-letter stream", "subject", msg.Subject(), "batch", id, "reason", reason, "err", cause)
+}
+
+// oneLine makes text fit for a header.
+func oneLine(s string, limit int) string {
+	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
+	if len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "..."
+	}
+	return s
+}
