@@ -1,0 +1,257 @@
+package collector
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"cordon/collector/ipfix"
+	"cordon/schema"
+)
+
+// maxTallies is how many (exporter, transport, domain) triples are told apart.
+const maxTallies = 8192
+
+// account keeps what happened at each exporter since the start. The decoder
+// counts per source, and sources come and go: an exporter that restarts has
+// another UDP port, or another connection. What they counted is added up here
+// under the exporter's address.
+type account struct {
+	mu      sync.Mutex
+	marks   map[markKey]*mark
+	tallies map[tallyKey]*tally
+}
+
+type markKey struct {
+	source ipfix.Source
+	domain int64 // observation domain id; noDomain for what belongs to none
+}
+
+const noDomain = -1
+
+// mark is what a source had counted when it was looked at last.
+type mark struct {
+	counters ipfix.Counters
+	lost     loss
+	seen     bool
+}
+
+// loss is what is missing by sequence number. A datagram that comes late makes
+// it smaller again, so a mark keeps the most there was, and only what exceeds
+// that is new.
+type loss struct{ messages, records uint64 }
+
+// tallyKey names a row of table exporter_stats. The zero address stands for
+// the exporters beyond maxTallies.
+type tallyKey struct {
+	exporter  netip.Addr
+	transport ipfix.Transport
+	domain    uint32
+}
+
+// tally is what is known of an exporter's observation domain.
+type tally struct {
+	tallyCounts
+	written tallyCounts // what table exporter_stats has
+
+	waiting     int // data sets that wait for their template
+	templates   int
+	software    string
+	sampling    uint32
+	lastMessage int64 // Unix microseconds
+	lastExport  int64 // Unix microseconds
+	skew        int64 // microseconds that the exporter's clock is behind
+}
+
+type tallyCounts struct {
+	ipfix.Counters
+	lost loss
+}
+
+func newAccount() *account {
+	return &account{marks: make(map[markKey]*mark), tallies: make(map[tallyKey]*tally)}
+}
+
+// update adds what the decoder has counted since the last call. Sources that
+// have ended come with their final counts, in ended.
+func (a *account) update(current, ended []ipfix.SourceStats) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, t := range a.tallies {
+		t.waiting, t.templates = 0, 0
+	}
+	for _, list := range [][]ipfix.SourceStats{ended, current} {
+		for i := range list {
+			a.source(&list[i])
+		}
+	}
+	for k, m := range a.marks {
+		if !m.seen {
+			delete(a.marks, k) // the source is gone
+		}
+		m.seen = false
+	}
+}
+
+func (a *account) source(s *ipfix.SourceStats) {
+	rest := s.Counters // what belongs to no domain
+	for i := range s.Domains {
+		d := &s.Domains[i]
+		rest = subtract(&rest, &d.Counters)
+		t := a.add(s.Source, int64(d.ID), &d.Counters)
+		t.templates += len(d.Templates)
+		if d.LastMessage >= t.lastMessage {
+			t.lastMessage, t.lastExport, t.skew = d.LastMessage, d.LastExport, d.Skew
+			t.software, t.sampling = cmp.Or(d.Software, t.software), d.Sampling
+		}
+		if i == 0 {
+			t.waiting += s.WaitingSets
+		}
+	}
+	if rest != (ipfix.Counters{}) {
+		a.add(s.Source, noDomain, &rest)
+	}
+}
+
+// add adds what counters has more than at the last look.
+func (a *account) add(src ipfix.Source, domain int64, counters *ipfix.Counters) *tally {
+	key := markKey{src, domain}
+	m := a.marks[key]
+	if m == nil {
+		m = new(mark)
+		a.marks[key] = m
+	}
+	m.seen = true
+	t := a.tally(tallyKey{src.Addr.Addr(), src.Transport, uint32(max(domain, 0))})
+	more := subtract(counters, &m.counters)
+	t.Add(&more)
+	m.counters = *counters
+
+	var now loss
+	now.messages, now.records = counters.Lost()
+	if now.messages > m.lost.messages {
+		t.lost.messages += now.messages - m.lost.messages
+		m.lost.messages = now.messages
+	}
+	if now.records > m.lost.records {
+		t.lost.records += now.records - m.lost.records
+		m.lost.records = now.records
+	}
+	return t
+}
+
+// tally finds or makes a tally. Where there are too many, those of exporters
+// that have never sent a record become one, since they may be forged.
+func (a *account) tally(key tallyKey) *tally {
+	if t := a.tallies[key]; t != nil {
+		return t
+	}
+	other := tallyKey{transport: key.transport}
+	if len(a.tallies) >= maxTallies {
+		for k, t := range a.tallies {
+			if k.exporter.IsValid() && t.Records == 0 && t.OptionsRecords == 0 {
+				o := a.other(tallyKey{transport: k.transport})
+				o.merge(&t.tallyCounts)
+				o.written.merge(&t.written)
+				delete(a.tallies, k)
+			}
+		}
+		if len(a.tallies) >= maxTallies {
+			return a.other(other)
+		}
+	}
+	t := new(tally)
+	a.tallies[key] = t
+	return t
+}
+
+func (a *account) other(key tallyKey) *tally {
+	t := a.tallies[key]
+	if t == nil {
+		t = new(tally)
+		a.tallies[key] = t
+	}
+	return t
+}
+
+func (c *tallyCounts) merge(o *tallyCounts) {
+	c.Add(&o.Counters)
+	c.lost.messages += o.lost.messages
+	c.lost.records += o.lost.records
+}
+
+// rows gives a row of table exporter_stats for each tally that has changed
+// since the last call.
+func (a *account) rows(now time.Time, interval time.Duration, collector string) []schema.ExporterStats {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var rows []schema.ExporterStats
+	for k, t := range a.tallies {
+		d := subtract(&t.Counters, &t.written.Counters)
+		lost := loss{t.lost.messages - t.written.lost.messages, t.lost.records - t.written.lost.records}
+		if d == (ipfix.Counters{}) && lost == (loss{}) {
+			continue
+		}
+		t.written = t.tallyCounts
+		row := schema.ExporterStats{
+			Time: now.UnixMilli(), Interval: uint32(interval.Milliseconds()), Collector: collector,
+			Domain: k.domain, Transport: k.transport.String(), Name: t.software,
+			Messages: d.Messages, Bytes: d.Bytes, Records: d.Records, OptionsRecords: d.OptionsRecords,
+			LostMessages: lost.messages, LostRecords: lost.records,
+			Duplicates: d.Duplicates, Reordered: d.Reordered, Restarts: d.Restarts,
+			NoTemplate: d.NoTemplateSets, Waiting: uint64(t.waiting), Errors: errorsIn(&d),
+			Sampling: t.sampling, ClockSkew: -t.skew / 1000, LastExport: t.lastExport / 1000,
+		}
+		if k.exporter.IsValid() {
+			row.Exporter = schema.Addr16(k.exporter)
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b schema.ExporterStats) int {
+		return cmp.Or(slices.Compare(a.Exporter[:], b.Exporter[:]), cmp.Compare(a.Transport, b.Transport), cmp.Compare(a.Domain, b.Domain))
+	})
+	return rows
+}
+
+// errorsIn adds up what could not be used. Data without a template has a count of
+// its own, and records that are not flows, or have an odd time, are no errors.
+func errorsIn(c *ipfix.Counters) (n uint64) {
+	for r, count := range c.Errors {
+		switch ipfix.Reason(r) {
+		case ipfix.ReasonNoTemplate, ipfix.ReasonNotFlow, ipfix.ReasonImplausibleTime:
+		default:
+			n += count
+		}
+	}
+	return n
+}
+
+// subtract gives a less b. Where a counter has gone back it gives zero.
+func subtract(a, b *ipfix.Counters) ipfix.Counters {
+	less := func(a, b uint64) uint64 { return a - min(a, b) }
+	d := ipfix.Counters{
+		Messages:          less(a.Messages, b.Messages),
+		Bytes:             less(a.Bytes, b.Bytes),
+		Records:           less(a.Records, b.Records),
+		Flows:             less(a.Flows, b.Flows),
+		OptionsRecords:    less(a.OptionsRecords, b.OptionsRecords),
+		WaitedSets:        less(a.WaitedSets, b.WaitedSets),
+		RecoveredSets:     less(a.RecoveredSets, b.RecoveredSets),
+		NoTemplateSets:    less(a.NoTemplateSets, b.NoTemplateSets),
+		NoTemplateBytes:   less(a.NoTemplateBytes, b.NoTemplateBytes),
+		NoTemplateRecords: less(a.NoTemplateRecords, b.NoTemplateRecords),
+		MissedMessages:    less(a.MissedMessages, b.MissedMessages),
+		MissedRecords:     less(a.MissedRecords, b.MissedRecords),
+		FilledMessages:    less(a.FilledMessages, b.FilledMessages),
+		FilledRecords:     less(a.FilledRecords, b.FilledRecords),
+		Duplicates:        less(a.Duplicates, b.Duplicates),
+		Reordered:         less(a.Reordered, b.Reordered),
+		Restarts:          less(a.Restarts, b.Restarts),
+	}
+	for i := range d.Errors {
+		d.Errors[i] = less(a.Errors[i], b.Errors[i])
+	}
+	return d
+}
