@@ -110,7 +110,7 @@ func (x *decoding) message(b []byte) (rest []byte) {
 	c := &d.counters
 	c.Messages++
 	c.Bytes += uint64(messageHeader + len(sets))
-	if x.source.key.Transport == UDP && d.sequence.duplicate(sequence, b[:messageHeader+len(sets)]) {
+	if x.source.key.Transport == UDP && d.sequence.duplicate(b[:messageHeader+len(sets)]) {
 		c.Duplicates++
 		return rest
 	}
@@ -202,6 +202,9 @@ func (x *decoding) records(t *template, body []byte, whole bool) (n int) {
 		n, rest, ok = x.flowRecords(p, body)
 		c.Records += uint64(n)
 		c.Flows += uint64(n)
+	}
+	if n > 0 && !x.source.useful.Load() {
+		x.source.useful.Store(true)
 	}
 	switch {
 	case !whole:

@@ -31,7 +31,7 @@ const (
 	ReasonNoTemplate                    // data whose template did not come in time
 	ReasonDomainLimit                   // more observation domains than allowed for the source
 	ReasonNotFlow                       // the record has no source and destination IP address
-	ReasonImplausibleTime               // a time more than a day in the future; the export time stands in
+	ReasonImplausibleTime               // a flow that ended after it was exported; it is moved to end then
 	ReasonStream                        // a stream that is not, or no longer, IPFIX
 	numReasons
 )

@@ -220,7 +220,7 @@ func (x *decoding) finish(p *plan) {
 	if p.needs != 0 {
 		x.settle(p)
 	}
-	x.times()
+	x.times(p)
 	switch r.Proto {
 	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite, 0:
 		// 0 is also what a template without a protocol gives.
@@ -303,11 +303,11 @@ func action(forwarding, firewall uint8) schema.Action {
 
 // sampling gathers what says how packets were selected.
 type sampling struct {
-	interval                       uint32 // one in interval
-	packets, space                 uint32 // packets in a row taken, then space left out
-	size, population               uint32 // size of every population
-	probability                    float64
-	sampler, selector              uint64
+	interval                uint32 // one in interval
+	packets, space          uint32 // packets in a row taken, then space left out
+	size, population        uint32 // size of every population
+	probability             float64
+	sampler, selector       uint64
 	hasSampler, hasSelector bool
 }
 

@@ -25,10 +25,10 @@ type source struct {
 	domains   map[uint32]*domain
 	lastUsedD *domain
 	templates int
-	state     int64      // bytes, also in Decoder.state
-	queue     []waiting  // data before its template, oldest first
-	queued    int64      // bytes, also in Decoder.waiting
-	counters  Counters   // of messages that belong to no domain
+	state     int64     // bytes, also in Decoder.state
+	queue     []waiting // data before its template, oldest first
+	queued    int64     // bytes, also in Decoder.waiting
+	counters  Counters  // of messages that belong to no domain
 }
 
 // domain is the state of an observation domain of a source.

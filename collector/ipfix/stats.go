@@ -70,11 +70,11 @@ func (c *Counters) Add(o *Counters) {
 
 // Stats is a snapshot of a [Decoder].
 type Stats struct {
-	Counters            // of all sources there ever were
+	Counters                   // of all sources there ever were
 	Sources      []SourceStats // those known now, by address
-	Evicted      uint64 // sources forgotten because there were too many
-	StateBytes   int64  // of templates and options data
-	WaitingBytes int64  // of data before its template
+	Evicted      uint64        // sources forgotten because there were too many
+	StateBytes   int64         // of templates and options data
+	WaitingBytes int64         // of data before its template
 }
 
 // SourceStats is a snapshot of one source.

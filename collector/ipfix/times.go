@@ -64,8 +64,9 @@ func fromNTP(v, raw uint64, near int64, perMicro uint64) int64 {
 
 // times puts the start and end of the record in order. Without a time of its
 // own a record happened when it was exported; with one of the two, that one
-// is both. An end before the start means that they were swapped.
-func (x *decoding) times() {
+// is both. An end before the start means that they were swapped. A flow that
+// ended after it was exported is moved to end then.
+func (x *decoding) times(p *plan) {
 	r := x.rec
 	if r.Start == 0 || r.End == 0 {
 		switch {
@@ -80,10 +81,16 @@ func (x *decoding) times() {
 	if r.Start > r.End {
 		r.Start, r.End = r.End, r.Start
 	}
-	if r.End > x.limit {
+	limit := x.limit
+	if p.needs&(needStartUptime|needEndUptime) != 0 {
+		// An uptime that the exporter has not reached yet: it reads
+		// a capture older than itself, or its clock was set.
+		limit = x.export + maxActive
+	}
+	if r.End > limit {
 		x.count(ReasonImplausibleTime, 1)
+		r.Start = x.export - min(r.End-r.Start, day)
 		r.End = x.export
-		r.Start = min(r.Start, r.End)
 	}
 }
 
