@@ -141,6 +141,10 @@ func (s *source) byContent(b *bufio.Reader, head []byte) (Reader, error) {
 	switch kind := sniff(head); kind {
 	case "csv":
 		return newCSV(s, b)
+	case "ipfix":
+		return newIPFIX(s, b), nil
+	case "pcap", "pcapng":
+		return newCapture(s, b, kind)
 	case "":
 		return nil, fmt.Errorf("%s: the file is empty", s.name)
 	default:
