@@ -172,3 +172,13 @@ func Token(s string) string {
 
 // Close ends the connection. What was published and acknowledged is safe.
 func (b *Bus) Close() { b.NC.Close() }
+
+// Pending counts the batches that the ingesters have not acknowledged yet:
+// waiting in stream FLOWS, or delivered and being inserted.
+func (b *Bus) Pending(ctx context.Context) (uint64, error) {
+	s, err := b.JS.Stream(ctx, StreamFlows)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", StreamFlows, err)
+	}
+	return s.CachedInfo().State.Msgs, nil
+}

@@ -1,0 +1,107 @@
+// Package status gathers what a running Cordon knows of itself, finds out why
+// there may be no data, and prints both for a person.
+package status
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cordon/collector"
+	"cordon/ingest"
+	"cordon/internal/bus"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Document is the status of one process and of the servers it uses. Parts
+// that the process does not have are nil.
+type Document struct {
+	Version string    `json:"version"`
+	PID     int       `json:"pid,omitempty"` // zero where no process runs, only its data is there
+	Started time.Time `json:"started,omitzero"`
+	Taken   time.Time `json:"taken"`
+
+	Collector *collector.Status `json:"collector,omitempty"`
+	Stream    *Stream           `json:"stream,omitempty"`
+	Ingest    *ingest.Status    `json:"ingest,omitempty"`
+	Store     *Store            `json:"store,omitempty"`
+}
+
+// Stream is what lies in NATS between collectors and ingesters.
+type Stream struct {
+	Error     string `json:"error,omitempty"` // why the rest is unknown
+	Batches   uint64 `json:"batches"`         // not inserted yet
+	Bytes     uint64 `json:"bytes"`
+	Limit     int64  `json:"limit"`     // bytes at which publishers are refused
+	Ingesters int    `json:"ingesters"` // pull requests that wait for batches
+	Dead      uint64 `json:"dead"`      // messages in FLOWS_DEAD
+}
+
+// Store is what lies in ClickHouse.
+type Store struct {
+	Error        string    `json:"error,omitempty"` // why the rest is unknown
+	Flows        uint64    `json:"flows"`           // rows of table flows
+	Bytes        uint64    `json:"bytes"`           // of all tables, on disk
+	OldestFlow   time.Time `json:"oldestFlow,omitzero"`
+	NewestFlow   time.Time `json:"newestFlow,omitzero"`   // by the exporters' clocks
+	LastReceived time.Time `json:"lastReceived,omitzero"` // by the collectors' clocks
+	Exporters    uint64    `json:"exporters"`
+}
+
+// AddStream looks at the streams.
+func (d *Document) AddStream(ctx context.Context, b *bus.Bus) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	s := new(Stream)
+	d.Stream = s
+	flows, err := b.JS.Stream(ctx, bus.StreamFlows)
+	if err != nil {
+		s.Error = err.Error()
+		return
+	}
+	info := flows.CachedInfo()
+	s.Batches, s.Bytes, s.Limit = info.State.Msgs, info.State.Bytes, info.Config.MaxBytes
+	consumer, err := flows.Consumer(ctx, bus.ConsumerIngest)
+	switch {
+	case err == nil:
+		s.Ingesters = consumer.CachedInfo().NumWaiting
+	case !errors.Is(err, jetstream.ErrConsumerNotFound):
+		s.Error = err.Error()
+	}
+	if dead, err := b.JS.Stream(ctx, bus.StreamDead); err == nil {
+		s.Dead = dead.CachedInfo().State.Msgs
+	}
+}
+
+// AddStore looks at the tables.
+func (d *Document) AddStore(ctx context.Context, conn driver.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	s := new(Store)
+	d.Store = s
+	err := conn.QueryRow(ctx, `SELECT
+		count(), toUnixTimestamp64Micro(min(start_time)), toUnixTimestamp64Micro(max(end_time)), toUnixTimestamp64Micro(max(received)), uniqExact(exporter),
+		(SELECT sum(bytes_on_disk) FROM system.parts WHERE database = currentDatabase() AND active)
+		FROM flows`).Scan(&s.Flows, micros{&s.OldestFlow}, micros{&s.NewestFlow}, micros{&s.LastReceived}, &s.Exporters, &s.Bytes)
+	if err != nil {
+		s.Error = err.Error()
+	}
+	if s.Flows == 0 {
+		s.OldestFlow, s.NewestFlow, s.LastReceived = time.Time{}, time.Time{}, time.Time{}
+	}
+}
+
+// micros scans Unix microseconds into a time.
+type micros struct{ t *time.Time }
+
+// Scan implements sql.Scanner.
+func (m micros) Scan(v any) error {
+	us, ok := v.(int64)
+	if !ok {
+		return errors.New("not a number of microseconds")
+	}
+	*m.t = time.UnixMicro(us).UTC()
+	return nil
+}
