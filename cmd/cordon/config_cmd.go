@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) configCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Show and check the configuration",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(
+		&cobra.Command{
+			Use:   "show",
+			Short: "Print every setting with its value and where that comes from",
+			Args:  noArgs,
+			RunE:  func(*cobra.Command, []string) error { return a.configShow() },
+		},
+		&cobra.Command{
+			Use:   "check [FILE]",
+			Short: "Check a configuration file; the first wrong line decides the exit code",
+			Args:  cobra.MaximumNArgs(1),
+			// The file to check is the argument; load reads and checks it.
+			PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+				if len(args) == 1 {
+					a.configFile = args[0]
+				}
+				return a.load(cmd, args)
+			},
+			RunE: func(*cobra.Command, []string) error { return a.configCheck() },
+		},
+	)
+	return c
+}
+
+func (a *app) configShow() error {
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tVALUE\tFROM")
+	for _, key := range a.loader.Keys() {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", key, showValue(key, a.loader.Value(key)), a.loader.Source(key))
+	}
+	return w.Flush()
+}
+
+// showValue prints a value without any password in it.
+func showValue(key string, v any) string {
+	s := fmt.Sprint(v)
+	if list, ok := v.([]string); ok {
+		s = strings.Join(list, ",")
+	}
+	if strings.HasSuffix(key, "dsn") || strings.HasSuffix(key, "url") {
+		return redact(s)
+	}
+	return s
+}
+
+func (a *app) configCheck() error {
+	if err := a.settings.check(); err != nil {
+		return usageError(err)
+	}
+	file := a.loader.File()
+	if file == "" {
+		file = "no configuration file; defaults, environment and flags"
+	}
+	fmt.Fprintf(a.stdout, "%s: ok\n", file)
+	return nil
+}
+
+// noArgs refuses arguments with exit code 2.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no arguments, got %q", cmd.CommandPath(), args)
+	}
+	return nil
+}

@@ -1,0 +1,448 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"cordon/collector"
+	"cordon/ingest"
+	"cordon/internal/bus"
+	"cordon/internal/embedded"
+	"cordon/internal/httpapi"
+	"cordon/internal/status"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+)
+
+// roles says which parts a process runs.
+type roles struct{ collect, ingest bool }
+
+func (a *app) upCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Everything in one process: collector, NATS, ingester, ClickHouse, HTTP",
+		Long: `Runs everything in one process. Exporters send IPFIX to port 4739 (UDP and TCP);
+docs/exporters.md says how to point one here. With nats.url or clickhouse.dsn set,
+that server is used in place of the embedded one.
+
+Ctrl-C or SIGTERM stops gracefully: what is in flight is sealed, published and inserted.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context()) },
+	}
+	d := defaultSettings()
+	f := c.Flags()
+	f.StringSlice("udp", d.Collector.UDP.Listen, "IPFIX over UDP: addresses to listen on")
+	f.StringSlice("tcp", d.Collector.TCP.Listen, "IPFIX over TCP: addresses to listen on")
+	f.String("http", d.HTTP.Listen, "health, metrics and status: address to listen on, empty for none")
+	f.String("clickhouse-listen", d.ClickHouse.Listen, "ClickHouse's HTTP interface: address to listen on, empty for none")
+	f.String("nats-listen", d.NATS.Listen, "embedded NATS: address to listen on")
+	a.bindOnRun(c, map[string]string{
+		"collector.udp.listen": "udp", "collector.tcp.listen": "tcp", "http.listen": "http",
+		"clickhouse.listen": "clickhouse-listen", "nats.listen": "nats-listen",
+	})
+	return c
+}
+
+func (a *app) collectCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "collect",
+		Short: "The collector alone: IPFIX in, batches to an external NATS",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.settings.NATS.URL == "" {
+				return usagef("cordon collect publishes to an external NATS: set nats.url (--nats-url); `cordon up` brings its own")
+			}
+			return a.role(cmd.Context(), roles{collect: true})
+		},
+	}
+	d := defaultSettings()
+	f := c.Flags()
+	f.StringSlice("udp", d.Collector.UDP.Listen, "IPFIX over UDP: addresses to listen on")
+	f.StringSlice("tcp", d.Collector.TCP.Listen, "IPFIX over TCP: addresses to listen on")
+	f.String("http", d.HTTP.Listen, "health, metrics and status: address to listen on, empty for none")
+	a.bindOnRun(c, map[string]string{"collector.udp.listen": "udp", "collector.tcp.listen": "tcp", "http.listen": "http"})
+	return c
+}
+
+func (a *app) ingestCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ingest",
+		Short: "An ingester alone: batches from an external NATS into an external ClickHouse",
+		Long:  "Inserts batches from stream FLOWS. Start as many as needed, on any machines: they share the load.",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.settings.NATS.URL == "" || a.settings.ClickHouse.DSN == "" {
+				return usagef("cordon ingest needs external servers: set nats.url and clickhouse.dsn; `cordon up` brings its own")
+			}
+			return a.role(cmd.Context(), roles{ingest: true})
+		},
+	}
+	c.Flags().String("http", defaultSettings().HTTP.Listen, "health, metrics and status: address to listen on, empty for none")
+	a.bindOnRun(c, map[string]string{"http.listen": "http"})
+	return c
+}
+
+func (a *app) serveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "HTTP alone: health, metrics and status of external servers",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.settings.NATS.URL == "" || a.settings.ClickHouse.DSN == "" {
+				return usagef("cordon serve needs external servers: set nats.url and clickhouse.dsn; `cordon up` brings its own")
+			}
+			return a.role(cmd.Context(), roles{})
+		},
+	}
+	c.Flags().String("http", defaultSettings().HTTP.Listen, "address to listen on")
+	a.bindOnRun(c, map[string]string{"http.listen": "http"})
+	return c
+}
+
+// bindOnRun ties flags of one command to their keys when that command is the
+// one that runs, since several commands have flags for the same key.
+func (a *app) bindOnRun(c *cobra.Command, keys map[string]string) {
+	c.PersistentPreRunE = func(cmd *cobra.Command, args []string) error {
+		for key, flag := range keys {
+			a.loader.BindFlag(key, cmd.Flags().Lookup(flag))
+		}
+		return a.load(cmd, args)
+	}
+}
+
+func (a *app) up(ctx context.Context) error {
+	if err := a.settings.check(); err != nil {
+		return usageError(err)
+	}
+	if err := os.MkdirAll(a.settings.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w", err)
+	}
+	return a.role(ctx, roles{collect: true, ingest: true})
+}
+
+// node is one process with the parts that its roles need.
+type node struct {
+	app     *app
+	reg     *prometheus.Registry
+	bus     *bus.Bus
+	conn    driver.Conn // nil without a need for ClickHouse
+	started time.Time
+
+	nats       *embedded.NATS       // nil with an external server
+	clickhouse *embedded.ClickHouse // nil with an external server
+	collector  *collector.Collector // nil without the role
+	ingester   *ingest.Ingester     // nil without the role
+	http       *httpapi.Server      // nil without an address
+}
+
+// role runs the parts of a process until ctx ends, then stops them in the
+// order in which data flows: the collector seals and publishes, the ingester
+// empties the stream, the servers close last.
+func (a *app) role(ctx context.Context, r roles) (err error) {
+	if err := a.settings.check(); err != nil {
+		return usageError(err)
+	}
+	n := &node{app: a, reg: prometheus.NewRegistry(), started: time.Now()}
+	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer n.close()
+	if err := n.open(ctx, r); err != nil {
+		return err
+	}
+	a.log.Debug("cordon starts", "version", buildVersion(), "collect", r.collect, "ingest", r.ingest)
+	return n.run(ctx)
+}
+
+// open starts the embedded servers that no external one stands for, connects,
+// migrates, and makes the parts.
+func (n *node) open(ctx context.Context, r roles) (err error) {
+	a, s := n.app, &n.app.settings
+	if err := n.openBus(ctx); err != nil {
+		return err
+	}
+	if r.ingest || !r.collect {
+		if err := n.openClickHouse(ctx, r); err != nil {
+			return err
+		}
+	}
+	if r.collect {
+		n.collector, err = collector.New(s.Collector, collector.Deps{
+			Bus: n.bus, Dir: filepath.Join(s.DataDir, "collector"), Log: a.log.With("part", "collector"), Metrics: n.reg,
+		})
+		if err != nil {
+			return usageError(err)
+		}
+	}
+	if r.ingest {
+		n.ingester, err = ingest.New(s.Ingest, ingest.Deps{
+			Bus: n.bus, Conn: n.conn, Server: redact(s.ClickHouse.DSN), Log: a.log.With("part", "ingest"), Metrics: n.reg,
+		})
+		if err != nil {
+			return usageError(err)
+		}
+	}
+	if s.HTTP.Listen != "" {
+		n.http, err = httpapi.New(s.HTTP, httpapi.Deps{
+			Log: a.log.With("part", "http"), Gatherer: n.reg, Ready: n.readiness(),
+			Status: func(ctx context.Context) any { return n.status(ctx) },
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) openBus(ctx context.Context) (err error) {
+	a, s := n.app, &n.app.settings
+	cfg := s.bus(a.log.With("part", "nats"))
+	if s.NATS.URL == "" {
+		n.nats, err = embedded.StartNATS(s.embeddedNATS(s.DataDir, s.NATS.Listen, a.log.With("part", "nats")))
+		if err != nil {
+			return fmt.Errorf("embedded NATS: %w", err)
+		}
+		cfg.URL, cfg.Options = n.nats.URL(), inProcess(n.nats)
+	}
+	if n.bus, err = bus.Connect(cfg); err != nil {
+		return unreachable(err)
+	}
+	return n.bus.EnsureStreams(ctx)
+}
+
+func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
+	a, s := n.app, &n.app.settings
+	var opts *clickhouse.Options
+	if s.ClickHouse.DSN != "" {
+		if opts, err = parseDSN(s.ClickHouse.DSN); err != nil {
+			return usageError(err)
+		}
+	} else {
+		n.clickhouse, err = embedded.OpenClickHouse(ctx, s.embeddedClickHouse(s.DataDir, s.ClickHouse.Listen, a.log.With("part", "clickhouse")))
+		if err != nil {
+			return fmt.Errorf("embedded ClickHouse: %w", err)
+		}
+		opts = n.clickhouse.Options()
+	}
+	if r.collect && r.ingest { // `up` brings the schema to this version; the single roles leave that to `cordon migrate`
+		if err := a.migrate(ctx, opts); err != nil {
+			return err
+		}
+	}
+	opts.Auth.Database = cmp.Or(opts.Auth.Database, database)
+	if n.conn, err = clickhouse.Open(opts); err != nil {
+		return fmt.Errorf("ClickHouse: %w", err)
+	}
+	if err := n.conn.Ping(ctx); err != nil {
+		// An ingester waits for its server; nothing is lost meanwhile.
+		a.log.Warn("ClickHouse does not answer yet", "server", redact(s.ClickHouse.DSN), "err", err)
+	}
+	return nil
+}
+
+// readiness lists the check of each part.
+func (n *node) readiness() map[string]func() error {
+	checks := map[string]func() error{
+		"nats": func() error {
+			if !n.bus.NC.IsConnected() {
+				return errors.New("not connected to " + redact(n.bus.NC.Opts.Url))
+			}
+			return nil
+		},
+	}
+	if n.collector != nil {
+		checks["collector"] = n.collector.Ready
+	}
+	if n.ingester != nil {
+		checks["ingest"] = n.ingester.Ready
+	}
+	if n.conn != nil {
+		checks["clickhouse"] = func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			return n.conn.Ping(ctx)
+		}
+	}
+	return checks
+}
+
+// status is the document of /api/v1/status.
+func (n *node) status(ctx context.Context) *status.Document {
+	d := &status.Document{Version: buildVersion(), PID: os.Getpid(), Started: n.started, Taken: time.Now()}
+	if n.collector != nil {
+		c := n.collector.Status()
+		d.Collector = &c
+	}
+	if n.ingester != nil {
+		i := n.ingester.Status(ctx)
+		d.Ingest = &i
+	}
+	d.AddStream(ctx, n.bus)
+	if n.conn != nil {
+		d.AddStore(ctx, n.conn)
+	}
+	return d
+}
+
+// run runs the parts. The first one that fails stops the others.
+func (n *node) run(ctx context.Context) error {
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		errs  []error
+		fail  = make(chan struct{})
+		once  sync.Once
+		start = func(ctx context.Context, name string, run func(context.Context) error) <-chan struct{} {
+			done := make(chan struct{})
+			wg.Go(func() {
+				defer close(done)
+				if err := run(ctx); err != nil {
+					mu.Lock()
+					errs = append(errs, fmt.Errorf("%s: %w", name, err))
+					mu.Unlock()
+					once.Do(func() { close(fail) })
+				}
+			})
+			return done
+		}
+	)
+	background := context.WithoutCancel(ctx)
+	collectCtx, stopCollect := context.WithCancel(background)
+	ingestCtx, stopIngest := context.WithCancel(background)
+	httpCtx, stopHTTP := context.WithCancel(background)
+	defer stopCollect()
+	defer stopIngest()
+	defer stopHTTP()
+
+	collected, ingested := closed(), closed()
+	if n.http != nil {
+		start(httpCtx, "http", n.http.Run)
+	}
+	if n.ingester != nil {
+		ingested = start(ingestCtx, "ingest", n.ingester.Run)
+	}
+	if n.collector != nil {
+		collected = start(collectCtx, "collector", n.collector.Run)
+		n.whenReady(ctx)
+	}
+
+	select {
+	case <-ctx.Done():
+	case <-fail:
+	}
+	n.app.log.Info("stopping: what is in flight is sealed, published and inserted; a second signal ends at once")
+	stopCollect()
+	<-collected
+	if n.ingester != nil && n.nats != nil {
+		n.drain(background)
+	}
+	stopIngest()
+	<-ingested
+	stopHTTP()
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// whenReady writes the run file of `cordon up` and says where things are, as
+// soon as the collector listens.
+func (n *node) whenReady(ctx context.Context) {
+	a := n.app
+	go func() {
+		for n.collector.Ready() != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		r := running{PID: os.Getpid(), NATS: a.settings.NATS.URL}
+		if n.nats != nil {
+			r.NATS = n.nats.URL()
+		}
+		if n.http != nil {
+			r.HTTP = n.http.Addr().String()
+		}
+		if n.clickhouse != nil {
+			r.ClickHouse = n.clickhouse.HTTPAddr()
+		}
+		for _, l := range n.collector.Status().Listeners {
+			switch l.Transport {
+			case "udp":
+				r.UDP = append(r.UDP, l.Address)
+			case "tcp":
+				r.TCP = append(r.TCP, l.Address)
+			default:
+				r.TLS = append(r.TLS, l.Address)
+			}
+		}
+		if n.ingester != nil {
+			if err := writeRunFile(a.settings.DataDir, r); err != nil {
+				a.log.Warn("run file not written: other commands will not find this process", "err", err)
+			}
+		}
+		a.log.Info("cordon is up", "version", buildVersion(), "ipfix_udp", r.UDP, "ipfix_tcp", r.TCP, "ipfix_tls", r.TLS,
+			"clickhouse", r.ClickHouse, "nats", redact(r.NATS), "http", r.HTTP, "data", a.settings.DataDir)
+	}()
+}
+
+// drain waits until the ingester has emptied the stream, as long as it gets
+// on with it.
+func (n *node) drain(ctx context.Context) {
+	const patience = 10 * time.Second
+	last, since := uint64(1)<<63, time.Now()
+	for {
+		pending, err := n.bus.Pending(ctx)
+		if err != nil || pending == 0 {
+			return
+		}
+		if pending < last {
+			last, since = pending, time.Now()
+		} else if time.Since(since) > patience {
+			n.app.log.Warn("stopping with batches left in the stream; they are inserted at the next start", "batches", pending)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// close ends the connections, then the servers.
+func (n *node) close() {
+	if n.conn != nil {
+		n.conn.Close()
+	}
+	if n.bus != nil {
+		n.bus.Close()
+	}
+	if n.nats != nil {
+		if err := n.nats.Close(); err != nil {
+			n.app.log.Warn("NATS did not close cleanly", "err", err)
+		}
+	}
+	if n.clickhouse != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := n.clickhouse.Close(ctx); err != nil {
+			n.app.log.Warn("ClickHouse did not close cleanly; it recovers at the next start", "err", err)
+		}
+	}
+}
+
+// inProcess lets a client talk to an embedded server without a socket.
+func inProcess(s *embedded.NATS) []nats.Option {
+	return []nats.Option{nats.InProcessServer(s.Server())}
+}
+
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}

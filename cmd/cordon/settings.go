@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"cordon/collector"
+	"cordon/ingest"
+	"cordon/internal/bus"
+	"cordon/internal/embedded"
+	"cordon/internal/httpapi"
+	"cordon/schema"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+)
+
+// settings is the whole configuration. `cordon config show` lists its keys.
+type settings struct {
+	// DataDir holds the embedded servers, the spool of batches that wait for
+	// NATS, and the exporters' templates.
+	DataDir string `mapstructure:"data_dir"`
+
+	Log struct {
+		Level  string `mapstructure:"level"`
+		Format string `mapstructure:"format"`
+	} `mapstructure:"log"`
+
+	NATS       natsSettings       `mapstructure:"nats"`
+	ClickHouse clickhouseSettings `mapstructure:"clickhouse"`
+	SQL        sqlLimits          `mapstructure:"sql"`
+	Retention  retention          `mapstructure:"retention"`
+
+	Collector collector.Config `mapstructure:"collector"`
+	Ingest    ingest.Config    `mapstructure:"ingest"`
+	HTTP      httpapi.Config   `mapstructure:"http"`
+}
+
+// natsSettings say which NATS to use. Empty URL means the embedded one.
+type natsSettings struct {
+	URL         string `mapstructure:"url"`
+	Credentials string `mapstructure:"credentials"` // .creds file, for an external server
+
+	Listen     string        `mapstructure:"listen"`      // of the embedded server
+	Replicas   int           `mapstructure:"replicas"`    // of the streams
+	MaxBytes   int64         `mapstructure:"max_bytes"`   // of stream FLOWS
+	Duplicates time.Duration `mapstructure:"duplicates"`  // window in which message ids are remembered
+	SyncAlways bool          `mapstructure:"sync_always"` // fsync every message: safe against power loss, slower
+}
+
+// clickhouseSettings say which ClickHouse to use. Empty DSN means the
+// embedded one.
+type clickhouseSettings struct {
+	DSN     string `mapstructure:"dsn"`
+	Cluster string `mapstructure:"cluster"` // name of the external cluster, for replicated and distributed tables
+
+	Listen    string `mapstructure:"listen"`     // HTTP interface of the embedded engine
+	Library   string `mapstructure:"library"`    // path of libchdb; empty looks for it
+	MaxMemory int64  `mapstructure:"max_memory"` // bytes for the embedded engine; 0 is half of the machine's
+	EngineLog string `mapstructure:"engine_log"` // level of the embedded engine's own log; empty for none
+}
+
+// sqlLimits bound every query that is not Cordon's own.
+type sqlLimits struct {
+	MaxTime   time.Duration `mapstructure:"max_time"`
+	MaxMemory int64         `mapstructure:"max_memory"`
+	MaxRows   int64         `mapstructure:"max_rows"`
+}
+
+// clickhouse gives the limits as settings for an external server.
+func (l sqlLimits) clickhouse() clickhouse.Settings {
+	return clickhouse.Settings{
+		"readonly":             2,
+		"max_execution_time":   int(l.MaxTime.Seconds()),
+		"max_memory_usage":     l.MaxMemory,
+		"max_result_rows":      l.MaxRows,
+		"result_overflow_mode": "throw",
+	}
+}
+
+// retention is how long rows are kept.
+type retention struct {
+	Flows    time.Duration `mapstructure:"flows"`
+	Sessions time.Duration `mapstructure:"sessions"`
+}
+
+const day = 24 * time.Hour
+
+// database is where everything lives; the public contract names it.
+const database = "cordon"
+
+func defaultSettings() settings {
+	var s settings
+	s.DataDir = "cordon-data"
+	s.Log.Level, s.Log.Format = "info", "auto"
+	b := bus.DefaultConfig()
+	s.NATS = natsSettings{Listen: "127.0.0.1:4222", Replicas: b.Replicas, MaxBytes: b.MaxBytes, Duplicates: b.Duplicates}
+	s.ClickHouse = clickhouseSettings{Listen: "127.0.0.1:8123"}
+	s.SQL = sqlLimits{MaxTime: time.Minute, MaxMemory: 4 << 30, MaxRows: 10_000_000}
+	s.Retention = retention{Flows: 30 * day, Sessions: 400 * day}
+	s.Collector = collector.DefaultConfig()
+	s.Ingest = ingest.DefaultConfig()
+	s.HTTP = httpapi.DefaultConfig()
+	return s
+}
+
+// check says everything that is wrong with the settings.
+func (s *settings) check() error {
+	var errs []error
+	if s.ClickHouse.DSN != "" {
+		_, err := parseDSN(s.ClickHouse.DSN)
+		errs = append(errs, err)
+	}
+	if s.ClickHouse.Cluster != "" && s.ClickHouse.DSN == "" {
+		errs = append(errs, errors.New("clickhouse.cluster needs clickhouse.dsn: the embedded engine is no cluster"))
+	}
+	if s.Retention.Flows < day || s.Retention.Sessions < day {
+		errs = append(errs, errors.New("retention.flows and retention.sessions: at least 24h, since rows are dropped by whole days"))
+	}
+	return errors.Join(append(errs, s.Collector.Validate(), s.Ingest.Validate())...)
+}
+
+func (s *settings) bus(log *slog.Logger) bus.Config {
+	c := bus.DefaultConfig()
+	c.URL, c.Credentials, c.Replicas, c.MaxBytes, c.Duplicates, c.Log = s.NATS.URL, s.NATS.Credentials, s.NATS.Replicas, s.NATS.MaxBytes, s.NATS.Duplicates, log
+	return c
+}
+
+// embeddedClickHouse is the engine on a data folder; without an address to
+// listen on only this process has access.
+func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger) embedded.ClickHouseConfig {
+	return embedded.ClickHouseConfig{
+		Dir: clickhouseDir(dir), Library: s.ClickHouse.Library, Listen: listen,
+		Limits: embedded.Limits{
+			Memory: s.ClickHouse.MaxMemory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
+		},
+		EngineLog: s.ClickHouse.EngineLog, Log: log,
+	}
+}
+
+// clickhouseDir is the embedded engine's place in a data folder.
+func clickhouseDir(dir string) string { return filepath.Join(dir, "clickhouse") }
+
+// embeddedNATS is the server on a data folder; without an address to listen
+// on only this process has access.
+func (s *settings) embeddedNATS(dir, listen string, log *slog.Logger) embedded.NATSConfig {
+	return embedded.NATSConfig{
+		Dir: filepath.Join(dir, "nats"), Listen: listen, SyncAlways: s.NATS.SyncAlways, Log: log,
+	}
+}
+
+func (s *settings) migration() schema.MigrateConfig {
+	return schema.MigrateConfig{Cluster: s.ClickHouse.Cluster, Database: database, FlowTTL: s.Retention.Flows, SessionTTL: s.Retention.Sessions}
+}
