@@ -305,18 +305,29 @@ func TestSoftware(t *testing.T) {
 	}
 }
 
-// TestRealTimes checks the times of flows. Several exporters read captures of
-// which the minutes are known.
+// TestRealTimes checks the times of flows. Several exporters read a capture
+// joined from two, of which the minutes are known, in several units.
 func TestRealTimes(t *testing.T) {
-	capture := [2]int64{time.Date(2016, 8, 2, 2, 19, 0, 0, time.UTC).UnixMicro(), time.Date(2016, 8, 2, 2, 26, 0, 0, time.UTC).UnixMicro()}
-	within := map[string][2]int64{
+	minutes := func(year, month, day, hour, minute, n int) [2]int64 {
+		start := time.Date(year, time.Month(month), day, hour, minute, 0, 0, time.UTC)
+		return [2]int64{start.UnixMicro(), start.Add(time.Duration(n) * time.Minute).UnixMicro()}
+	}
+	capture := [][2]int64{minutes(2016, 8, 2, 2, 19, 8), minutes(2022, 6, 4, 23, 24, 5)}
+	within := map[string][][2]int64{
 		"softflowd-v10-6": capture, "softflowd-v10-biflow": capture, "softflowd-v10-ether-micro": capture,
 		"softflowd-v10-nano": capture, "softflowd-v10-tcp": capture, "pmacctd-nfprobe10": capture,
-		"ipfixprobe-basic": capture,
+		"ipfixprobe-basic": capture, "ipfixprobe-tcp": capture,
 		// Live, at the time of export.
-		"ovs-ipfix":     {1795174480 * second, 1795174510 * second},
-		"softflowd-v10": {1795173000 * second, 1795174100 * second},
+		"ovs-ipfix":     {minutes(2026, 11, 20, 11, 34, 2)},
+		"softflowd-v10": {minutes(2026, 11, 20, 11, 10, 20)},
 	}
+	type flow struct {
+		src, dst         [16]byte
+		srcPort, dstPort uint16
+		proto            uint8
+		startMillis      int64
+	}
+	starts := make(map[string]map[flow]bool)
 	for _, c := range streamCases(t) {
 		d := New(Config{})
 		var got records
@@ -325,12 +336,28 @@ func TestRealTimes(t *testing.T) {
 		}
 		limits, ok := within[c.Name]
 		if !ok {
-			limits = [2]int64{1, received}
+			limits = [][2]int64{{1, received}}
 		}
+		starts[c.Name] = make(map[flow]bool)
 		for i, r := range got {
-			if r.Start < limits[0] || r.Start > r.End || r.End > limits[1] {
+			starts[c.Name][flow{r.Src, r.Dst, r.SrcPort, r.DstPort, r.Proto, r.Start / 1000}] = true
+			if !slices.ContainsFunc(limits, func(l [2]int64) bool { return l[0] <= r.Start && r.Start <= r.End && r.End <= l[1] }) {
 				t.Errorf("%s: record %d from %s to %s", c.Name, i, schema.Time(r.Start), schema.Time(r.End))
+				break
 			}
+		}
+	}
+	// Milliseconds of one exporter are those of another one, and of one
+	// that gave microseconds.
+	for _, other := range []string{"softflowd-v10-ether-micro", "pmacctd-nfprobe10"} {
+		same := 0
+		for f := range starts[other] {
+			if starts["softflowd-v10-6"][f] {
+				same++
+			}
+		}
+		if n := len(starts[other]); same*100 < n*95 {
+			t.Errorf("%s: %d of %d flows start when softflowd says in milliseconds", other, same, n)
 		}
 	}
 }

@@ -274,7 +274,7 @@ func (x *decoding) tail(p *plan, b []byte) (end int, ok bool) {
 			if s.target == toVRFName || s.lengths.has(n) {
 				x.take(s.target, b[at:at+n])
 			} else {
-				x.count(ReasonFieldLength, 1)
+				x.problem(ReasonFieldLength, 0, "a field of interest has %d bytes, and is left out", n)
 			}
 		}
 		at += n
