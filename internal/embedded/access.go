@@ -2,76 +2,162 @@ package embedded
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Reading from outside is kept to reading by three means, each of which would
-// do for most attacks alone:
+// Reading from outside is kept to reading by several means, each of which
+// would do for most attacks alone:
 //
 //   - The connection drops to a role that may SELECT and nothing else, so the
-//     engine itself refuses writing, table functions that reach the disk or
-//     the network, and whatever else needs a grant.
+//     engine itself refuses writing, and reading of the disk and the network.
 //   - It sets its limits and then readonly = 1, after which the engine refuses
 //     every change of a setting, also inside a query.
 //   - The engine's parser takes the text as the value of a parameter, refuses
 //     several statements, and returns it in canonical form. That form is
-//     checked to be a statement that reads and to write no file, and that form
-//     is what runs.
+//     checked, and that form is what runs. It must be a statement that reads,
+//     which keeps the role from being changed back; it may not write a file with
+//     INTO OUTFILE, which the library does without asking for rights; and it may
+//     not call the functions that reach out of the engine without asking either.
 
-// readingStatements are the words that a canonical statement for outside may
+// readingStatements are the words that a canonical statement from outside may
 // begin with.
 var readingStatements = map[string]bool{
 	"SELECT": true, "WITH": true, "SHOW": true, "DESCRIBE": true, "DESC": true, "EXISTS": true, "EXPLAIN": true,
 }
 
+// outwardFunctions are the functions, in lower case, that reach files, the
+// network or tables without the engine asking for a right to do so. A test
+// compares them with what the library has.
+var outwardFunctions = []string{
+	"file", "hascolumnintable", "joinget", "joingetornull", "catboostevaluate",
+	"aigenerate", "aiclassify", "aiextract", "aitranslate",
+}
+
+// inwardTableFunctions are the table functions that stay within the engine.
+// All others are refused: most need a right, but some touch the disk first.
+var inwardTableFunctions = []string{
+	"numbers", "numbers_mt", "zeros", "zeros_mt", "values", "sqlstandardvalues", "null", "generateseries", "generate_series",
+	"generaterandom", "primes", "format", "merge", "view", "viewexplain", "viewifpermitted", "dictionary",
+	"mergetreeindex", "mergetreeprojection", "fuzzquery", "fuzzjson",
+}
+
+// outward lists what a statement from outside may not call.
+func (e *engine) outward(conn *connection) (map[string]bool, error) {
+	names, err := conn.text("SELECT lower(name) FROM system.table_functions FORMAT TSVRaw")
+	if err != nil {
+		return nil, err
+	}
+	refused := map[string]bool{}
+	for _, n := range strings.Fields(names) {
+		refused[n] = !slices.Contains(inwardTableFunctions, n)
+	}
+	for _, n := range outwardFunctions {
+		refused[n] = true
+	}
+	return refused, nil
+}
+
 // prepareOutside limits the connection and replaces the text by its checked form.
 func (c *ClickHouse) prepareOutside(conn *connection, q *request, mark string) error {
+	limits, err := c.outsideSettings(q, mark)
+	if err != nil {
+		return err
+	}
+	if err := conn.set(limits); err != nil {
+		return err
+	}
 	canonical, err := conn.text("SELECT formatQuery({sql:String})", param{"sql", escapeParam(q.sql)})
 	if err != nil {
 		return parsingFailure(err)
 	}
-	if err := checkReading(canonical); err != nil {
+	canonical = trimLine(canonical)
+	if err := c.checkReading(canonical, q.params); err != nil {
 		return err
 	}
 	q.sql = canonical
-	settings, err := c.outsideSettings(q, mark)
-	if err != nil {
-		return err
-	}
-	if q.database != "" {
+	switch {
+	case q.database != "":
 		if err := conn.exec("USE " + quoteIdentifier(q.database)); err != nil {
 			return err
 		}
+	case c.database != "":
+		// It may not be there yet.
+		if e, ok := conn.exec("USE " + quoteIdentifier(c.database)).(*Exception); ok && e.Name != "UNKNOWN_DATABASE" {
+			return e
+		}
 	}
-	if err := conn.set(settings); err != nil {
-		return err
-	}
-	return conn.exec("SET ROLE " + roleReader)
+	return conn.exec("SET readonly = 1; SET ROLE " + roleReader)
 }
 
-// checkReading refuses a canonical statement that does more than read.
-func checkReading(canonical string) error {
+// checkReading refuses a canonical statement that does more than read what is
+// in the engine.
+func (c *ClickHouse) checkReading(canonical string, params []param) error {
 	l := lexer{sql: canonical}
-	t := l.next()
-	for t.kind == tokenPunct && l.text(t) == "(" {
-		t = l.next()
-	}
-	first := strings.ToUpper(l.text(t))
-	if !readingStatements[first] {
-		return errReadOnly(firstOf(first, "this statement"))
-	}
-	for previous := ""; t.kind != tokenEnd; t = l.next() {
+	var tokens []token
+	for t := l.next(); t.kind != tokenEnd; t = l.next() {
 		if t.kind == tokenInvalid {
 			return errReadOnly("a statement with an unclosed quote")
 		}
-		word := strings.ToUpper(l.text(t))
-		if t.kind == tokenWord && word == "OUTFILE" && previous == "INTO" {
-			return errReadOnly("INTO OUTFILE")
+		tokens = append(tokens, t)
+	}
+	text := func(i int) string {
+		if i >= len(tokens) {
+			return ""
 		}
-		previous = word
+		return l.text(tokens[i])
+	}
+	first := 0
+	for text(first) == "(" {
+		first++
+	}
+	if word := strings.ToUpper(text(first)); !readingStatements[word] {
+		return errReadOnly(firstOf(word, "an empty statement"))
+	}
+	for i, t := range tokens {
+		switch t.kind {
+		case tokenWord, tokenQuoted:
+			name := identifierText(text(i))
+			if text(i+1) == "(" && c.refused[strings.ToLower(name)] {
+				return errReadOnly("function " + name)
+			}
+			if t.kind == tokenWord && strings.EqualFold(name, "INTO") && strings.EqualFold(text(i+1), "OUTFILE") {
+				return errReadOnly("INTO OUTFILE")
+			}
+			// readonly = 1 does not reach the settings of a subquery.
+			if t.kind == tokenWord && strings.EqualFold(name, "SETTINGS") && text(i+2) == "=" {
+				return errReadOnly("a query with SETTINGS")
+			}
+			if t.kind == tokenQuoted && isPath(name) {
+				return errReadOnly("the name " + text(i))
+			}
+		case tokenPunct:
+			// {name:Identifier} puts a parameter in the place of a name.
+			if text(i) == "{" && text(i+2) == ":" && strings.EqualFold(text(i+3), "Identifier") {
+				for _, p := range params {
+					if p.name == text(i+1) && isPath(p.value) {
+						return errReadOnly("the name " + p.value)
+					}
+				}
+			}
+		}
 	}
 	return nil
+}
+
+// isPath tells whether the engine would look for a table of this name among
+// files elsewhere: in database default, files are tables.
+func isPath(name string) bool {
+	return strings.HasPrefix(name, "/") || strings.HasPrefix(name, ".") || strings.Contains(name, "../")
+}
+
+// identifierText takes the quotes off an identifier.
+func identifierText(s string) string {
+	if len(s) >= 2 && (s[0] == '`' || s[0] == '"') && s[len(s)-1] == s[0] {
+		return strings.NewReplacer(`\\`, `\`, "\\`", "`", `\"`, `"`, "``", "`", `""`, `"`).Replace(s[1 : len(s)-1])
+	}
+	return s
 }
 
 // parsingFailure keeps the parser's message and drops what it says of the
@@ -84,8 +170,7 @@ func parsingFailure(err error) error {
 	return err
 }
 
-// outsideSettings are the limits and the settings that the request may choose,
-// with readonly last.
+// outsideSettings are the limits, and the settings that the request may choose.
 func (c *ClickHouse) outsideSettings(q *request, mark string) ([]setting, error) {
 	l := c.limits
 	seconds := max(1, int64(l.OutsideTime.Seconds()))
@@ -93,10 +178,12 @@ func (c *ClickHouse) outsideSettings(q *request, mark string) ([]setting, error)
 	resultRows := l.OutsideResultRows
 	settings := []setting{
 		{"log_comment", mark},
-		{"max_query_size", itoa(int64(max(256<<10, len(q.sql)+1024)))},
+		{"max_query_size", itoa(int64(max(256<<10, 4*len(q.sql))))}, // the canonical form is longer
 		{"max_memory_usage", itoa(l.OutsideMemory)},
 		{"max_result_bytes", itoa(l.OutsideResultBytes)},
-		{"max_temporary_data_on_disk_size_for_query", "1"},
+		// Memory that runs out ends the query; the disk does not take its place.
+		{"max_bytes_ratio_before_external_group_by", "0"},
+		{"max_bytes_ratio_before_external_sort", "0"},
 		{"timeout_overflow_mode", "throw"},
 	}
 	for _, s := range q.settings {
@@ -127,7 +214,6 @@ func (c *ClickHouse) outsideSettings(q *request, mark string) ([]setting, error)
 		setting{"max_execution_time", itoa(seconds)},
 		setting{"max_threads", itoa(threads)},
 		setting{"max_result_rows", itoa(resultRows)},
-		setting{"readonly", "1"},
 	), nil
 }
 
@@ -136,11 +222,12 @@ func (c *ClickHouse) outsideSettings(q *request, mark string) ([]setting, error)
 var outsideSettable = map[string]bool{
 	"result_overflow_mode": true, "extremes": true, "session_timezone": true, "date_time_output_format": true,
 	"date_time_input_format": true, "join_use_nulls": true, "max_block_size": true, "limit": true, "offset": true,
-	"use_client_time_zone": true, "final": true, "union_default_mode": true, "group_by_use_nulls": true,
-	"prefer_column_name_to_alias": true, "any_join_distinct_right_table_keys": true, "aggregate_functions_null_for_empty": true,
+	"final": true, "union_default_mode": true, "group_by_use_nulls": true, "prefer_column_name_to_alias": true,
+	"any_join_distinct_right_table_keys": true, "aggregate_functions_null_for_empty": true,
 	"transform_null_in": true, "max_rows_to_read": true, "max_bytes_to_read": true, "read_overflow_mode": true,
 	"format_csv_delimiter": true, "format_tsv_null_representation": true, "format_csv_null_representation": true,
 	"bool_true_representation": true, "bool_false_representation": true, "interval_output_format": true,
+	"http_write_exception_in_output_format": true, // clickhouse-go sets it for every QueryFormat
 }
 
 func outsideMaySet(name string) bool {

@@ -28,6 +28,9 @@ type ClickHouseConfig struct {
 	// port 0 takes a free one. Empty means none: only this process has access.
 	Listen string
 	Limits Limits
+	// Database is where requests from outside that name no database look for
+	// tables, if it exists.
+	Database string
 	// EngineLog is the level of the engine's own log (error, warning,
 	// information, debug, trace), written to engine.log in the data folder.
 	// Empty means none.
@@ -87,8 +90,9 @@ type ClickHouse struct {
 	lock      *folderLock
 	engine    *engine
 	sessions  sessions
-	version   string
 	timezone  string
+	database  string
+	refused   map[string]bool // functions that outside may not call
 
 	listener net.Listener
 	server   *http.Server
@@ -111,7 +115,7 @@ func OpenClickHouse(ctx context.Context, cfg ClickHouseConfig) (_ *ClickHouse, e
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	c := &ClickHouse{dir: cfg.Dir, limits: cfg.Limits.withDefaults(), log: cfg.Log}
+	c := &ClickHouse{dir: cfg.Dir, limits: cfg.Limits.withDefaults(), database: cfg.Database, log: cfg.Log}
 	if c.log == nil {
 		c.log = slog.Default()
 	}
@@ -163,7 +167,7 @@ func OpenClickHouse(ctx context.Context, cfg ClickHouseConfig) (_ *ClickHouse, e
 		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
 	}
 	undo = append(undo, c.engine.stop)
-	if c.version, c.timezone, err = c.engine.hello(); err != nil {
+	if err := c.hello(); err != nil {
 		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
 	}
 
@@ -187,21 +191,22 @@ func OpenClickHouse(ctx context.Context, cfg ClickHouseConfig) (_ *ClickHouse, e
 	return c, nil
 }
 
-// hello asks the engine for its version and time zone, which also proves that
-// it answers.
-func (e *engine) hello() (version, timezone string, err error) {
+// hello asks the engine what the interface needs to know of it, which also
+// proves that it answers.
+func (c *ClickHouse) hello() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	conn, err := e.open()
+	conn, err := c.engine.open()
 	if err != nil {
-		return "", "", err
+		return err
 	}
 	defer conn.close()
-	if version, err = conn.text("SELECT version() FORMAT LineAsString"); err != nil {
-		return "", "", err
+	if c.timezone, err = conn.text("SELECT timezone() FORMAT TSVRaw"); err != nil {
+		return err
 	}
-	timezone, err = conn.text("SELECT timezone() FORMAT LineAsString")
-	return trimLine(version), trimLine(timezone), err
+	c.timezone = trimLine(c.timezone)
+	c.refused, err = c.engine.outward(conn)
+	return err
 }
 
 // Dir returns the data folder.

@@ -116,6 +116,8 @@ func configXML(users, logFile string, l Limits, logLevel string) string {
 
 // usersXML defines the engine's only user. Rights come from roles alone, so
 // that a connection which drops to the reader's role is left with nothing else.
+// Database default is not for readers: the library makes every file on the
+// machine a table in it.
 func usersXML(l Limits) string {
 	return fmt.Sprintf(`<clickhouse>
   <profiles>
@@ -129,7 +131,7 @@ func usersXML(l Limits) string {
   </profiles>
   <roles>
     <%[3]s><grants><query>GRANT ALL ON *.*</query></grants></%[3]s>
-    <%[4]s><grants><query>GRANT SELECT, SHOW, dictGet ON *.*</query></grants></%[4]s>
+    <%[4]s><grants><query>GRANT SELECT, SHOW, dictGet ON *.*</query><query>REVOKE SELECT, SHOW, dictGet ON default.*</query></grants></%[4]s>
   </roles>
   <users>
     <default>

@@ -11,19 +11,15 @@ import (
 // Codes of ClickHouse's exceptions that Cordon raises or looks at itself, from
 // the list in system.errors.
 const (
-	codeUnsupportedMethod    = 1
 	codeSyntaxError          = 62
 	codeTooManySimultaneous  = 202
 	codeBadArguments         = 36
-	codeNotImplemented       = 48
 	codeReadonly             = 164
-	codeQueryNotAllowed      = 392
+	codeTooManyRowsOrBytes   = 396
 	codeSessionNotFound      = 372
 	codeSessionIsLocked      = 373
 	codeQueryWasCancelled    = 394
-	codeAccessDenied         = 497
 	codeAuthenticationFailed = 516
-	codeCannotParseRequest   = 1000
 	codeUnknown              = 1002
 )
 
@@ -43,7 +39,10 @@ func (e *Exception) Error() string {
 	return s
 }
 
-var exceptionText = regexp.MustCompile(`(?s)^Code: (\d+)\. DB::Exception: (.*?)(?: \(([A-Z][A-Z0-9_]+)\))?\s*$`)
+var (
+	exceptionText = regexp.MustCompile(`(?s)^Code: (\d+)\. DB::\w*Exception: (.*?)(?: \(([A-Z][A-Z0-9_]+)\))?\s*$`)
+	versionSuffix = regexp.MustCompile(`\.? \(version [^()]*\)\.?$`)
+)
 
 // parseException reads the text of an exception as the library gives it.
 func parseException(text string) *Exception {
@@ -52,6 +51,10 @@ func parseException(text string) *Exception {
 		return &Exception{Code: codeUnknown, Name: "UNKNOWN_EXCEPTION", Message: strings.TrimSpace(text)}
 	}
 	code, _ := strconv.Atoi(m[1])
+	// What went through the engine's own client comes wrapped in itself.
+	if strings.HasPrefix(m[2], "Code: "+m[1]+". ") {
+		return parseException(versionSuffix.ReplaceAllString(m[2], ""))
+	}
 	return &Exception{Code: code, Name: m[3], Message: m[2]}
 }
 

@@ -66,9 +66,9 @@ func (c *ClickHouse) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer q.close()
-	slots := c.outside
+	slots, limit := c.outside, c.limits.OutsideResultBytes
 	if q.access == accessInside {
-		slots = c.inside
+		slots, limit = c.inside, 0
 	}
 	select {
 	case slots <- struct{}{}:
@@ -90,7 +90,7 @@ func (c *ClickHouse) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.stopped, cancel)()
-	out := newResponse(w, q, c.dir)
+	out := newResponse(w, q, c.dir, limit)
 	defer out.close()
 	if err := c.run(ctx, q, out); err != nil {
 		if ctx.Err() != nil && !out.started {

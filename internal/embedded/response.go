@@ -33,6 +33,8 @@ type response struct {
 	body    io.Writer
 	tag     string // of an exception block
 	written int64
+	size    int64 // of the result so far, whether written or held back
+	limit   int64 // of size; 0 for none
 	stats   queryStats
 }
 
@@ -43,8 +45,10 @@ type queryStats struct {
 	resultRows                uint64
 }
 
-func newResponse(w http.ResponseWriter, q *request, dir string) *response {
-	return &response{w: w, q: q, dir: dir, begun: time.Now(), tag: newQueryID()[:16]}
+// newResponse answers a request with a result of at most limit bytes, if limit
+// is not 0. dir takes results that wait for their end.
+func newResponse(w http.ResponseWriter, q *request, dir string, limit int64) *response {
+	return &response{w: w, q: q, dir: dir, limit: limit, begun: time.Now(), tag: newQueryID()[:16]}
 }
 
 // setup tells the client what is coming. format is that of the result.
@@ -58,6 +62,14 @@ func (r *response) setup(format, timezone string) {
 }
 
 func (r *response) Write(p []byte) (int, error) {
+	// The engine has such a limit too, but counts a constant column once.
+	if r.size += int64(len(p)); r.limit > 0 && r.size > r.limit {
+		return 0, &Exception{Code: codeTooManyRowsOrBytes, Name: "TOO_MANY_ROWS_OR_BYTES", Message: fmt.Sprintf("Limit for result exceeded, max bytes: %d", r.limit)}
+	}
+	return r.write(p)
+}
+
+func (r *response) write(p []byte) (int, error) {
 	if r.started {
 		n, err := r.body.Write(p)
 		r.written += int64(n)
@@ -80,7 +92,7 @@ func (r *response) Write(p []byte) (int, error) {
 	if err := r.start(); err != nil {
 		return 0, err
 	}
-	return r.Write(p)
+	return r.write(p)
 }
 
 // start sends the header and what was held back.
