@@ -25,6 +25,7 @@ import (
 type Addresses struct {
 	resolver *categories.Resolver
 	spans    []span                            // what resolves to a group, laid out
+	families []Families                        // of each group, by its place
 	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
 	declared map[string]*bart.Lite             // label of any other group of the file
 	prefixes map[categories.Ref][]netip.Prefix // of every group in the file
@@ -51,8 +52,14 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 	}
 	// An assignment alone is not enough: others inside may take all of it.
 	a.spans = spans(r.Assignments(), func(g categories.Ref) int { return place[g] })
+	a.families = make([]Families, len(r.Groups()))
 	for _, s := range a.spans {
 		a.index[r.Label(r.Groups()[s.group])] = s.group
+		if s.lo.Is4() {
+			a.families[s.group].IPv4 = true
+		} else {
+			a.families[s.group].IPv6 = true
+		}
 	}
 	for i := range f.Categories {
 		for j := range f.Categories[i].Groups {
@@ -138,4 +145,69 @@ func matchesService(set []Service, s categories.Service) bool {
 		}
 	}
 	return false
+}
+
+// Meaning is what an endpoint literal stands for: every address, the built-in
+// group internet, the addresses that resolve to one group, or prefixes.
+type Meaning struct {
+	Any      bool
+	Internet bool
+	Group    int            // place in Resolver.Groups, or -1
+	Prefixes []netip.Prefix // where none of the others holds
+}
+
+// Meaning resolves a literal. It fails as Check does.
+func (a *Addresses) Meaning(e Endpoint) (Meaning, error) {
+	if err := a.Check(e); err != nil {
+		return Meaning{}, err
+	}
+	m := Meaning{Group: -1}
+	switch i, resolves := a.index[e.Group]; {
+	case e.IsAny():
+		m.Any = true
+	case !e.IsGroup():
+		m.Prefixes = []netip.Prefix{e.Prefix}
+	case e.Group == a.internet:
+		m.Internet = true
+	case resolves:
+		m.Group = i
+	default:
+		ref, err := a.resolver.Labels().Find(e.Group)
+		if err != nil {
+			return Meaning{}, err
+		}
+		m.Prefixes = a.prefixes[ref]
+	}
+	return m, nil
+}
+
+// Families says in which address families a set of literals has addresses.
+func (a *Addresses) Families(set []Endpoint) Families {
+	var f Families
+	add := func(addr netip.Addr) {
+		f.IPv4 = f.IPv4 || addr.Is4()
+		f.IPv6 = f.IPv6 || addr.Is6()
+	}
+	for _, e := range set {
+		m, err := a.Meaning(e)
+		switch {
+		case err != nil:
+		case m.Any || m.Internet:
+			f = Families{true, true}
+		case m.Group >= 0:
+			g := a.families[m.Group]
+			f.IPv4, f.IPv6 = f.IPv4 || g.IPv4, f.IPv6 || g.IPv6
+		default:
+			for _, p := range m.Prefixes {
+				add(p.Addr())
+			}
+		}
+	}
+	return f
+}
+
+// Families says which families a rule needs: those in which it has both sources and destinations.
+func (r *Rule) Families(a *Addresses) Families {
+	s, d := a.Families(r.Sources), a.Families(r.Destinations)
+	return Families{s.IPv4 && d.IPv4, s.IPv6 && d.IPv6}
 }

@@ -80,6 +80,21 @@ type Certificate struct {
 	// Witness is a fooling set: no two of its cells fit into one rule that
 	// holds nothing but cells that may be permitted, so there is a rule for each.
 	Witness []Cell `json:"witness" yaml:"witness"`
+	// Parts are the proof of LowerBound where the witness is smaller: the
+	// bounds of the parts add up, since no rule can hold cells of two of them.
+	Parts []BoundPart `json:"parts,omitempty" yaml:"parts,omitempty"`
+}
+
+// BoundPart is a share of a lower bound: its cells need at least Bound rules.
+type BoundPart struct {
+	Method string `json:"method" yaml:"method"`
+	Bound  int    `json:"bound" yaml:"bound"`
+	Cells  []Cell `json:"cells" yaml:"cells"`
+	// Weights go with Cells where the method is "dual": no rule can hold cells
+	// that weigh more than Scale together, and the sum of all weights, divided by
+	// Scale and rounded up, is Bound.
+	Weights []int64 `json:"weights,omitempty" yaml:"weights,omitempty,flow"`
+	Scale   int64   `json:"scale,omitempty" yaml:"scale,omitempty"`
 }
 
 // Cell is one (source, destination, service) with sessions in it.

@@ -1,0 +1,110 @@
+package recommender
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// endpoint is one end of a cell: a group by its number in the run's tables, or
+// an address that is in none. It is comparable.
+type endpoint struct {
+	group uint32
+	addr  netip.Addr // unmapped; the zero Addr for a group
+}
+
+func newEndpoint(group uint32, addr netip.Addr) endpoint {
+	if group != noGroup {
+		return endpoint{group: group}
+	}
+	return endpoint{addr: addr.Unmap()}
+}
+
+func (e endpoint) compare(o endpoint) int {
+	return cmp.Or(cmp.Compare(e.group, o.group), e.addr.Compare(o.addr))
+}
+
+// cellKey is one (VRF, source, destination, service).
+type cellKey struct {
+	vrf      string
+	src, dst endpoint
+	service  categories.Service
+}
+
+// part is the sessions of a cell that everything treats alike: those between two
+// classes of addresses, with the same reason.
+type part struct {
+	hash               uint64
+	key                cellKey
+	srcClass, dstClass uint32
+	reason             uint8 // number of the reason; 0 if none so far
+	note               int32 // statement that decided, or -1
+	sessions, clients  uint64
+	first, last        time.Time
+}
+
+// errHash says that two cells have the same hash: another salt helps.
+var errHash = errors.New("two cells have the same 64-bit hash")
+
+// readParts reads the run's cells, in no order.
+func (r *run) readParts(ctx context.Context) ([]part, error) {
+	clients := "0::UInt64"
+	if r.MinHosts > 1 {
+		clients = "uniqExact(client)"
+	}
+	rows, err := r.conn.Query(ctx, `SELECT cell, vrf, reason, source_group, source_address, source_class,
+		destination_group, destination_address, destination_class, cell_proto, cell_port,
+		count(), `+clients+`, min(first_seen), max(last_seen)
+		FROM `+r.table("sessions")+`
+		GROUP BY cell, vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []part
+	seen := map[uint64]struct{}{}
+	for rows.Next() {
+		p := part{note: -1}
+		var src, dst netip.Addr
+		if err := rows.Scan(&p.hash, &p.key.vrf, &p.reason, &p.key.src.group, &src, &p.srcClass,
+			&p.key.dst.group, &dst, &p.dstClass, &p.key.service.Proto, &p.key.service.Port,
+			&p.sessions, &p.clients, &p.first, &p.last); err != nil {
+			return nil, err
+		}
+		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)
+		if _, ok := seen[p.hash]; ok {
+			return nil, errHash
+		}
+		seen[p.hash] = struct{}{}
+		out = append(out, p)
+	}
+	return out, rows.Err()
+}
+
+// literal gives an endpoint as rules write it.
+func (p *plan) literal(e endpoint) policy.Endpoint {
+	switch e.group {
+	case noGroup:
+		return policy.HostEndpoint(e.addr)
+	case internetGroup:
+		return p.internet
+	}
+	return p.labels[e.group-1]
+}
+
+// classesOf gives all classes of addresses that an endpoint of a cell has;
+// seen is the class of the sessions at hand, which is the one of a single host.
+func (p *plan) classesOf(e endpoint, seen uint32) []uint32 {
+	switch e.group {
+	case noGroup:
+		return []uint32{seen}
+	case internetGroup:
+		return p.classes.internet
+	}
+	return p.classes.byGroup[int(e.group-1)]
+}

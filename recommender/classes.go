@@ -1,0 +1,166 @@
+package recommender
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/gaissmai/bart"
+)
+
+// class is a set of addresses that everything in a run treats alike: they are in
+// the same group, of the same kind, and in the same prefixes of every policy.
+type class struct {
+	group int // place in Resolver.Groups, or -1
+	kind  categories.AddressKind
+	sets  []int32 // sorted; ids of the prefix sets that hold the addresses
+}
+
+// located is one prefix of the run's dictionary: the addresses for which it is
+// the longest match.
+type located struct {
+	prefix netip.Prefix
+	class  uint32
+}
+
+// classes divides all addresses. Class 0 is every address that no prefix of
+// the dictionary holds.
+type classes struct {
+	list     []class
+	located  []located
+	sets     bart.Table[[]int32] // prefix to the sets that have it
+	setCount int32
+	byGroup  map[int][]uint32 // classes of each group
+	internet []uint32         // classes of public addresses in no group
+}
+
+func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets) }
+
+// member is what an endpoint of a policy needs to recognise a class.
+type member struct {
+	any, internet bool
+	group         int // or -1
+	set           int32
+}
+
+// addSet registers prefixes that tell addresses apart. Call before build.
+func (c *classes) addSet(prefixes []netip.Prefix) int32 {
+	id := c.setCount
+	c.setCount++
+	for _, p := range prefixes {
+		ids, _ := c.sets.Get(p)
+		if !slices.Contains(ids, id) {
+			c.sets.Insert(p, append(ids, id))
+		}
+	}
+	return id
+}
+
+// addEndpoint registers an endpoint of a policy.
+func (c *classes) addEndpoint(a *policy.Addresses, e policy.Endpoint) (member, error) {
+	m, err := a.Meaning(e)
+	if err != nil {
+		return member{}, err
+	}
+	out := member{any: m.Any, internet: m.Internet, group: m.Group, set: -1}
+	if !m.Any && !m.Internet && m.Group < 0 {
+		out.set = c.addSet(m.Prefixes)
+	}
+	return out, nil
+}
+
+// holds reports whether every address of the class belongs to the member; if
+// not, none does.
+func (m member) holds(c *class) bool {
+	switch {
+	case m.any:
+		return true
+	case m.internet:
+		return c.group < 0 && c.kind == categories.Public
+	case m.group >= 0:
+		return c.group == m.group
+	}
+	_, ok := slices.BinarySearch(c.sets, m.set)
+	return ok
+}
+
+// build divides the addresses by the groups, the special-purpose ranges and
+// the sets registered so far.
+func (c *classes) build(r *categories.Resolver) {
+	var groups bart.Table[int]
+	var kinds bart.Table[categories.AddressKind]
+	place := map[categories.Ref]int{}
+	for i, g := range r.Groups() {
+		place[g] = i
+	}
+	var all []netip.Prefix
+	for _, a := range r.Assignments() {
+		groups.Insert(a.Prefix, place[a.Group])
+		all = append(all, a.Prefix)
+	}
+	for _, s := range categories.SpecialPurpose() {
+		kinds.Insert(s.Prefix, s.Kind)
+		all = append(all, s.Prefix)
+	}
+	for p := range c.sets.All() {
+		all = append(all, aroundMapped(p)...)
+	}
+	slices.SortFunc(all, netip.Prefix.Compare)
+	all = slices.Compact(all)
+
+	c.list = []class{{group: -1, kind: categories.Public}}
+	ids := map[string]uint32{c.list[0].key(): 0}
+	c.located = make([]located, len(all))
+	for i, p := range all {
+		cl := class{group: -1, kind: categories.Public}
+		if g, ok := groups.LookupPrefix(p); ok {
+			cl.group = g
+		}
+		if k, ok := kinds.LookupPrefix(p); ok {
+			cl.kind = k
+		}
+		for _, sets := range c.sets.Supernets(p) {
+			cl.sets = append(cl.sets, sets...)
+		}
+		slices.Sort(cl.sets)
+		cl.sets = slices.Compact(cl.sets)
+		key := cl.key()
+		id, ok := ids[key]
+		if !ok {
+			id = uint32(len(c.list))
+			ids[key] = id
+			c.list = append(c.list, cl)
+		}
+		c.located[i] = located{p, id}
+	}
+	c.byGroup = map[int][]uint32{}
+	for i := range c.list {
+		switch cl := &c.list[i]; {
+		case cl.group >= 0:
+			c.byGroup[cl.group] = append(c.byGroup[cl.group], uint32(i))
+		case cl.kind == categories.Public:
+			c.internet = append(c.internet, uint32(i))
+		}
+	}
+}
+
+var mapped = netip.MustParsePrefix("::ffff:0:0/96")
+
+// aroundMapped gives an IPv6 prefix without the IPv4-mapped range in it: an
+// ip_trie dictionary keeps IPv4 there, and would find the prefix for IPv4
+// addresses as well.
+func aroundMapped(p netip.Prefix) []netip.Prefix {
+	if p.Addr().Is4() || p.Bits() > mapped.Bits() || !p.Contains(mapped.Addr()) {
+		return []netip.Prefix{p}
+	}
+	var out []netip.Prefix
+	for bits := p.Bits() + 1; bits <= mapped.Bits(); bits++ {
+		a := mapped.Addr().As16()
+		a[(bits-1)/8] ^= 0x80 >> ((bits - 1) % 8)
+		out = append(out, netip.PrefixFrom(netip.AddrFrom16(a), bits).Masked())
+	}
+	return out
+}

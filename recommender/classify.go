@@ -1,0 +1,138 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// timeFormat is how ClickHouse reads a DateTime64(6).
+const timeFormat = "2006-01-02 15:04:05.000000"
+
+// The ends of an open window: what the schema's view of all sessions uses.
+var (
+	allSince = time.Unix(0, 0)
+	allUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// classify copies the sessions of the window into the run's table, each with
+// the cell it belongs to and the first reason to leave it out that needs no
+// policy (0 if none).
+//
+// Cells are told apart by their hash, `cell`: Go hands back decisions about
+// cells, and a join on eight bytes is cheaper than one on the whole key. Where
+// the reason is not 0 only the counts matter, so those rows share a cell, unless
+// an exclusion may still apply. The salt goes into the hash.
+func (r *run) classify(ctx context.Context, salt int) error {
+	since, until := allSince, allUntil
+	if !r.Since.IsZero() {
+		since = r.Since
+	}
+	if !r.Until.IsZero() {
+		until = r.Until
+	}
+	where, args := "", []any{}
+	if r.VRF != "" {
+		where, args = "WHERE vrf = ?", append(args, r.VRF)
+	}
+	detailed := "reason = 0"
+	if len(r.exclusions.statements) > 0 {
+		detailed = "1"
+	}
+	class := func(end string) string {
+		if r.needsClasses() {
+			return end + ".3"
+		}
+		return "0::UInt32"
+	}
+	halfOpen := fmt.Sprintf("complete = 0 AND half_open > 0, %d,", reasonNumber(policy.HalfOpen))
+	switch r.HalfOpen {
+	case HalfOpenAllow:
+		halfOpen = ""
+	case HalfOpenAllowUDP:
+		halfOpen = fmt.Sprintf("complete = 0 AND half_open > 0 AND proto != %d, %d,", categories.ProtoUDP, reasonNumber(policy.HalfOpen))
+	}
+	// Without a group: public addresses are external, private ones ungrouped.
+	alone := func(kind categories.AddressKind) string {
+		return fmt.Sprintf("(c.1 = 0 AND c.2 = %[1]d OR s.1 = 0 AND s.2 = %[1]d)", kind)
+	}
+	external, ungrouped := "", ""
+	if r.External == ExternalReport {
+		external = fmt.Sprintf("%s, %d,", alone(categories.Public), reasonNumber(policy.External))
+	}
+	if r.Ungrouped == UngroupedReport {
+		ungrouped = fmt.Sprintf("%s, %d,", alone(categories.Private), reasonNumber(policy.Ungrouped))
+	}
+	group := func(end string) string {
+		if r.External == ExternalInternet {
+			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, internetGroup)
+		}
+		return end + ".1"
+	}
+	dictionary := text(r.database + "." + r.name + "_addresses")
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("sessions")+` (
+		vrf LowCardinality(String), client IPv6, server IPv6, proto UInt8, port UInt16, reason UInt8,
+		source_group UInt32, source_address IPv6, source_class UInt32,
+		destination_group UInt32, destination_address IPv6, destination_class UInt32,
+		cell_proto UInt8, cell_port UInt16, cell UInt64,
+		client_group UInt32, server_group UInt32, flows UInt64, bytes UInt64,
+		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC')
+	) ENGINE = MergeTree ORDER BY ()`); err != nil {
+		return err
+	}
+	query := fmt.Sprintf(`INSERT INTO %[1]s
+SELECT
+    vrf, client, server, proto, port, reason,
+    if(detailed, client_group, 0) AS source_group,
+    if(detailed AND client_group = 0, client, toIPv6('::')) AS source_address,
+    if(detailed, client_class, 0) AS source_class,
+    if(detailed, server_group, 0) AS destination_group,
+    if(detailed AND server_group = 0, server, toIPv6('::')) AS destination_address,
+    if(detailed, server_class, 0) AS destination_class,
+    if(detailed, proto, 0) AS cell_proto,
+    if(detailed, port, 0) AS cell_port,
+    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[20]d) AS cell,
+    client_group, server_group, flows, bytes, first_seen, last_seen
+FROM
+(
+    SELECT
+        vrf, client, server, proto, port, flows, bytes, first_seen, last_seen,
+        dictGet(%[2]s, ('group_number', 'kind', 'class'), client) AS c,
+        dictGet(%[2]s, ('group_number', 'kind', 'class'), server) AS s,
+        multiIf(
+            c.2 = %[3]d OR s.2 = %[3]d, %[4]d,
+            complete = 0 AND denied > 0, %[5]d,
+            %[6]s
+            basis = 0, %[7]d,
+            %[8]s
+            %[9]s
+            0)::UInt8 AS reason,
+        %[10]s AS client_group, %[11]s AS server_group,
+        %[12]s AS client_class, %[13]s AS server_class,
+        %[14]s AS detailed
+    FROM
+    (
+        -- Codes of one ICMP type are one service.
+        SELECT
+            w.vrf AS vrf, w.client_ip AS client, w.server_ip AS server, w.proto AS proto,
+            if(w.proto IN (%[15]d, %[16]d), w.icmp_type, w.port)::UInt16 AS port,
+            sum(w.flows) AS flows, sum(w.client_bytes + w.server_bytes) AS bytes,
+            min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen,
+            sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
+            max(w.direction_basis::UInt8) AS basis
+        FROM sessions_window(since = '%[17]s', until = '%[18]s') AS w
+        %[19]s
+        GROUP BY vrf, client, server, proto, port
+    )
+)`,
+		r.table("sessions"), dictionary,
+		categories.Local, reasonNumber(policy.Local), reasonNumber(policy.Denied), halfOpen,
+		reasonNumber(policy.AmbiguousDirection), external, ungrouped,
+		group("c"), group("s"), class("c"), class("s"), detailed,
+		categories.ProtoICMP, categories.ProtoICMPv6,
+		since.UTC().Format(timeFormat), until.UTC().Format(timeFormat), where, salt)
+	return r.conn.Exec(ctx, query, args...)
+}

@@ -1,0 +1,153 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"cordon/categories"
+	"cordon/recommender/cover"
+	"cordon/recommender/cover/check"
+	"cordon/recommender/policy"
+)
+
+// maxDontCare bounds the cells that are tried for being permitted already
+// although nothing was seen in them.
+const maxDontCare = 2_000_000
+
+// covered is the cells of one VRF as boxes.
+type covered struct {
+	solution cover.Solution
+	sources  []endpoint
+	dests    []endpoint
+	services []categories.Service
+}
+
+// cover finds the boxes for the cells of one VRF. Cells whose sessions are all
+// permitted already may be covered but need not be, and so may cells that the
+// existing policy permits as a whole.
+func (p *plan) cover(ctx context.Context, cells []cell, parts []part) (*covered, error) {
+	c := new(covered)
+	for i := range cells {
+		if cells[i].included {
+			k := &cells[i].key
+			c.sources, c.dests, c.services = append(c.sources, k.src), append(c.dests, k.dst), append(c.services, k.service)
+		}
+	}
+	c.sources = distinct(c.sources, endpoint.compare)
+	c.dests = distinct(c.dests, endpoint.compare)
+	c.services = distinct(c.services, categories.Service.Compare)
+	problem := cover.Problem{Dims: [3]int{len(c.sources), len(c.dests), len(c.services)}}
+	for i := range cells {
+		k := &cells[i].key
+		s, inS := slices.BinarySearchFunc(c.sources, k.src, endpoint.compare)
+		d, inD := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
+		v, inV := slices.BinarySearchFunc(c.services, k.service, categories.Service.Compare)
+		switch at := (cover.Cell{int32(s), int32(d), int32(v)}); {
+		case cells[i].included:
+			problem.Ones = append(problem.Ones, at)
+		case inS && inD && inV:
+			problem.DontCare = append(problem.DontCare, at)
+		}
+	}
+	if len(p.existing.statements) > 0 && problem.Dims[0]*problem.Dims[1]*problem.Dims[2] <= maxDontCare {
+		problem.DontCare = append(problem.DontCare, p.permittedCells(c, cells, parts)...)
+	}
+	if len(problem.Ones) == 0 {
+		c.solution = cover.Solution{Optimal: true, Method: cover.FoolingSet}
+		return c, nil
+	}
+	var err error
+	if c.solution, err = cover.Solve(ctx, problem, cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory}); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // a cover that was cut short would depend on the moment
+	}
+	// The solver is not taken at its word: a rule too wide opens the network.
+	report := check.Check(problem, c.solution, check.Limits{Findings: 3})
+	if !report.Valid() {
+		return nil, fmt.Errorf("BUG: the cover does not hold: %v", report.Findings)
+	}
+	return c, nil
+}
+
+// permittedCells lists cells over the same endpoints and services that the
+// existing policy permits as a whole.
+func (p *plan) permittedCells(c *covered, cells []cell, parts []part) []cover.Cell {
+	if len(cells) == 0 {
+		return nil
+	}
+	class := map[endpoint]uint32{} // of single hosts
+	for i := range cells {
+		for _, j := range cells[i].parts {
+			class[parts[j].key.src], class[parts[j].key.dst] = parts[j].srcClass, parts[j].dstClass
+		}
+	}
+	hostClass := func(e endpoint) uint32 { return class[e] }
+	var out []cover.Cell
+	for s, src := range c.sources {
+		for d, dst := range c.dests {
+			for v, service := range c.services {
+				if p.permitted(cellKey{cells[0].key.vrf, src, dst, service}, hostClass) {
+					out = append(out, cover.Cell{int32(s), int32(d), int32(v)})
+				}
+			}
+		}
+	}
+	return out
+}
+
+func distinct[T comparable](s []T, compare func(T, T) int) []T {
+	slices.SortFunc(s, compare)
+	return slices.Compact(s)
+}
+
+// rules writes the boxes as rules, in order, and gives for each the box it comes from.
+func (p *plan) rules(c *covered) (rules []policy.Rule, boxes []cover.Box) {
+	type made struct {
+		rule policy.Rule
+		box  cover.Box
+	}
+	all := make([]made, len(c.solution.Boxes))
+	for i, b := range c.solution.Boxes {
+		r := policy.Rule{Action: policy.Allow, Direction: policy.Bidirectional}
+		for _, s := range b.Sets[0] {
+			r.Sources = append(r.Sources, p.literal(c.sources[s]))
+		}
+		for _, d := range b.Sets[1] {
+			r.Destinations = append(r.Destinations, p.literal(c.dests[d]))
+		}
+		for _, v := range b.Sets[2] {
+			r.Services = append(r.Services, policy.ServiceOf(c.services[v]))
+		}
+		r.Normalize()
+		r.Sources, r.Destinations = p.merger.Merge(r.Sources), p.merger.Merge(r.Destinations)
+		r.ID = r.ContentID()
+		all[i] = made{r, b}
+	}
+	slices.SortFunc(all, func(a, b made) int { return a.rule.Compare(&b.rule) })
+	for _, m := range all {
+		rules, boxes = append(rules, m.rule), append(boxes, m.box)
+	}
+	return rules, boxes
+}
+
+// certificate writes what is known about the fewest rules.
+func (p *plan) certificate(c *covered) policy.Certificate {
+	s := &c.solution
+	out := policy.Certificate{Rules: len(s.Boxes), LowerBound: s.LowerBound, Optimal: s.Optimal, Method: string(s.Method)}
+	name := func(cells []cover.Cell) []policy.Cell {
+		named := make([]policy.Cell, len(cells))
+		for i, at := range cells {
+			named[i] = policy.Cell{Source: p.literal(c.sources[at[0]]), Destination: p.literal(c.dests[at[1]]), Service: policy.ServiceOf(c.services[at[2]])}
+		}
+		return named
+	}
+	out.Witness = name(s.Witness)
+	slices.SortFunc(out.Witness, policy.Cell.Compare)
+	for _, part := range s.Parts {
+		out.Parts = append(out.Parts, policy.BoundPart{Method: string(part.Method), Bound: part.Bound, Cells: name(part.Cells), Weights: part.Weights, Scale: part.Scale})
+	}
+	return out
+}

@@ -1,0 +1,202 @@
+package recommender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"cordon/categories"
+	"cordon/collector/direction"
+	"cordon/collector/flowfile"
+	"cordon/internal/embedded"
+	"cordon/schema"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// server is the engine that all tests share: a process can have one.
+var server *embedded.ClickHouse
+
+func TestMain(m *testing.M) {
+	code := func() int {
+		if _, err := embedded.FindLibrary(""); err != nil {
+			if os.Getenv("CI") == "true" {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			return m.Run() // tests that need the engine skip
+		}
+		ch, err := embedded.OpenClickHouse(context.Background(), embedded.ClickHouseConfig{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		server = ch
+		defer ch.Close(context.Background())
+		return m.Run()
+	}()
+	os.Exit(code)
+}
+
+var databases atomic.Int32
+
+// store makes a database of its own with Cordon's tables.
+func store(t testing.TB) driver.Conn {
+	t.Helper()
+	if server == nil {
+		t.Skip("the ClickHouse library is not there: make deps fetches it")
+	}
+	opts := server.Options()
+	opts.Auth.Database = fmt.Sprintf("test_%d", databases.Add(1))
+	admin := clickhouse.OpenDB(server.Options())
+	defer admin.Close()
+	if _, _, err := schema.Migrate(t.Context(), admin, schema.MigrateConfig{Database: opts.Auth.Database}); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+var base = time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+
+// flow is a record in short: from client to server unless the ports are given
+// and the direction is to be inferred.
+type flow struct {
+	client, server string
+	proto          uint8
+	port           uint16
+	sport          uint16 // if set, direction is inferred from the ports
+	vrf            string
+	at             time.Duration // after base
+	packets, reply uint64
+	completeness   schema.Completeness
+	action         schema.Action
+	icmpType       uint8
+	icmpCode       uint8
+	unknown        bool // direction cannot be told
+}
+
+func (f flow) record() schema.Record {
+	at := schema.Micros(base.Add(f.at))
+	r := schema.Record{
+		Received: at, Start: at, End: at,
+		Src: schema.Addr16(netip.MustParseAddr(f.client)), Dst: schema.Addr16(netip.MustParseAddr(f.server)),
+		SrcPort: f.sport, DstPort: f.port, Proto: f.proto, ICMPType: f.icmpType, ICMPCode: f.icmpCode,
+		Packets: max(f.packets, 1), Bytes: 100 * max(f.packets, 1), RevPackets: f.reply, RevBytes: 100 * f.reply,
+		VRF: f.vrf, Completeness: f.completeness, Action: f.action,
+		Direction: schema.Forward, Basis: schema.BasisStated, Count: 1,
+	}
+	if f.unknown || f.sport != 0 {
+		r.Direction, r.Basis = schema.DirectionUnknown, schema.BasisNone
+	}
+	if f.sport != 0 && !f.unknown {
+		rules.Infer(&r)
+	}
+	return r
+}
+
+var rules = func() *direction.Rules {
+	r, err := direction.New(direction.Config{})
+	if err != nil {
+		panic(err)
+	}
+	return r
+}()
+
+// insert stores records as an ingester would.
+func insert(t testing.TB, conn driver.Conn, next func() (*schema.Record, error)) (n int) {
+	t.Helper()
+	batch, err := conn.PrepareBatch(t.Context(), `INSERT INTO flows (received, exporter, start_time, end_time, src_ip, dst_ip, src_port, dst_port, proto,
+		icmp_type, icmp_code, bytes, packets, rev_bytes, rev_packets, tcp_flags, rev_tcp_flags, vrf, action, direction, basis, completeness, count)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer batch.Close()
+	ip := func(a [16]byte) netip.Addr { return netip.AddrFrom16(a) }
+	for ; ; n++ {
+		r, err := next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		vrf := r.VRF
+		if vrf == "" {
+			vrf = "default"
+		}
+		if err := batch.Append(schema.Time(r.Received), ip(r.Exporter), schema.Time(r.Start), schema.Time(r.End), ip(r.Src), ip(r.Dst), r.SrcPort, r.DstPort, r.Proto,
+			r.ICMPType, r.ICMPCode, r.Bytes, r.Packets, r.RevBytes, r.RevPackets, r.TCPFlags, r.RevTCPFlags, vrf, int8(r.Action), int8(r.Direction), int8(r.Basis), int8(r.Completeness), r.Count); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func insertFlows(t testing.TB, conn driver.Conn, flows []flow) {
+	t.Helper()
+	i := 0
+	insert(t, conn, func() (*schema.Record, error) {
+		if i == len(flows) {
+			return nil, io.EOF
+		}
+		r := flows[i].record()
+		i++
+		return &r, nil
+	})
+}
+
+// insertFile stores the records of a flow CSV.
+func insertFile(t testing.TB, conn driver.Conn, path string) int {
+	t.Helper()
+	f, err := flowfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var rec schema.Record
+	return insert(t, conn, func() (*schema.Record, error) {
+		rec = schema.Record{}
+		if err := f.Next(&rec); err != nil {
+			return nil, err
+		}
+		if rec.Direction == schema.DirectionUnknown {
+			rules.Infer(&rec)
+		}
+		return &rec, nil
+	})
+}
+
+func parseGroups(t testing.TB, text string) *categories.File {
+	t.Helper()
+	f, err := categories.Parse("groups.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// shared finds the data that lies beside the repository.
+func shared(t testing.TB, name string) string {
+	t.Helper()
+	path := "../../shared/" + name
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("%s is not there", path)
+	}
+	return path
+}

@@ -1,0 +1,197 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// verdict is what Go decided about the sessions of a part, handed back for
+// counting: either that a rule holds them, or that they have another reason than
+// ClickHouse found.
+type verdict struct {
+	part int
+	rule uint32 // number of the rule over all VRFs, or noRule
+}
+
+func (r *run) createVerdicts(ctx context.Context) error {
+	return r.conn.Exec(ctx, "CREATE TABLE "+r.table("verdicts")+` (
+		cell UInt64, rule UInt32, reason UInt8, note Int32
+	) ENGINE = MergeTree ORDER BY ()`)
+}
+
+func (r *run) sendVerdicts(ctx context.Context, parts []part, verdicts []verdict) (uint64, error) {
+	if len(verdicts) == 0 {
+		return 0, nil
+	}
+	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("verdicts")+" (cell, rule, reason, note)")
+	if err != nil {
+		return 0, err
+	}
+	defer batch.Close()
+	for _, v := range verdicts {
+		p := &parts[v.part]
+		if err := batch.Append(p.hash, v.rule, p.reason, p.note); err != nil {
+			return 0, err
+		}
+	}
+	return uint64(len(verdicts)), batch.Send()
+}
+
+// noRule stands in the verdicts for a reason instead of a rule.
+const noRule = ^uint32(0)
+
+// ruleEvidence is the evidence of one rule and the pairs seen under it.
+type ruleEvidence struct {
+	policy.Evidence
+	pairs uint64
+}
+
+// readEvidence counts, for each rule, its sessions. Pairs are those of sessions
+// permitted before as well: they were seen, so they are no excess.
+func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
+	out := make([]ruleEvidence, n)
+	if n == 0 {
+		return out, nil
+	}
+	rows, err := r.conn.Query(ctx, `SELECT v.rule, countIf(v.reason = 0), sumIf(s.flows, v.reason = 0), sumIf(s.bytes, v.reason = 0),
+		uniqExactIf(s.client, v.reason = 0), uniqExactIf(s.server, v.reason = 0),
+		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExact(s.client, s.server)
+		FROM `+r.table("sessions")+` AS s INNER JOIN `+r.table("verdicts")+` AS v ON v.cell = s.cell
+		WHERE v.rule != ?
+		GROUP BY v.rule`, noRule)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var rule uint32
+		var e ruleEvidence
+		var first, last time.Time
+		if err := rows.Scan(&rule, &e.Sessions, &e.Flows, &e.Bytes, &e.Clients, &e.Servers, &first, &last, &e.pairs); err != nil {
+			return nil, err
+		}
+		e.FirstSeen, e.LastSeen = policy.NewTime(first), policy.NewTime(last)
+		out[rule] = e
+	}
+	return out, rows.Err()
+}
+
+// groupOf is a group of a VRF.
+type groupOf struct {
+	vrf   string
+	group uint32
+}
+
+// readKnown counts the known endpoints of each group: addresses seen at
+// either end of any session in the window, and those that the group names.
+func (r *run) readKnown(ctx context.Context) (map[groupOf]uint64, error) {
+	sessions := r.table("sessions")
+	rows, err := r.conn.Query(ctx, `SELECT vrf, group_number, uniqExact(address) FROM
+		(
+			SELECT DISTINCT vrf, client_group AS group_number, client AS address FROM `+sessions+` WHERE client_group != 0
+			UNION ALL
+			SELECT DISTINCT vrf, server_group AS group_number, server AS address FROM `+sessions+` WHERE server_group != 0
+			UNION ALL
+			SELECT v.vrf, p.group_number, p.address FROM `+r.table("prefixes")+` AS p CROSS JOIN (SELECT DISTINCT vrf FROM `+sessions+`) AS v WHERE p.named
+		)
+		GROUP BY vrf, group_number`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[groupOf]uint64{}
+	for rows.Next() {
+		var g groupOf
+		var n uint64
+		if err := rows.Scan(&g.vrf, &g.group, &n); err != nil {
+			return nil, err
+		}
+		out[g] = n
+	}
+	return out, rows.Err()
+}
+
+// maxExamples is how many sessions are shown for each reason.
+const maxExamples = 5
+
+// readUnproposed counts what is left out of each VRF, with the sessions that
+// have most flows as examples; then those come first whose addresses do.
+func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]policy.Unproposed, error) {
+	from, reason, note := r.table("sessions")+" AS s", "s.reason", "-1::Int32"
+	if changed {
+		from += " LEFT JOIN (SELECT cell, reason, note FROM " + r.table("verdicts") + fmt.Sprintf(" WHERE rule = %d) AS v ON v.cell = s.cell", noRule)
+		reason, note = "if(v.reason != 0, v.reason, s.reason)", "if(v.reason != 0, v.note, -1)::Int32"
+	}
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, why, sessions, top.2, top.3, top.4, top.5, top.6 FROM
+		(
+			SELECT s.vrf AS vrf, %[1]s AS why, count() AS sessions,
+				groupArraySorted(%[4]d)((bitNot(s.flows), s.client, s.server, s.proto, s.port, %[2]s)) AS top
+			FROM %[3]s
+			WHERE why != 0
+			GROUP BY vrf, why
+		)
+		ORDER BY vrf, why`, reason, note, from, maxExamples))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string][]policy.Unproposed{}
+	for rows.Next() {
+		var vrf string
+		var why uint8
+		var u policy.Unproposed
+		var clients, servers []net.IP
+		var protos []uint8
+		var ports []uint16
+		var notes []int32
+		if err := rows.Scan(&vrf, &why, &u.Sessions, &clients, &servers, &protos, &ports, &notes); err != nil {
+			return nil, err
+		}
+		u.Reason = policy.Reasons[why-1]
+		for i := range clients {
+			u.Examples = append(u.Examples, policy.Example{
+				Source: addressText(clients[i]), Destination: addressText(servers[i]),
+				Service: categories.Service{Proto: protos[i], Port: ports[i]}.String(),
+				Note:    r.note(why, notes[i]),
+			})
+		}
+		out[vrf] = append(out[vrf], u)
+	}
+	return out, rows.Err()
+}
+
+func addressText(ip net.IP) string {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap().String()
+}
+
+// readClients counts the distinct clients of each cell without the sessions
+// that verdicts were sent about.
+func (r *run) readClients(ctx context.Context) (map[cellKey]uint64, error) {
+	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, uniqExact(client)
+		FROM `+r.table("sessions")+`
+		WHERE reason = 0 AND cell NOT IN (SELECT cell FROM `+r.table("verdicts")+`)
+		GROUP BY vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[cellKey]uint64{}
+	for rows.Next() {
+		var k cellKey
+		var src, dst netip.Addr
+		var n uint64
+		if err := rows.Scan(&k.vrf, &k.src.group, &src, &k.dst.group, &dst, &k.service.Proto, &k.service.Port, &n); err != nil {
+			return nil, err
+		}
+		k.src, k.dst = newEndpoint(k.src.group, src), newEndpoint(k.dst.group, dst)
+		out[k] = n
+	}
+	return out, rows.Err()
+}

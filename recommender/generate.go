@@ -1,0 +1,314 @@
+package recommender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Generate computes one proposal for each VRF with a session in the window, in
+// order of VRF. The connection's database is the one with the sessions. A mistake
+// in the settings is a *SettingsError. A nil file has no groups.
+func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []policy.Proposal, err error) {
+	p, err := newPlan(s, file)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRun(ctx, conn, p)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if closed := r.close(ctx); closed != nil && err == nil {
+			err = fmt.Errorf("ClickHouse: drop the tables of the run: %w", closed)
+		}
+	}()
+	if err := r.dropLeftovers(ctx); err != nil {
+		return nil, fmt.Errorf("ClickHouse: drop the tables of runs that were killed: %w", err)
+	}
+	return r.generate(ctx)
+}
+
+func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
+	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
+		return nil, err
+	}
+	parts, err := r.count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
+		return nil, err
+	}
+	cells, err := r.decide(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+
+	drafts := r.drafts(parts, cells)
+	var verdicts []verdict
+	for i := range parts {
+		if parts[i].reason >= guardrailNumber || parts[i].reason == excludedNumber {
+			verdicts = append(verdicts, verdict{i, noRule})
+		}
+	}
+	changed := len(verdicts) > 0
+	rules := 0
+	for _, d := range drafts {
+		if err := r.step("cover "+d.VRF, false, func() (uint64, error) { return uint64(len(d.cells)), r.draftRules(ctx, d, parts) }); err != nil {
+			return nil, err
+		}
+		for _, held := range d.held {
+			for _, part := range held {
+				verdicts = append(verdicts, verdict{part, uint32(rules)})
+			}
+			rules++
+		}
+	}
+
+	var evidence []ruleEvidence
+	var known map[groupOf]uint64
+	var unproposed map[string][]policy.Unproposed
+	for _, q := range []struct {
+		name string
+		f    func() (uint64, error)
+	}{
+		{"send verdicts", func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }},
+		{"evidence", func() (n uint64, err error) {
+			evidence, err = r.readEvidence(ctx, rules)
+			return uint64(len(evidence)), err
+		}},
+		{"known endpoints", func() (n uint64, err error) { known, err = r.readKnown(ctx); return uint64(len(known)), err }},
+		{"unproposed", func() (n uint64, err error) {
+			unproposed, err = r.readUnproposed(ctx, changed)
+			return uint64(len(unproposed)), err
+		}},
+	} {
+		if err := r.step(q.name, true, q.f); err != nil {
+			return nil, err
+		}
+	}
+
+	var out []policy.Proposal
+	err = r.step("assemble", false, func() (uint64, error) {
+		for _, d := range drafts {
+			n := len(d.Rules)
+			if err := r.finish(d, parts, evidence[:n], known, unproposed[d.VRF]); err != nil {
+				return 0, err
+			}
+			evidence = evidence[n:]
+			out = append(out, d.Proposal)
+		}
+		return uint64(len(out)), nil
+	})
+	return out, err
+}
+
+// count classifies the sessions and reads the parts of cells.
+func (r *run) count(ctx context.Context) (parts []part, err error) {
+	for salt := 0; ; salt++ {
+		if err := r.step("classify sessions", true, func() (uint64, error) { return 0, r.classify(ctx, salt) }); err != nil {
+			return nil, err
+		}
+		err := r.step("count cells", true, func() (n uint64, err error) {
+			parts, err = r.readParts(ctx)
+			return uint64(len(parts)), err
+		})
+		if !errors.Is(err, errHash) || salt == 3 {
+			return parts, err
+		}
+		if err := r.conn.Exec(ctx, "DROP TABLE "+r.table("sessions")+" SYNC"); err != nil {
+			return nil, fmt.Errorf("ClickHouse: %w", err)
+		}
+	}
+}
+
+// decide applies policies and support to the parts, and gives the cells that rules are made of.
+func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error) {
+	if err := r.step("decide", false, func() (uint64, error) {
+		cells = r.judge(parts)
+		return uint64(len(cells)), nil
+	}); err != nil {
+		return nil, err
+	}
+	clients := func(c *cell) uint64 { return parts[c.parts[0]].clients }
+	if r.MinHosts > 1 && r.needsClasses() {
+		// A client may be in several parts of a cell, so the parts' counts do not add up.
+		var counts map[cellKey]uint64
+		if err := r.step("count clients", true, func() (uint64, error) {
+			var verdicts []verdict
+			for i := range parts {
+				if parts[i].reason == excludedNumber || parts[i].reason == guardrailNumber {
+					verdicts = append(verdicts, verdict{i, noRule})
+				}
+			}
+			if _, err := r.sendVerdicts(ctx, parts, verdicts); err != nil {
+				return 0, err
+			}
+			counts, err = r.readClients(ctx)
+			// The same verdicts are sent again with all others.
+			return uint64(len(counts)), errors.Join(err, r.conn.Exec(ctx, "TRUNCATE TABLE "+r.table("verdicts")))
+		}); err != nil {
+			return nil, err
+		}
+		clients = func(c *cell) uint64 { return counts[c.key] }
+	}
+	return r.support(cells, parts, clients), nil
+}
+
+// draft is a proposal in the making.
+type draft struct {
+	policy.Proposal
+	parts []int // of this VRF
+	cells []cell
+	held  [][]int // for each rule, the parts that are its evidence or were permitted before
+	boxes []boxed
+}
+
+// boxed is a rule's box in endpoints of the run.
+type boxed struct{ sources, dests []endpoint }
+
+func (r *run) drafts(parts []part, cells []cell) []*draft {
+	byVRF := map[string]*draft{}
+	var out []*draft
+	for i := range parts {
+		d := byVRF[parts[i].key.vrf]
+		if d == nil {
+			d = &draft{Proposal: policy.Proposal{VRF: parts[i].key.vrf, Categories: r.categories}}
+			byVRF[d.VRF] = d
+			out = append(out, d)
+		}
+		d.parts = append(d.parts, i)
+	}
+	for _, c := range cells {
+		d := byVRF[c.key.vrf]
+		d.cells = append(d.cells, c)
+	}
+	slices.SortFunc(out, func(a, b *draft) int {
+		if a.VRF < b.VRF {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// draftRules covers the cells of a draft and writes its rules, still without
+// evidence, its certificate and what follows from the cells alone.
+func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
+	c, err := r.cover(ctx, d.cells, parts)
+	if err != nil {
+		return err
+	}
+	rules, boxes := r.rules(c)
+	if err := r.names.name(rules); err != nil {
+		return err
+	}
+	d.Rules, d.Certificate = rules, r.certificate(c)
+
+	index := make(map[cellKey]int, len(d.cells))
+	for i := range d.cells {
+		index[d.cells[i].key] = i
+	}
+	for _, b := range boxes {
+		var held []int
+		var box boxed
+		for _, s := range b.Sets[0] {
+			box.sources = append(box.sources, c.sources[s])
+			for _, t := range b.Sets[1] {
+				for _, v := range b.Sets[2] {
+					if i, ok := index[cellKey{d.VRF, c.sources[s], c.dests[t], c.services[v]}]; ok {
+						held = append(held, d.cells[i].parts...)
+					}
+				}
+			}
+		}
+		for _, t := range b.Sets[1] {
+			box.dests = append(box.dests, c.dests[t])
+		}
+		d.held, d.boxes = append(d.held, held), append(d.boxes, box)
+	}
+	return nil
+}
+
+// finish adds what was counted, and seals the document.
+func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[groupOf]uint64, unproposed []policy.Unproposed) error {
+	for i := range d.Rules {
+		rule := &d.Rules[i]
+		rule.Evidence = evidence[i].Evidence
+		rule.Excess = policy.Excess{PermittedPairs: d.boxes[i].pairs(d.VRF, known), ObservedPairs: evidence[i].pairs}
+		d.Summary.EOSLines += rule.EOSLines(rule.Families(r.addresses))
+	}
+	var first, last time.Time
+	for _, i := range d.parts {
+		p := &parts[i]
+		d.Summary.Sessions += p.sessions
+		if p.reason == 0 {
+			d.Summary.Included += p.sessions
+		}
+		if first.IsZero() || p.first.Before(first) {
+			first = p.first
+		}
+		if p.last.After(last) {
+			last = p.last
+		}
+	}
+	type pair struct{ src, dst endpoint }
+	pairs := map[pair]bool{}
+	for i := range d.cells {
+		if d.cells[i].included {
+			d.Summary.Cells++
+			pairs[pair{d.cells[i].key.src, d.cells[i].key.dst}] = true
+		}
+	}
+	d.Summary.Rules = len(d.Rules)
+	d.Summary.PerHostRules = d.Summary.Included
+	d.Summary.PerPairRules = len(pairs)
+	d.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
+	if !r.Since.IsZero() {
+		d.Window.From = policy.NewTime(r.Since)
+	}
+	if !r.Until.IsZero() {
+		d.Window.To = policy.NewTime(r.Until)
+	}
+	d.Unproposed = unproposed
+	left := uint64(0)
+	for _, u := range unproposed {
+		left += u.Sessions
+	}
+	if d.Summary.Included+left != d.Summary.Sessions {
+		return fmt.Errorf("BUG: %d sessions, of which %d are included and %d are not", d.Summary.Sessions, d.Summary.Included, left)
+	}
+	d.Seal()
+	return nil
+}
+
+// pairs counts the (client, server) pairs of known endpoints that a box
+// permits, a host with itself left out. Endpoints share no address, so only an
+// endpoint on both sides has hosts that meet themselves.
+func (b boxed) pairs(vrf string, known map[groupOf]uint64) uint64 {
+	hosts := func(e endpoint) uint64 {
+		if e.group == noGroup {
+			return 1
+		}
+		return known[groupOf{vrf, e.group}]
+	}
+	var clients, servers, same uint64
+	for _, e := range b.sources {
+		clients += hosts(e)
+		if slices.Contains(b.dests, e) {
+			same += hosts(e)
+		}
+	}
+	for _, e := range b.dests {
+		servers += hosts(e)
+	}
+	return clients*servers - same
+}

@@ -1,0 +1,119 @@
+package recommender
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// plan is what a run knows before it looks at sessions.
+type plan struct {
+	Settings
+	file       *categories.File
+	addresses  *policy.Addresses
+	resolver   *categories.Resolver
+	labels     []policy.Endpoint // of each group, by its place
+	internet   policy.Endpoint
+	merger     *policy.Merger
+	names      *namer
+	categories []string // selected
+
+	classes    classes
+	exclusions *matcher
+	guardrails *matcher
+	existing   *matcher
+}
+
+func newPlan(s Settings, file *categories.File) (*plan, error) {
+	s, nameTemplate, err := s.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if file == nil {
+		file = &categories.File{}
+	}
+	p := &plan{Settings: s, file: file, categories: s.Categories}
+	if len(p.categories) == 0 {
+		p.categories = file.CategoryNames()
+	}
+	if p.addresses, err = policy.NewAddresses(file, s.Categories); err != nil {
+		return nil, &SettingsError{"category", err}
+	}
+	p.resolver = p.addresses.Resolver()
+	for _, g := range p.resolver.Groups() {
+		p.labels = append(p.labels, policy.GroupEndpoint(p.resolver.Label(g)))
+	}
+	p.internet = policy.GroupEndpoint(p.resolver.Label(categories.Internet))
+	p.merger = policy.NewMerger(p.addresses)
+	p.names = newNamer(nameTemplate, file)
+
+	exclusions := p.exclusionStatements()
+	guardrails, err := p.policyStatements("guardrails", s.Guardrails)
+	if err != nil {
+		return nil, err
+	}
+	existing, err := p.policyStatements("existing", s.Existing)
+	if err != nil {
+		return nil, err
+	}
+	p.classes.build(p.resolver)
+	p.exclusions = newMatcher(exclusions, &p.classes)
+	p.guardrails = newMatcher(guardrails, &p.classes)
+	p.existing = newMatcher(existing, &p.classes)
+	return p, nil
+}
+
+func (p *plan) exclusionStatements() []statement {
+	var out []statement
+	for i := range p.file.Exclude {
+		x := &p.file.Exclude[i]
+		st := statement{note: x.Reason}
+		members := func(prefixes []netip.Prefix, all bool) []member {
+			if all {
+				return []member{{any: true, group: -1}}
+			}
+			return []member{{group: -1, set: p.classes.addSet(prefixes)}}
+		}
+		st.src, st.dst = members(x.SourcePrefixes()), members(x.DestinationPrefixes())
+		for _, t := range x.Services {
+			st.services = append(st.services, policy.Service{Term: t})
+		}
+		if len(x.Services) == 0 {
+			st.services = []policy.Service{{Any: true}}
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+func (p *plan) policyStatements(setting string, policies []policy.Policy) ([]statement, error) {
+	var out []statement
+	for _, doc := range policies {
+		for i, r := range doc.Rules {
+			st := statement{note: cmp.Or(r.Name, r.ID, fmt.Sprintf("rule %d", i+1)), vrf: doc.VRF, deny: r.Action == policy.Deny, services: r.Services}
+			for _, side := range []struct {
+				from []policy.Endpoint
+				to   *[]member
+			}{{r.Sources, &st.src}, {r.Destinations, &st.dst}} {
+				for _, e := range side.from {
+					m, err := p.classes.addEndpoint(p.addresses, e)
+					if err != nil {
+						return nil, &SettingsError{setting, fmt.Errorf("%s: %w", st.note, err)}
+					}
+					*side.to = append(*side.to, m)
+				}
+			}
+			out = append(out, st)
+		}
+	}
+	return out, nil
+}
+
+// needsClasses reports whether a session's fate can depend on more than its
+// cell: then cells are counted by class as well.
+func (p *plan) needsClasses() bool {
+	return len(p.exclusions.statements)+len(p.guardrails.statements)+len(p.existing.statements) > 0
+}

@@ -1,0 +1,139 @@
+package recommender
+
+import (
+	"fmt"
+	"text/template"
+	"time"
+
+	"cordon/recommender/cover"
+	"cordon/recommender/policy"
+)
+
+// Settings says which sessions to propose rules for, and how. The zero value
+// has the defaults of the public contract.
+type Settings struct {
+	// Since and Until bound the window: sessions that overlap [Since, Until).
+	// A zero time leaves that side open.
+	Since, Until time.Time
+	// VRF selects one VRF; empty means one proposal for each.
+	VRF string
+	// Categories in order of precedence; none means all, in file order.
+	Categories []string
+
+	Ungrouped UngroupedMode
+	External  ExternalMode
+	HalfOpen  HalfOpenMode
+
+	// Support that a cell needs: distinct sessions, and distinct clients.
+	// Zero means 1.
+	MinSessions, MinHosts uint64
+
+	// Existing are policies in force: what they permit is not proposed again.
+	Existing []policy.Policy
+	// Guardrails are policies whose first matching rule, where it denies,
+	// forbids a cell.
+	Guardrails []policy.Policy
+
+	// NameTemplate makes the names of rules, see NameData; empty means DefaultNameTemplate.
+	NameTemplate string
+
+	Effort cover.Effort
+	// MaxMemory bounds the cover's memory in bytes; 0 means its default.
+	MaxMemory int64
+
+	// Observe, if set, is told of each step as it ends.
+	Observe func(Step)
+
+	// DictionaryUser and DictionaryPassword are the account with which an
+	// external server loads the run's dictionary from its own table. Empty means
+	// the server's default user, which is right for an embedded one.
+	DictionaryUser, DictionaryPassword string
+}
+
+// Step is a part of a run and where its time went.
+type Step struct {
+	Name   string
+	Server bool // in ClickHouse, its transfer included; otherwise in Go
+	Took   time.Duration
+	Rows   uint64 // that it gave, where it gives rows
+}
+
+// UngroupedMode says what becomes of private addresses in no selected group.
+type UngroupedMode string
+
+// The modes; the zero value means UngroupedHost.
+const (
+	UngroupedHost   UngroupedMode = "host"   // each is an endpoint of its own
+	UngroupedReport UngroupedMode = "report" // their sessions are reported
+)
+
+// ExternalMode says what becomes of public addresses in no selected group.
+type ExternalMode string
+
+// The modes; the zero value means ExternalReport.
+const (
+	ExternalReport   ExternalMode = "report"   // their sessions are reported
+	ExternalHost     ExternalMode = "host"     // each is an endpoint of its own
+	ExternalInternet ExternalMode = "internet" // all are the built-in group
+)
+
+// HalfOpenMode says what becomes of sessions without an answer.
+type HalfOpenMode string
+
+// The modes; the zero value means HalfOpenReport.
+const (
+	HalfOpenReport   HalfOpenMode = "report"    // reported
+	HalfOpenAllowUDP HalfOpenMode = "allow-udp" // UDP is proposed, the rest reported
+	HalfOpenAllow    HalfOpenMode = "allow"     // proposed like any other
+)
+
+// SettingsError says which setting cannot be used. It is the caller's mistake,
+// not a failure.
+type SettingsError struct {
+	Setting string // as the flag is called, without dashes
+	Err     error
+}
+
+func (e *SettingsError) Error() string { return fmt.Sprintf("--%s: %v", e.Setting, e.Err) }
+func (e *SettingsError) Unwrap() error { return e.Err }
+
+// withDefaults fills in defaults and checks what can be checked without the
+// groups file.
+func (s Settings) withDefaults() (Settings, *template.Template, error) {
+	if s.Ungrouped == "" {
+		s.Ungrouped = UngroupedHost
+	}
+	if s.External == "" {
+		s.External = ExternalReport
+	}
+	if s.HalfOpen == "" {
+		s.HalfOpen = HalfOpenReport
+	}
+	s.MinSessions, s.MinHosts = max(s.MinSessions, 1), max(s.MinHosts, 1)
+	switch s.Ungrouped {
+	case UngroupedHost, UngroupedReport:
+	default:
+		return s, nil, &SettingsError{"ungrouped", fmt.Errorf("%q is not %s or %s", s.Ungrouped, UngroupedHost, UngroupedReport)}
+	}
+	switch s.External {
+	case ExternalReport, ExternalHost, ExternalInternet:
+	default:
+		return s, nil, &SettingsError{"external", fmt.Errorf("%q is not %s, %s or %s", s.External, ExternalReport, ExternalHost, ExternalInternet)}
+	}
+	switch s.HalfOpen {
+	case HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow:
+	default:
+		return s, nil, &SettingsError{"half-open", fmt.Errorf("%q is not %s, %s or %s", s.HalfOpen, HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow)}
+	}
+	if !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
+		return s, nil, &SettingsError{"until", fmt.Errorf("%s is not after --since %s", s.Until.Format(time.RFC3339), s.Since.Format(time.RFC3339))}
+	}
+	t, err := parseNameTemplate(s.NameTemplate)
+	if err != nil {
+		return s, nil, &SettingsError{"name-template", err}
+	}
+	if s.Observe == nil {
+		s.Observe = func(Step) {}
+	}
+	return s, t, nil
+}
