@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -197,7 +198,7 @@ func openExporterStats(raw []byte) ([]ExporterStats, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.ReadByte(); err != io.EOF {
+	if _, err := p.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("bytes after the block")
 	}
 	rows := make([]ExporterStats, n)
