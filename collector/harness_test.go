@@ -88,7 +88,7 @@ func (s *natsServer) connect(change ...func(*bus.Config)) *bus.Bus {
 
 // stored reads all that stream FLOWS has.
 type stored struct {
-	records []schema.Record // by start of their id in the test: Bytes
+	records []schema.Record // by domain and bytes, which the test's exporter counts up
 	stats   []schema.ExporterStats
 	batches int
 }

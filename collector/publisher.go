@@ -443,7 +443,7 @@ func (p *publisher) handle(r result) {
 			p.status.Duplicates++
 		}
 		p.mu.Unlock()
-		if !r.opened.IsZero() {
+		if p.delay != nil && !r.opened.IsZero() {
 			p.delay.Observe(time.Since(r.opened).Seconds())
 		}
 		if r.spooled == nil {

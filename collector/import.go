@@ -1,0 +1,129 @@
+package collector
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"cordon/collector/flowfile"
+	"cordon/internal/bus"
+	"cordon/schema"
+)
+
+// ImportOptions are what an import tells while it runs. Each may be nil. They
+// are called from the goroutine that called [Import].
+type ImportOptions struct {
+	// RowError is called for each bad row. The import goes on if it
+	// returns nil, and otherwise ends with its error.
+	RowError func(*flowfile.RowError) error
+	// Progress is called every few thousand records.
+	Progress func(records uint64)
+}
+
+// ImportReport says what an import has read and published.
+type ImportReport struct {
+	Records   uint64 // read
+	BadRows   uint64 // passed over
+	Published Volume // acknowledged by JetStream
+}
+
+// importProgress is how many records lie between two calls of Progress.
+const importProgress = 8192
+
+// Import publishes the records of a file through the same batches and stream
+// as what the listeners receive. Where a collector would drop, it waits. When
+// it returns without error, JetStream has acknowledged every record.
+//
+// Of cfg it uses Batch, Queue, Direction, and StopTimeout: how long NATS may be
+// away before the import gives up, with an error that wraps [bus.ErrUnreachable].
+// Of deps it uses Bus and Log. It does not close the reader.
+func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, opts ImportOptions) (ImportReport, error) {
+	var report ImportReport
+	if err := errors.Join(cfg.Batch.validate(), cfg.Queue.validate()); err != nil {
+		return report, err
+	}
+	rules, err := cfg.Direction.rules()
+	if err != nil {
+		return report, err
+	}
+	log := cmp.Or(deps.Log, slog.New(slog.DiscardHandler))
+	ids := newIDs()
+	p, err := newPublisher(cfg.Queue, deps.Bus, ids, "", log, newBurstLog(log), nil)
+	if err != nil {
+		return report, err
+	}
+	go p.run()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var watch sync.WaitGroup
+	watch.Go(func() { p.watch(ctx, cancel, cfg.StopTimeout) })
+	s := newSealer(cfg.Batch, ids, p.maxPayload, func(b batch) {
+		if err := p.putWait(ctx, b); err != nil {
+			cancel(err)
+		}
+	})
+
+	err = func() error {
+		var r schema.Record
+		for ctx.Err() == nil {
+			err := reader.Next(&r)
+			var bad *flowfile.RowError
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil
+			case errors.As(err, &bad):
+				report.BadRows++
+				if opts.RowError != nil {
+					if err := opts.RowError(bad); err != nil {
+						return err
+					}
+				}
+				continue
+			case err != nil:
+				return err
+			}
+			report.Records++
+			rules.Infer(&r)
+			s.append(&r)
+			if report.Records%importProgress == 0 && opts.Progress != nil {
+				opts.Progress(report.Records)
+			}
+		}
+		return context.Cause(ctx)
+	}()
+	s.close()
+	stopErr := p.stop(ctx)
+	if ctx.Err() != nil { // why it stopped says more than what that left behind
+		stopErr = context.Cause(ctx)
+	}
+	cancel(nil)
+	watch.Wait()
+	report.Published = p.snapshot().Published
+	if err == nil {
+		err = stopErr
+	}
+	return report, err
+}
+
+// watch cancels when NATS has been away for too long.
+func (p *publisher) watch(ctx context.Context, cancel context.CancelCauseFunc, patience time.Duration) {
+	tick := time.NewTicker(max(patience/20, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if st := p.snapshot(); st.Away != "" && time.Since(st.Since) > patience {
+			cancel(fmt.Errorf("%w: it has not taken batches for %v: %s", bus.ErrUnreachable, patience, st.Away))
+			return
+		}
+	}
+}
