@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -238,7 +237,7 @@ func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
 			return err
 		}
 	}
-	opts.Auth.Database = cmp.Or(opts.Auth.Database, database)
+	opts.Auth.Database = database
 	if n.conn, err = clickhouse.Open(opts); err != nil {
 		return fmt.Errorf("ClickHouse: %w", err)
 	}

@@ -78,7 +78,7 @@ func (a *app) rootCommand() *cobra.Command {
 	}
 	add("run", a.upCommand(), a.collectCommand(), a.ingestCommand(), a.serveCommand())
 	add("use", a.sqlCommand())
-	add("data", a.groupsCommand())
+	add("data", a.importCommand(), a.groupsCommand())
 	add("care", a.statusCommand(), a.migrateCommand(), a.configCommand())
 	return root
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,7 +113,7 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 		s.onClose(func() { ch.Close(context.WithoutCancel(ctx)) })
 		opts = ch.Options()
 	}
-	opts.Auth.Database = cmp.Or(opts.Auth.Database, database)
+	opts.Auth.Database = database
 	if migrate {
 		if err := a.migrate(ctx, opts); err != nil {
 			return err
@@ -183,6 +182,9 @@ func parseDSN(dsn string) (*clickhouse.Options, error) {
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/" + database
+	}
+	if strings.Trim(u.Path, "/") != database {
+		return nil, fmt.Errorf("clickhouse.dsn: database %q: Cordon's is %s", strings.Trim(u.Path, "/"), database)
 	}
 	o, err := clickhouse.ParseDSN(u.String())
 	if err != nil {
