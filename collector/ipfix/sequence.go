@@ -127,7 +127,11 @@ func (s *sequence) observe(number, flows, options uint32, uncounted bool, c *Cou
 	}
 	diff := int32(p.start[s.how] - s.next[s.how])
 	if diff < 0 && records == 0 && !uncounted {
-		return // templates; they come again and late without harm
+		// Templates alone, which do not move the count of records.
+		if p.start[numberedMessages] == s.next[numberedMessages] {
+			s.next[numberedMessages]++
+		}
+		return
 	}
 	if blind := s.resync && s.how != numberedAfter || uncounted && s.how == numberedAfter; blind && diff >= 0 && s.how != numberedMessages {
 		// What is missing are the records that could not be counted,
