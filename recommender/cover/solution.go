@@ -40,6 +40,8 @@ type Stats struct {
 	Essential int    // boxes that reduction proved to belong to an optimal cover
 	Core      int    // cells left after reduction
 	Dims      [3]int // indices left after reduction
+	Primes    int64  // maximal boxes enumerated
+	Nodes     int64  // nodes of the branch and bound
 	Steps     int64
 	Stopped   bool // the budget or the context ended the search early
 }

@@ -1,7 +1,6 @@
 package cover
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -79,35 +78,50 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 	if err != nil {
 		return Solution{}, err
 	}
-	top := r.top()
-	order := slices.Clone(r.core)
-	slices.SortFunc(order, func(a, b int32) int {
-		if c := cmp.Compare(top.regionVolume(a), top.regionVolume(b)); c != 0 {
-			return c
-		}
-		return int(a - b)
-	})
-	boxes := greedyCover(top, order, w)
-
-	witness := make([]Cell, 0, len(r.essential))
-	for _, one := range r.essential {
-		witness = append(witness, ones[one])
+	memory := o.MaxMemory
+	if memory == 0 {
+		memory = 1 << 30
 	}
-	f := newFooler(top, w)
-	for _, id := range order {
-		f.add(id)
-	}
-	for _, id := range f.members {
-		witness = append(witness, ones[top.one[id]])
-	}
-	slices.SortFunc(witness, compareCells)
+	core := &coreSolver{t: r.top(), w: w, memory: memory}
+	core.solve(r.core)
 
 	polish := newPolisher(full, o.LiteralWeights)
-	s := Solution{Boxes: polish.polish(r.lift(boxes, w)), Witness: witness, LowerBound: len(witness), Method: FoolingSet}
+	s := Solution{Boxes: polish.polish(r.lift(core.boxes, w)), Witness: pick(ones, r.essential, core.witness), Method: FoolingSet}
 	s.Literals = polish.total(s.Boxes)
+	s.LowerBound = len(s.Witness)
+	if len(core.parts) > 0 {
+		cells := pick(ones, r.essential, core.proved)
+		s.Parts = []Part{{Method: FoolingSet, Bound: len(cells), Cells: cells}}
+		s.LowerBound, s.Method = len(cells), Dual
+		for _, p := range core.parts {
+			p.Cells = make([]Cell, len(p.ones))
+			for i, one := range p.ones {
+				p.Cells[i] = ones[one]
+			}
+			s.Parts = append(s.Parts, p.Part)
+			s.LowerBound += p.Bound
+			if p.Method == Exhaustive {
+				s.Method = Exhaustive
+			}
+		}
+	}
 	s.Optimal = s.LowerBound == len(s.Boxes)
-	s.Stats = Stats{Ones: len(ones), Layers: len(r.layers), Essential: len(r.essential), Core: len(r.core), Dims: top.dims, Steps: w.used, Stopped: !w.ok()}
+	s.Stats = Stats{
+		Ones: len(ones), Layers: len(r.layers), Essential: len(r.essential), Core: len(r.core), Dims: r.top().dims,
+		Primes: core.primes, Nodes: core.nodes, Steps: w.used, Stopped: !w.ok(),
+	}
 	return s, nil
+}
+
+// pick returns the ones at the given positions, sorted.
+func pick(ones []Cell, lists ...[]int32) []Cell {
+	at := slices.Concat(lists...)
+	slices.Sort(at)
+	cells := make([]Cell, len(at))
+	for i, one := range at {
+		cells[i] = ones[one]
+	}
+	return cells
 }
 
 // greedyCover covers the cells in the given order, each by the maximal box around it that holds the most cells not yet covered.

@@ -1,0 +1,201 @@
+package cover
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// matrix is a set-covering matrix: the rows are cells to cover, the columns are legal boxes. Parts of it are
+// switched off by masks (see view); cut makes a smaller matrix of what is still on.
+type matrix struct {
+	col   []bitset // by column: its rows
+	row   []bitset // by row: its columns
+	rowID []int32  // the row's number in the matrix that all cuts stem from
+	colID []int32
+}
+
+// view is the part of a matrix that is still to be solved.
+type view struct{ rows, cols bitset }
+
+func (v view) clone() view { return view{slices.Clone(v.rows), slices.Clone(v.cols)} }
+
+// newMatrix builds a matrix from its columns.
+func newMatrix(rows int, columns []bitset) *matrix {
+	m := &matrix{col: columns, row: make([]bitset, rows), rowID: make([]int32, rows), colID: make([]int32, len(columns))}
+	for i := range m.row {
+		m.row[i], m.rowID[i] = newBitset(len(columns)), int32(i)
+	}
+	var list []int32
+	for j, c := range columns {
+		m.colID[j] = int32(j)
+		list = c.appendTo(list[:0])
+		for _, i := range list {
+			m.row[i].set(int32(j))
+		}
+	}
+	return m
+}
+
+func (m *matrix) all() view { return view{fullBitset(len(m.row)), fullBitset(len(m.col))} }
+
+// cut returns a matrix of the rows and columns of v alone, in the same order, and what else is kept by row.
+func (m *matrix) cut(v view, multiplier []float64) (*matrix, view, []float64) {
+	rows, cols := v.rows.appendTo(nil), v.cols.appendTo(nil)
+	number := make([]int32, len(m.row))
+	c := &matrix{rowID: make([]int32, len(rows)), colID: make([]int32, len(cols))}
+	kept := make([]float64, len(rows))
+	for k, i := range rows {
+		number[i], c.rowID[k], kept[k] = int32(k), m.rowID[i], multiplier[i]
+	}
+	columns := make([]bitset, len(cols))
+	words := (len(rows) + 63) / 64
+	block := make(bitset, words*len(cols))
+	var list []int32
+	for k, j := range cols {
+		columns[k], block = block[:words:words], block[words:]
+		list = m.col[j].appendAnd(v.rows, list[:0])
+		for _, i := range list {
+			columns[k].set(number[i])
+		}
+	}
+	ids, from := c.rowID, m.colID
+	c = newMatrix(len(rows), columns)
+	c.rowID = ids
+	for k, j := range cols {
+		c.colID[k] = from[j]
+	}
+	return c, c.all(), kept
+}
+
+// take switches off a column that is chosen and the rows it covers.
+func (m *matrix) take(v view, j int32) {
+	v.rows.remove(m.col[j])
+	v.cols.clear(j)
+}
+
+// cyclicCore reduces v until nothing changes and returns the columns it had to choose (numbers of m) and, for each, a row that
+// only this column covers. The three steps keep the optimum: a row with one column makes it essential; a column
+// whose rows are all in another is dominated; a row whose columns include all of another row's is covered with it.
+// ok is false if a row has no column left.
+func (m *matrix) cyclicCore(v view, w *meter) (chosen, witness []int32, ok bool) {
+	degree := make([]int, len(m.row))
+	size := make([]int, len(m.col))
+	var rows, cols, with []int32
+	for {
+		changed := false
+		rows = v.rows.appendTo(rows[:0])
+		for again := true; again; {
+			again = false
+			for _, i := range rows {
+				if !v.rows.has(i) {
+					continue
+				}
+				degree[i] = m.row[i].countAnd(v.cols)
+				switch degree[i] {
+				case 0:
+					return chosen, witness, false
+				case 1:
+					j := m.row[i].appendAnd(v.cols, with[:0])[0]
+					m.take(v, j)
+					chosen, witness = append(chosen, j), append(witness, i)
+					again, changed = true, true
+				}
+			}
+		}
+		if v.rows.empty() {
+			clear(v.cols)
+			return chosen, witness, true
+		}
+		rows, cols = v.rows.appendTo(rows[:0]), v.cols.appendTo(cols[:0])
+		w.spend(int64(len(rows))*int64(len(v.cols)) + int64(len(cols))*int64(len(v.rows)))
+		for _, j := range cols {
+			size[j] = m.col[j].countAnd(v.rows)
+		}
+		for _, j := range cols {
+			if size[j] == 0 || m.dominatedColumn(v, j, degree, size, w) {
+				v.cols.clear(j)
+				changed = true
+			}
+		}
+		for _, i := range rows {
+			degree[i] = m.row[i].countAnd(v.cols)
+		}
+		slices.SortFunc(rows, func(a, b int32) int {
+			if c := cmp.Compare(degree[a], degree[b]); c != 0 {
+				return c
+			}
+			return int(a - b)
+		})
+		for k, i := range rows {
+			if !v.rows.has(i) {
+				continue
+			}
+			for _, other := range rows[k+1:] {
+				if v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
+					v.rows.clear(other)
+					changed = true
+				}
+			}
+			w.spend(int64(len(rows) - k))
+		}
+		if !changed {
+			return chosen, witness, true
+		}
+	}
+}
+
+// dominatedColumn reports whether another column of v holds all rows of column j; of equal columns the first stays.
+// Such a column also covers j's row with the fewest columns, so only those are compared.
+func (m *matrix) dominatedColumn(v view, j int32, degree, size []int, w *meter) bool {
+	rare := int32(-1)
+	for k, x := range m.col[j] {
+		for x &= v.rows[k]; x != 0; x &= x - 1 {
+			if i := int32(k<<6 + bits.TrailingZeros64(x)); rare < 0 || degree[i] < degree[rare] {
+				rare = i
+			}
+		}
+	}
+	n := int64(0)
+	defer func() { w.spend(n) }()
+	for k, x := range m.row[rare] {
+		for x &= v.cols[k]; x != 0; x &= x - 1 {
+			other := int32(k<<6 + bits.TrailingZeros64(x))
+			n++
+			if (size[other] > size[j] || size[other] == size[j] && other < j) && m.col[j].within(m.col[other], v.rows) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// components splits v into views that share no column, in the order of their first rows.
+func (m *matrix) components(v view) []view {
+	left := slices.Clone(v.rows)
+	var parts []view
+	var stack []int32
+	for w := range left {
+		for left[w] != 0 {
+			first := int32(w<<6 + bits.TrailingZeros64(left[w]))
+			part := view{make(bitset, len(v.rows)), make(bitset, len(v.cols))}
+			left.clear(first)
+			stack = append(stack[:0], first)
+			for len(stack) > 0 {
+				i := stack[len(stack)-1]
+				stack = stack[:len(stack)-1]
+				part.rows.set(i)
+				for k, x := range m.row[i] {
+					for x &= v.cols[k] &^ part.cols[k]; x != 0; x &= x - 1 {
+						j := int32(k<<6 + bits.TrailingZeros64(x))
+						part.cols.set(j)
+						stack = m.col[j].appendAnd(left, stack)
+						left.remove(m.col[j])
+					}
+				}
+			}
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
