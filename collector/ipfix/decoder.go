@@ -134,11 +134,13 @@ func (d *Decoder) EndSession(src Source) SourceStats {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.abandon()
+	final := s.stats()
 	total := s.close()
 	d.mu.Lock()
-	d.gone.Add(&total.Counters)
+	d.gone.Add(&total)
 	d.mu.Unlock()
-	return total
+	return final
 }
 
 // Expire drops data that has waited for its template too long and templates
@@ -229,7 +231,7 @@ func (d *Decoder) evict(keep *source, need int64) {
 		if c.mu.TryLock() {
 			if !c.closed {
 				total := c.close()
-				d.gone.Add(&total.Counters)
+				d.gone.Add(&total)
 			}
 			c.mu.Unlock()
 		} // else whoever has the lock does it, see settle

@@ -37,8 +37,8 @@ func TestExporters(t *testing.T) {
 		"issue_14370": {ReasonMessageLength: 1, ReasonSetPadding: 2},
 		// Read a capture that is older than itself, so uptimes are negative.
 		"softflowd-v10": {ReasonImplausibleTime: 297},
-		"fixbuf-tcp":  {ReasonWithdrawal: 1}, // sent as UDP in the capture
-		"fixbuf-udp":  {ReasonWithdrawal: 1},
+		"fixbuf-tcp":    {ReasonWithdrawal: 1}, // sent as UDP in the capture
+		"fixbuf-udp":    {ReasonWithdrawal: 1},
 		"IPFIX Netscaler with variable length fields":                    {ReasonNoTemplate: 1},
 		"IPFIX Netscaler with variable length fields again":              {ReasonNoTemplate: 1},
 		"IPFIX Netscaler with variable length fields, missing templates": {ReasonNoTemplate: 4},

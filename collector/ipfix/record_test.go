@@ -363,7 +363,7 @@ func TestOptions(t *testing.T) {
 	}
 	// RFC 5610: what an enterprise element is called.
 	_, st = afterOptions(t, vs(num(346, 4, 35632), num(303, 2, 777)), vs(text4(341, "payload")), vs(value{field{elementID{35632, 777}, 2}, []byte{0, 1}}))
-	if got := st.Templates[0].Fields; got != "8:4 12:4 4:1 7:2 11:2 35632/777(payload):2" {
+	if got := st.Templates[0].Fields(); got != "8:4 12:4 4:1 7:2 11:2 35632/777(payload):2" {
 		t.Errorf("fields %q", got)
 	}
 }

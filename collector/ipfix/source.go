@@ -220,20 +220,24 @@ func (s *source) expireTemplates(now int64) {
 	}
 }
 
-// close ends the life of the source and gives back its memory. The caller
-// holds s.mu.
-func (s *source) close() SourceStats {
+// close ends the life of the source, gives back its memory, and returns what
+// it counted. The caller holds s.mu.
+func (s *source) close() Counters {
+	s.abandon()
+	c := s.total()
+	s.closed = true
+	s.decoder.state.Add(-s.state)
+	s.state = 0
+	s.domains, s.lastUsedD = nil, nil
+	return c
+}
+
+// abandon gives up all data that waits for a template.
+func (s *source) abandon() {
 	s.drop(func(w *waiting) bool {
 		w.domain.counters.lostData(len(w.body))
 		return true
 	})
-	stats := s.stats()
-	s.closed = true
-	s.decoder.state.Add(-s.state)
-	s.state = 0
-	s.domains = nil
-	s.lastUsedD = nil
-	return stats
 }
 
 // settle closes a source that was evicted while it was in use.
@@ -248,7 +252,7 @@ func (s *source) settle() {
 	total := s.close()
 	d := s.decoder
 	d.mu.Lock()
-	d.gone.Add(&total.Counters)
+	d.gone.Add(&total)
 	d.mu.Unlock()
 }
 

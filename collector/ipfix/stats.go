@@ -107,9 +107,32 @@ type DomainStats struct {
 type TemplateStats struct {
 	ID      uint16
 	Options bool
-	Fields  string // elements as id or enterprise/id, with names by RFC 5610, and length; v is variable
 	Seen    int64  // when it was last announced, Unix microseconds
 	Flow    bool   // its records become flow records
+
+	fields []field
+	names  map[elementID]string
+}
+
+// Fields lists the elements as id or enterprise/id, with the names that
+// exporters gave to them (RFC 5610), and the length, v where it varies.
+func (t TemplateStats) Fields() string {
+	var s strings.Builder
+	for i, f := range t.fields {
+		if i > 0 {
+			s.WriteByte(' ')
+		}
+		s.WriteString(f.elementID.String())
+		if name := t.names[f.elementID]; name != "" {
+			s.WriteString("(" + name + ")")
+		}
+		if f.length == variable {
+			s.WriteString(":v")
+		} else {
+			fmt.Fprintf(&s, ":%d", f.length)
+		}
+	}
+	return s.String()
 }
 
 // Stats takes a snapshot. Each source is locked for a moment.
@@ -138,13 +161,21 @@ func (d *Decoder) Stats() Stats {
 }
 
 func (s *source) stats() SourceStats {
-	st := SourceStats{Source: s.key, Counters: s.counters, WaitingSets: len(s.queue), WaitingBytes: s.queued}
+	st := SourceStats{Source: s.key, Counters: s.total(), WaitingSets: len(s.queue), WaitingBytes: s.queued}
 	for _, d := range s.domains {
-		st.Counters.Add(&d.counters)
 		st.Domains = append(st.Domains, d.stats())
 	}
 	slices.SortFunc(st.Domains, func(a, b DomainStats) int { return cmp.Compare(a.ID, b.ID) })
 	return st
+}
+
+// total counts over all domains of the source.
+func (s *source) total() Counters {
+	c := s.counters
+	for _, d := range s.domains {
+		c.Add(&d.counters)
+	}
+	return c
 }
 
 func (d *domain) stats() DomainStats {
@@ -159,35 +190,13 @@ func (d *domain) stats() DomainStats {
 	if o.exporter != ([16]byte{}) {
 		st.Exporter = schema.Addr(o.exporter).String()
 	}
+	names := maps.Clone(o.elements)
 	for _, t := range d.templates {
 		st.Templates = append(st.Templates, TemplateStats{
-			ID: t.id, Options: t.scope > 0, Fields: t.describe(o), Seen: t.seen, Flow: t.scope == 0 && t.plan.flow,
+			ID: t.id, Options: t.scope > 0, Seen: t.seen, Flow: t.scope == 0 && t.plan.flow,
+			fields: t.fields, names: names,
 		})
 	}
 	slices.SortFunc(st.Templates, func(a, b TemplateStats) int { return cmp.Compare(a.ID, b.ID) })
 	return st
-}
-
-// describe lists the fields of a template.
-func (t *template) describe(o *options) string {
-	var s strings.Builder
-	for i, f := range t.fields {
-		if i > 0 {
-			s.WriteByte(' ')
-		}
-		s.WriteString(f.describe(o))
-	}
-	return s.String()
-}
-
-// describe gives a field as its element and length.
-func (f field) describe(o *options) string {
-	s := f.elementID.String()
-	if name := o.elements[f.elementID]; name != "" {
-		s += "(" + name + ")"
-	}
-	if f.length == variable {
-		return s + ":v"
-	}
-	return fmt.Sprintf("%s:%d", s, f.length)
 }
