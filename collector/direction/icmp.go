@@ -75,3 +75,22 @@ func multicast(a *[16]byte) bool {
 	mapped := [12]byte{10: 0xff, 11: 0xff}
 	return [12]byte(a[:12]) == mapped && a[12]>>4 == 0xe
 }
+
+// Reply gives the type of the message that answers a request, and whether there is
+// one.
+func Reply(proto, icmpType uint8) (uint8, bool) {
+	pairs := icmpPairs[:]
+	switch proto {
+	case categories.ProtoICMP:
+	case categories.ProtoICMPv6:
+		pairs = icmpv6Pairs[:]
+	default:
+		return 0, false
+	}
+	for _, p := range pairs {
+		if p[0] == icmpType {
+			return p[1], true
+		}
+	}
+	return 0, false
+}
