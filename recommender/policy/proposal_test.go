@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -83,9 +84,17 @@ func TestJSONAndYAMLAreTheSameDocument(t *testing.T) {
 			t.Errorf("%s: the id %s does not match the content read back", name, got[0].ID)
 		}
 	}
-	two, err := ParseProposals("two", append(p.JSON(), p.JSON()...))
-	if err == nil && len(two) != 2 {
-		t.Errorf("%d documents of two", len(two))
+	both := append(p.JSON(), p.JSON()...)
+	if two, err := ParseProposals("two", both); err != nil || len(two) != 2 {
+		t.Errorf("%d documents of two, %v", len(two), err)
+	}
+	bad := bytes.Replace(both, []byte("lowerBound"), []byte("bound"), 2)
+	lines := bytes.Count(bad[:bytes.Index(bad, []byte("bound"))], []byte{'\n'}) + 1
+	if _, err := ParseProposals("two", bad); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("two:%d: unknown key", lines)) {
+		t.Errorf("%v, want line %d", err, lines)
+	}
+	if _, err := ParseProposals("two", append(p.JSON(), `{"kind": }`...)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("two:%d: ", bytes.Count(p.JSON(), []byte{'\n'})+1)) {
+		t.Errorf("%v", err)
 	}
 }
 

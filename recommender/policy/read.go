@@ -179,26 +179,31 @@ func ParseProposals(path string, data []byte) ([]Proposal, error) {
 
 // documents calls read for each document of a YAML or JSON stream.
 func documents(path string, data []byte, read func(n *yaml.Node, kind string) error) error {
-	if isJSON(data) {
-		// JSON is YAML but for tabs between tokens, and for documents that
-		// follow each other without a separator. Neither changes a line number.
-		data = bytes.ReplaceAll(data, []byte{'\t'}, []byte{' '})
+	texts := [][]byte{data}
+	if trimmed := bytes.TrimLeft(data, " \t\r\n"); len(trimmed) > 0 && trimmed[0] == '{' {
+		var at int64
+		var err error
+		if texts, at, err = splitJSON(data); err != nil {
+			return &ReadError{path, 1 + bytes.Count(data[:at], []byte{'\n'}), err}
+		}
 	}
-	d := yaml.NewDecoder(bytes.NewReader(data))
 	found := false
-	for {
-		var doc yaml.Node
-		err := d.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			break
+	for _, text := range texts {
+		d := yaml.NewDecoder(bytes.NewReader(text))
+		for {
+			var doc yaml.Node
+			err := d.Decode(&doc)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err == nil {
+				err = document(&doc, read)
+			}
+			if err != nil {
+				return located(path, err)
+			}
+			found = true
 		}
-		if err == nil {
-			err = document(&doc, read)
-		}
-		if err != nil {
-			return located(path, err)
-		}
-		found = true
 	}
 	if !found {
 		return &ReadError{path, 0, fmt.Errorf("the file is empty: a document of kind %s or %s is expected", KindPolicy, KindProposal)}
@@ -206,9 +211,29 @@ func documents(path string, data []byte, read func(n *yaml.Node, kind string) er
 	return nil
 }
 
-func isJSON(data []byte) bool {
-	data = bytes.TrimLeft(data, " \t\r\n")
-	return len(data) > 0 && data[0] == '{' && json.Valid(data)
+// splitJSON gives each of the JSON documents that follow one another as YAML
+// with the same line numbers: JSON is YAML but for tabs between tokens. After
+// an error, at is where it happened.
+func splitJSON(data []byte) (texts [][]byte, at int64, err error) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	lines := 0
+	for {
+		var raw json.RawMessage
+		start := d.InputOffset()
+		if err := d.Decode(&raw); errors.Is(err, io.EOF) {
+			return texts, 0, nil
+		} else if err != nil {
+			at := d.InputOffset()
+			if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+				at = syntax.Offset
+			}
+			return nil, min(at, int64(len(data))), err
+		}
+		end := d.InputOffset()
+		text := append(bytes.Repeat([]byte{'\n'}, lines), bytes.ReplaceAll(data[start:end], []byte{'\t'}, []byte{' '})...)
+		texts = append(texts, text)
+		lines += bytes.Count(data[start:end], []byte{'\n'})
+	}
 }
 
 func document(doc *yaml.Node, read func(n *yaml.Node, kind string) error) error {

@@ -1,0 +1,202 @@
+package render
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"cordon/recommender/policy"
+)
+
+const (
+	bold  = "\x1b[1m"
+	plain = "\x1b[0m"
+)
+
+func writeTable(w io.Writer, proposals []policy.Proposal, o Options) error {
+	b := bufio.NewWriter(w)
+	for i := range proposals {
+		if i > 0 {
+			fmt.Fprintln(b)
+		}
+		table{b, o}.proposal(&proposals[i])
+	}
+	return b.Flush()
+}
+
+type table struct {
+	w *bufio.Writer
+	o Options
+}
+
+func (t table) head(text string) {
+	if t.o.Color {
+		text = bold + text + plain
+	}
+	fmt.Fprintln(t.w, text)
+}
+
+// para writes text wrapped at the width, later lines indented like the first.
+func (t table) para(indent, text string) {
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if len(line) > len(indent) && len([]rune(line))+1+len([]rune(word)) > t.o.Width {
+			fmt.Fprintln(t.w, line)
+			line = indent
+		}
+		if len(line) > len(indent) {
+			line += " "
+		}
+		line += word
+	}
+	fmt.Fprintln(t.w, line)
+}
+
+func (t table) proposal(p *policy.Proposal) {
+	t.head(fmt.Sprintf("Proposal for VRF %s", p.VRF))
+	t.para("", p.ID)
+	categories := "no categories"
+	if len(p.Categories) > 0 {
+		categories = "categories " + strings.Join(p.Categories, ", ")
+	}
+	t.para("", fmt.Sprintf("sessions from %s to %s, %s", clock(p.Window.From), clock(p.Window.To), categories))
+	fmt.Fprintln(t.w)
+	t.rules(p)
+	t.unproposed(p)
+	t.para("", Certificate(&p.Certificate))
+	s := &p.Summary
+	t.para("", fmt.Sprintf("%d of %s included, in %s.", s.Included, count(s.Sessions, "session"), count(uint64(s.Cells), "cell")))
+	if s.Rules > 0 {
+		t.para("", fmt.Sprintf("A rule for each host pair and service would make %d, a rule for each pair of groups %d; these %d take %d lines on Arista EOS.",
+			s.PerHostRules, s.PerPairRules, s.Rules, s.EOSLines))
+	}
+}
+
+func (t table) rules(p *policy.Proposal) {
+	if len(p.Rules) == 0 {
+		t.para("", "No rules: no session is left to propose one for.")
+		fmt.Fprintln(t.w)
+		return
+	}
+	g := grid{
+		head:    []string{"RULE", "SOURCES", "DESTINATIONS", "SERVICES", "SESSIONS", "CLIENTS", "SERVERS", "PAIRS"},
+		numeric: []bool{false, false, false, false, true, true, true, true},
+	}
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		services := make([]string, len(r.Services))
+		for j, s := range r.Services {
+			services[j] = s.String()
+		}
+		number := func(n uint64) []string { return []string{fmt.Sprint(n)} }
+		g.rows = append(g.rows, [][]string{
+			{r.Name}, endpoints(r.Sources), endpoints(r.Destinations), services,
+			number(r.Evidence.Sessions), number(r.Evidence.Clients), number(r.Evidence.Servers),
+			{fmt.Sprintf("%d/%d", r.Excess.ObservedPairs, r.Excess.PermittedPairs)},
+		})
+	}
+	for i, line := range g.lines(t.o.Width) {
+		if i == 0 {
+			t.head(line)
+		} else {
+			fmt.Fprintln(t.w, line)
+		}
+	}
+	t.para("", "PAIRS: (client, server) pairs seen, of those that the rule permits among known hosts.")
+	fmt.Fprintln(t.w)
+}
+
+// endpoints writes literals in short: groups by name, hosts by address.
+func endpoints(set []policy.Endpoint) []string {
+	out := make([]string, len(set))
+	for i, e := range set {
+		switch {
+		case e.IsGroup():
+			out[i] = e.Group
+		case !e.IsAny() && e.Prefix.IsSingleIP():
+			out[i] = e.Prefix.Addr().String()
+		case !e.IsAny():
+			out[i] = e.Prefix.String()
+		default:
+			out[i] = e.String()
+		}
+	}
+	return out
+}
+
+// Reason says in words why sessions are left out, and what would change that.
+func Reason(r policy.Reason) string {
+	switch r {
+	case policy.Local:
+		return "loopback, link-local, multicast, broadcast or unspecified address"
+	case policy.Excluded:
+		return "excluded by the groups file"
+	case policy.Denied:
+		return "dropped by the network, says the exporter"
+	case policy.HalfOpen:
+		return "never answered (--half-open)"
+	case policy.AmbiguousDirection:
+		return "client and server cannot be told apart"
+	case policy.Scanner:
+		return "the client scans"
+	case policy.External:
+		return "public address in no selected group (--external)"
+	case policy.Ungrouped:
+		return "private address in no selected group (--ungrouped)"
+	case policy.Guardrail:
+		return "a guardrail forbids it (--guardrails)"
+	case policy.AlreadyPermitted:
+		return "the existing policy permits it (--existing)"
+	case policy.BelowSupport:
+		return "too few sessions or clients (--min-sessions, --min-hosts)"
+	}
+	return string(r)
+}
+
+func (t table) unproposed(p *policy.Proposal) {
+	if len(p.Unproposed) == 0 {
+		return
+	}
+	t.head("Not proposed")
+	for _, u := range p.Unproposed {
+		t.para("  ", fmt.Sprintf("%s, %s: %s", u.Reason, count(u.Sessions, "session"), Reason(u.Reason)))
+		for _, e := range u.Examples {
+			text := fmt.Sprintf("%s -> %s %s", e.Source, e.Destination, e.Service)
+			if e.Note != "" {
+				text += " (" + e.Note + ")"
+			}
+			t.para("      ", text)
+		}
+		if more := u.Sessions - uint64(len(u.Examples)); more > 0 && len(u.Examples) > 0 {
+			fmt.Fprintf(t.w, "      and %d more\n", more)
+		}
+	}
+	fmt.Fprintln(t.w)
+}
+
+// Certificate says in one sentence how close to minimal a proposal is.
+func Certificate(c *policy.Certificate) string {
+	rules := count(uint64(c.Rules), "rule")
+	switch gap := c.Rules - c.LowerBound; {
+	case c.Rules == 0:
+		return "No rules are needed."
+	case c.Optimal:
+		return fmt.Sprintf("%s, proven minimal (%s).", rules, c.Method)
+	case c.LowerBound == 0:
+		return fmt.Sprintf("%s; how many are needed at least is not known.", rules)
+	default:
+		return fmt.Sprintf("%s, at most %d above the minimum: %d are needed at least (%s).", rules, gap, c.LowerBound, c.Method)
+	}
+}
+
+func count(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// clock writes a time for people.
+func clock(t policy.Time) string { return t.UTC().Format(time.DateTime) + "Z" }
