@@ -41,6 +41,8 @@ type natsServer struct {
 	dir    string
 	listen string
 	n      *embedded.NATS
+
+	maxPayload int64
 }
 
 func startNATS(t testing.TB) *natsServer {
@@ -53,7 +55,7 @@ func startNATS(t testing.TB) *natsServer {
 
 func (s *natsServer) start() {
 	s.t.Helper()
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: s.dir, Listen: s.listen, Log: slog.New(slog.DiscardHandler)})
+	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: s.dir, Listen: s.listen, MaxPayload: s.maxPayload, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -218,6 +218,10 @@ func readSpooled(path string) (*schema.Sealed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
+	return parseSpooled(path, b)
+}
+
+func parseSpooled(path string, b []byte) (*schema.Sealed, error) {
 	damaged := func(format string, args ...any) error {
 		return &damagedError{file: path, why: fmt.Sprintf(format, args...)}
 	}
