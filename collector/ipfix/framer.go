@@ -84,7 +84,9 @@ func (f *Framer) fill(n int) ([]byte, error) {
 			return nil, io.ErrUnexpectedEOF
 		case err != nil:
 			return nil, err
-		case got == 0:
+		case got > 0:
+			empty = 0
+		default:
 			if empty++; empty > 100 {
 				return nil, io.ErrNoProgress
 			}

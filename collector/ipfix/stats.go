@@ -107,8 +107,8 @@ type DomainStats struct {
 type TemplateStats struct {
 	ID      uint16
 	Options bool
-	Seen    int64  // when it was last announced, Unix microseconds
-	Flow    bool   // its records become flow records
+	Seen    int64 // when it was last announced, Unix microseconds
+	Flow    bool  // its records become flow records
 
 	fields []field
 	names  map[elementID]string
