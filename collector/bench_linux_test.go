@@ -27,26 +27,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The benchmarks run three processes: the collector (the test itself) alone on
-// the first core, and a sender and a NATS server, the test binary once more
-// each, on the last one.
-const helperVariable = "CORDON_COLLECTOR_TEST_HELPER"
-
 var benchRate = flag.Int("rate", 1_000_000, "records a second that BenchmarkCollector sends")
-
-func TestMain(m *testing.M) {
-	switch os.Getenv(helperVariable) {
-	case "sender":
-		helperSender()
-	case "nats":
-		helperNATS()
-	default:
-		os.Exit(m.Run())
-	}
-}
 
 // BenchmarkCollector is the way from UDP datagrams, of twenty records of 69
 // bytes each, to batches that JetStream has acknowledged. An op is a record.
+//
+// There are three processes: the collector (the test itself) alone on the first
+// core, and the sender and, unless it is inside the collector, the NATS server on
+// the last one.
 //
 //	go test ./collector -run '^$' -bench Collector -benchtime 5000000x -rate 1000000
 func BenchmarkCollector(b *testing.B) {
@@ -221,14 +209,6 @@ func processCPU(tb testing.TB) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// helperMust ends a helper on an error.
-func helperMust(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "helper:", err)
-		os.Exit(1)
-	}
-}
-
 func helperCPU() {
 	cpu, err := strconv.Atoi(os.Args[1])
 	helperMust(err)
@@ -325,4 +305,8 @@ func randomise(msg []byte, rng *rand.Rand) {
 		binary.BigEndian.PutUint32(b[46:], uint32(rng.IntN(48)))
 		binary.BigEndian.PutUint32(b[50:], uint32(rng.IntN(48)))
 	}
+}
+
+func init() {
+	helpers["sender"], helpers["nats"] = helperSender, helperNATS
 }
