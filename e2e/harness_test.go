@@ -23,6 +23,10 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(serversEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, runServers(dir))
+		os.Exit(1)
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "cordon-e2e-")
 		if err != nil {
@@ -104,21 +108,27 @@ func start(t *testing.T, env []string, args ...string) *process {
 	p := &process{t: t, name: args[0], cmd: exec.Command(binary, args...), log: new(logBuffer), done: make(chan struct{})}
 	p.cmd.Env = environment(env...)
 	p.cmd.Dir = t.TempDir()
+	p.run()
+	return p
+}
+
+// run starts the process, and has it killed at the end of the test.
+func (p *process) run() {
+	p.t.Helper()
 	p.cmd.Stderr, p.cmd.Stdout = p.log, p.log
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go func() {
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.kill()
-		if t.Failed() {
-			t.Logf("log of cordon %s:\n%s", strings.Join(args, " "), tail(p.log.String(), 60))
+		if p.t.Failed() {
+			p.t.Logf("log of %s:\n%s", strings.Join(p.cmd.Args, " "), tail(p.log.String(), 60))
 		}
 	})
-	return p
 }
 
 // kill ends the process as a power cut of the process would: SIGKILL.

@@ -77,8 +77,8 @@ func (a *app) rootCommand() *cobra.Command {
 		}
 	}
 	add("run", a.upCommand(), a.collectCommand(), a.ingestCommand(), a.serveCommand())
-	add("use", a.sqlCommand())
-	add("data", a.importCommand(), a.groupsCommand())
+	add("use", a.generateCommand(), a.proposalsCommand(), a.sqlCommand())
+	add("data", a.importCommand(), a.replayCommand(), a.groupsCommand())
 	add("care", a.statusCommand(), a.migrateCommand(), a.configCommand())
 	return root
 }

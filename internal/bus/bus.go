@@ -182,3 +182,14 @@ func (b *Bus) Pending(ctx context.Context) (uint64, error) {
 	}
 	return s.CachedInfo().State.Msgs, nil
 }
+
+// PublishProposal publishes a proposal document on proposals.<vrf>. The same
+// document twice is one message.
+func (b *Bus) PublishProposal(ctx context.Context, vrf, id string, document []byte) error {
+	m := nats.NewMsg(SubjectProposals + "." + Token(vrf))
+	m.Data = document
+	if _, err := b.JS.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {
+		return fmt.Errorf("publish the proposal on %s: %w", m.Subject, err)
+	}
+	return nil
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender"
+	"cordon/recommender/policy"
+	"cordon/recommender/render"
+
+	"github.com/spf13/cobra"
+)
+
+const generateHelp = `Reduces the collected sessions to cells (source group, destination group, service)
+and covers them with as few allow rules as possible. Every rule shows the sessions
+it rests on; sessions that are left out are listed with the reason; the proposal
+says how close to minimal it is. It is stored (cordon proposals) and published on
+NATS subject proposals.<vrf>. Each VRF gets a proposal of its own.
+
+Without --groups every host stands for itself. With --from the sessions come from
+files: no running server is needed, nothing is stored or published and nothing is
+left behind.`
+
+// generateFlags are the flags of generate-rules.
+type generateFlags struct {
+	groups     string
+	from       []string
+	window     window
+	settings   recommender.Settings
+	ungrouped  string
+	external   string
+	halfOpen   string
+	existing   []string
+	guardrails []string
+	format     string
+	output     string
+	verbose    bool
+}
+
+func (a *app) generateCommand() *cobra.Command {
+	var g generateFlags
+	c := &cobra.Command{
+		Use:   "generate-rules",
+		Short: "A policy proposal from the collected sessions",
+		Long:  generateHelp,
+		Example: `  cordon generate-rules --groups groups.yaml
+  cordon generate-rules --groups groups.yaml --category role,infra --last 168h --format yaml --output proposal.yaml
+  cordon generate-rules --from flows.csv.zst --groups groups.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.generate(cmd.Context(), &g) },
+	}
+	f := c.Flags()
+	f.StringVarP(&g.groups, "groups", "g", "", "groups file, YAML or CSV")
+	f.StringArrayVar(&g.from, "from", nil, "take the sessions from this file (may be repeated)")
+	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
+	g.window.flags(f)
+	f.StringVar(&g.settings.VRF, "vrf", "", "one VRF (default: all, a proposal each)")
+	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128) or report")
+	f.StringVar(&g.external, "external", "report", "public addresses in no selected group: report, host or internet (the built-in group)")
+	f.Uint64Var(&g.settings.MinSessions, "min-sessions", 1, "sessions that a cell needs")
+	f.Uint64Var(&g.settings.MinHosts, "min-hosts", 1, "clients that a cell needs")
+	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report, allow-udp or allow")
+	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
+	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
+	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
+	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
+	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
+	return c
+}
+
+func (a *app) generate(ctx context.Context, g *generateFlags) error {
+	out, err := a.proposalFormat(g.format, g.output)
+	if err != nil {
+		return err
+	}
+	file, err := g.complete(time.Now())
+	if err != nil {
+		return err
+	}
+	var clock stepClock
+	g.settings.Observe = clock.add
+
+	proposals, err := a.proposals(ctx, g, file, &clock)
+	if err != nil {
+		return err
+	}
+	if len(proposals) == 0 {
+		fmt.Fprintln(a.stderr, "cordon: no sessions in the window, so nothing to propose; `cordon status` says why there is no data")
+	}
+	if err := a.writeProposals(out, g.output, proposals, file); err != nil {
+		return err
+	}
+	if g.verbose {
+		return clock.print(a.stderr)
+	}
+	return nil
+}
+
+// complete reads the files that the flags name and turns the flags into
+// settings.
+func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
+	s := &g.settings
+	var err error
+	if s.Since, s.Until, err = g.window.times(now); err != nil {
+		return nil, err
+	}
+	s.Ungrouped, s.External, s.HalfOpen = recommender.UngroupedMode(g.ungrouped), recommender.ExternalMode(g.external), recommender.HalfOpenMode(g.halfOpen)
+	for _, p := range []struct {
+		files []string
+		into  *[]policy.Policy
+	}{{g.existing, &s.Existing}, {g.guardrails, &s.Guardrails}} {
+		for _, name := range p.files {
+			list, err := policy.ReadPolicyFile(name)
+			if err != nil {
+				return nil, usageError(err)
+			}
+			*p.into = append(*p.into, list...)
+		}
+	}
+	if g.groups == "" {
+		return nil, nil
+	}
+	file, err := categories.ReadFile(g.groups)
+	return file, usageError(err)
+}
+
+// proposals opens the store that the flags ask for, computes, stores and
+// publishes.
+func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.File, clock *stepClock) ([]policy.Proposal, error) {
+	temporary := len(g.from) > 0
+	readers, err := openFlowFiles(g.from)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	st, err := a.openStore(ctx, storeNeeds{bus: true, temporary: temporary})
+	if err != nil {
+		closeAll(readers)
+		return nil, err
+	}
+	defer st.close()
+	clock.add(recommender.Step{Name: "open the store", Took: time.Since(began)})
+	if temporary {
+		began = time.Now()
+		rep, err := a.ingestFiles(ctx, st, g.from, readers)
+		if err != nil {
+			return nil, err
+		}
+		if rep.bad > 0 {
+			return nil, usagef("%d rows of the input could not be read; the first ones are named above", rep.bad)
+		}
+		clock.add(recommender.Step{Name: "read the files into it", Took: time.Since(began), Rows: rep.records})
+	}
+	proposals, err := recommender.Generate(ctx, st.Conn, g.settings, file)
+	var wrong *recommender.SettingsError
+	if errors.As(err, &wrong) {
+		return nil, usageError(err)
+	}
+	if err != nil || temporary {
+		return proposals, err
+	}
+	if err := recommender.Store(ctx, st.Conn, proposals, file); err != nil {
+		return nil, fmt.Errorf("store the proposal: %w", err)
+	}
+	for i := range proposals {
+		if err := st.Bus.PublishProposal(ctx, proposals[i].VRF, proposals[i].ID, proposals[i].JSON()); err != nil {
+			return nil, unreachable(err)
+		}
+	}
+	return proposals, nil
+}
+
+// proposalFormat settles the output format before anything is computed.
+func (a *app) proposalFormat(format, output string) (string, error) {
+	if format == "" {
+		if output == "" && isTerminal(a.stdout) {
+			return "table", nil
+		}
+		return "yaml", nil
+	}
+	return format, usageError(render.Check(format))
+}
+
+// writeProposals writes the documents, several one after another, to standard
+// output or, complete or not at all, to a file.
+func (a *app) writeProposals(format, output string, proposals []policy.Proposal, groups *categories.File) error {
+	opts := render.Options{Groups: groups}
+	if output == "" && isTerminal(a.stdout) {
+		opts.Color = true
+		opts.Width = terminalWidth(a.stdout)
+	}
+	var buf bytes.Buffer
+	if err := render.Write(&buf, format, proposals, opts); err != nil {
+		return err
+	}
+	if output == "" {
+		_, err := buf.WriteTo(a.stdout)
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(output), "."+filepath.Base(output)+"-")
+	if err != nil {
+		return fmt.Errorf("--output: %w", err)
+	}
+	defer os.Remove(tmp.Name())
+	if _, err := buf.WriteTo(tmp); err != nil {
+		return fmt.Errorf("--output: %w", err)
+	}
+	if err := errors.Join(tmp.Chmod(0o644), tmp.Close(), os.Rename(tmp.Name(), output)); err != nil {
+		return fmt.Errorf("--output: %w", err)
+	}
+	return nil
+}
+
+// stepClock gathers where the time of a run goes.
+type stepClock struct{ steps []recommender.Step }
+
+func (c *stepClock) add(s recommender.Step) { c.steps = append(c.steps, s) }
+
+// print shows the steps, and how they divide between ClickHouse and Go.
+func (c *stepClock) print(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "STEP\tWHERE\tTIME\tROWS")
+	var server, here time.Duration
+	for _, s := range c.steps {
+		where := "Go"
+		if s.Server {
+			where = "ClickHouse"
+			server += s.Took
+		} else {
+			here += s.Took
+		}
+		rows := ""
+		if s.Rows > 0 {
+			rows = fmt.Sprint(s.Rows)
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%v\t%s\n", strings.TrimSpace(s.Name), where, s.Took.Round(100*time.Microsecond), rows)
+	}
+	fmt.Fprintf(tw, "total\tClickHouse\t%v\t\ntotal\tGo\t%v\t\n", server.Round(100*time.Microsecond), here.Round(100*time.Microsecond))
+	return tw.Flush()
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"cordon/recommender"
+	"cordon/recommender/policy"
+	"cordon/recommender/render"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) proposalsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "proposals",
+		Short: "The proposals that were made: list, show, export",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var vrf, listFormat string
+	var limit int
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List proposals, the newest first",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.proposalsList(cmd.Context(), vrf, limit, listFormat) },
+	}
+	list.Flags().StringVar(&vrf, "vrf", "", "one VRF")
+	list.Flags().IntVar(&limit, "limit", 20, "at most so many; 0 for all")
+	list.Flags().StringVarP(&listFormat, "format", "f", "table", "table or json (one object a line)")
+
+	var showFormat string
+	show := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show a proposal; the beginning of its id is enough",
+		Args:  oneID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if showFormat == "" {
+				showFormat = "table"
+			}
+			return a.proposalsExport(cmd.Context(), args[0], showFormat, "")
+		},
+	}
+	show.Flags().StringVarP(&showFormat, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table)")
+
+	var exportFormat, output string
+	export := &cobra.Command{
+		Use:   "export ID --format F",
+		Short: "Write a proposal in a format",
+		Args:  oneID,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.proposalsExport(cmd.Context(), args[0], exportFormat, output)
+		},
+	}
+	export.Flags().StringVarP(&exportFormat, "format", "f", "yaml", strings.Join(render.Names(), ", "))
+	export.Flags().StringVarP(&output, "output", "o", "", "write to this file instead of standard output")
+
+	diff := &cobra.Command{
+		Use:   "diff A B",
+		Short: "What B permits that A does not, and the other way round",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return usagef("%s takes two ids, got %d", cmd.CommandPath(), len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.proposalsDiff(cmd.Context(), args[0], args[1])
+		},
+	}
+	c.AddCommand(list, show, export, diff)
+	return c
+}
+
+func oneID(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("%s takes one id, got %d; `cordon proposals list` shows them", cmd.CommandPath(), len(args))
+	}
+	return nil
+}
+
+func (a *app) proposalsList(ctx context.Context, vrf string, limit int, format string) error {
+	if format != "table" && format != "json" {
+		return usagef("--format %q: use table or json", format)
+	}
+	st, err := a.openStore(ctx, storeNeeds{})
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	list, err := recommender.List(ctx, st.Conn, vrf, limit)
+	if err != nil {
+		return fmt.Errorf("proposals: %w", err)
+	}
+	if format == "json" {
+		enc := json.NewEncoder(a.stdout)
+		for _, p := range list {
+			if err := enc.Encode(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tCREATED\tVRF\tRULES\tAT LEAST\tCELLS\tSESSIONS\tINCLUDED\tFROM\tTO\tCATEGORIES")
+	for _, p := range list {
+		bound := fmt.Sprint(p.LowerBound)
+		if p.Optimal {
+			bound = "minimal"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", shortID(p.ID), p.Created.Format(time.RFC3339), p.VRF, p.Rules, bound,
+			p.Cells, p.Sessions, p.Included, p.From.Format(time.RFC3339), p.To.Format(time.RFC3339), strings.Join(p.Categories, ","))
+	}
+	return w.Flush()
+}
+
+// shortID is as much of an id as a person needs.
+func shortID(id string) string {
+	digits := strings.TrimPrefix(id, "sha256:")
+	return digits[:min(12, len(digits))]
+}
+
+// proposal reads a stored proposal by the beginning of its id.
+func (a *app) proposal(ctx context.Context, st *store, id string) (*policy.Proposal, error) {
+	p, err := recommender.Get(ctx, st.Conn, id)
+	if errors.Is(err, recommender.ErrNoProposal) || errors.Is(err, recommender.ErrSeveralProposals) {
+		return nil, usageError(err)
+	}
+	return p, err
+}
+
+func (a *app) proposalsExport(ctx context.Context, id, format, output string) error {
+	if err := render.Check(format); err != nil {
+		return usageError(err)
+	}
+	st, err := a.openStore(ctx, storeNeeds{})
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	p, err := a.proposal(ctx, st, id)
+	if err != nil {
+		return err
+	}
+	return a.writeProposals(format, output, []policy.Proposal{*p}, nil)
+}
+
+// proposalsDiff compares what two proposals permit, term by term, whatever
+// their rules are called and however they are cut.
+func (a *app) proposalsDiff(ctx context.Context, from, to string) error {
+	st, err := a.openStore(ctx, storeNeeds{})
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	old, err := a.proposal(ctx, st, from)
+	if err != nil {
+		return err
+	}
+	now, err := a.proposal(ctx, st, to)
+	if err != nil {
+		return err
+	}
+	removed, added := policy.Difference(old, now)
+	for _, c := range removed {
+		fmt.Fprintf(a.stdout, "- %s -> %s %s\n", c.Source, c.Destination, c.Service)
+	}
+	for _, c := range added {
+		fmt.Fprintf(a.stdout, "+ %s -> %s %s\n", c.Source, c.Destination, c.Service)
+	}
+	fmt.Fprintf(a.stdout, "%s has %d rules, %s has %d; %d permissions removed, %d added\n",
+		shortID(old.ID), len(old.Rules), shortID(now.ID), len(now.Rules), len(removed), len(added))
+	return nil
+}
