@@ -69,6 +69,7 @@ func TestTCPFlags(t *testing.T) {
 		{"biflow, simultaneous open", S, S, 1, 1, unknown},
 		{"biflow, two SYN-ACKs", S | A, S | A, 1, 1, unknown},
 		{"biflow, union of both sides", S | A | R, 0, 1, 1, unknown},
+		{"biflow, union of both sides on the other side", 0, S | A | R, 1, 1, unknown},
 		{"biflow, SYN in the union of both sides", S, 0, 1, 1, forward},
 	}
 	rules := mustNew(t, Config{})

@@ -214,6 +214,24 @@ func TestCSVErrors(t *testing.T) {
 	golden(t, "errors.golden", got.String())
 }
 
+// Two quotes that nobody meant, lines apart, look like one long field. The rows
+// between them are good all the same.
+func TestStrayQuotesTakeNoRowsAway(t *testing.T) {
+	const good = "10.0.0.1,10.0.0.2,tcp,red\n"
+	recs, bad := all(t, open(t, "src_ip,dst_ip,proto,vrf\n"+good+"10.0.0.1,10.0.0.2,tcp,\"red\n"+good+good+"10.0.0.1,10.0.0.2,tcp,red\"\n"+good))
+	want := []string{"f.csv:3: column vrf: \"red\\n10.0.0.1,10.0.0.2,tcp,red\\n10.0.0.1,10.0.0.2,tcp,red\\n10.0\"... is not " + wants[vrf]}
+	if d := cmp.Diff(want, bad); d != "" {
+		t.Error(d)
+	}
+	if len(recs) != 5 || recs[3].VRF != "red\"" {
+		t.Errorf("%d records, want 5: the good rows and one with a quote in it", len(recs))
+	}
+	recs, bad = all(t, open(t, "src_ip,dst_ip,proto,vrf\n10.0.0.1,\"10.0.0.2,tcp,\n"+good+good+"10.0.0.1,10.0.0.2\",tcp\n"+good))
+	if len(recs) != 3 || len(bad) != 2 {
+		t.Errorf("%d records and errors %q, want 3 and two", len(recs), bad)
+	}
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -89,6 +89,9 @@ func send(t fatal, in *receiver, cfg Config, recs []schema.Record) (sink, ipfix.
 		if most := cmp.Or(cfg.MTU, 1400); len(msg) > most {
 			t.Fatalf("a message of %d bytes, more than %d", len(msg), most)
 		}
+		if before, sequence := d.Stats(), binary.BigEndian.Uint32(msg[8:]); uint64(sequence) != before.Records+before.OptionsRecords {
+			t.Fatalf("sequence number %d after %d records and %d of options data", sequence, before.Records, before.OptionsRecords)
+		}
 		if err := d.Message(ipfix.Source{Addr: from}, msg, schema.Micros(time.Now()), &got); err != nil {
 			t.Fatal(err)
 		}
