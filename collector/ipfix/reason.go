@@ -71,7 +71,10 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("ipfix: exporter %s", e.Source)
+	s := "ipfix"
+	if e.Source != (Source{}) { // a Framer does not know its source
+		s += ": exporter " + e.Source.String()
+	}
 	if e.Domain != 0 {
 		s += fmt.Sprintf(", observation domain %d", e.Domain)
 	}
