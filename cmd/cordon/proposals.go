@@ -29,7 +29,9 @@ func (a *app) proposalsCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List proposals, the newest first",
 		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.proposalsList(cmd.Context(), vrf, limit, listFormat) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.proposalsList(cmd.Context(), vrf, limit, listFormat)
+		},
 	}
 	list.Flags().StringVar(&vrf, "vrf", "", "one VRF")
 	list.Flags().IntVar(&limit, "limit", 20, "at most so many; 0 for all")

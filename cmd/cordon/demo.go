@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"cordon/categories"
+	"cordon/collector"
+	"cordon/collector/replay"
+	"cordon/collector/replay/lab"
+	"cordon/recommender"
+	"cordon/recommender/policy"
+	"cordon/recommender/render"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "The whole story on an emulated lab, in under a minute",
+		Long: `Starts everything in a temporary folder, has two emulated monitor nodes export a
+small lab network as IPFIX over UDP on loopback, and shows what was collected, the
+rules that are proposed, what was left out and why, and how to go on. Nothing is
+left behind.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
+	}
+}
+
+// demoSeed makes every demo tell the same story.
+const demoSeed = 1
+
+func (a *app) demo(ctx context.Context) (err error) {
+	began := time.Now()
+	dir, err := os.MkdirTemp("", "cordon-demo-")
+	if err != nil {
+		return fmt.Errorf("temporary folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	d := &demo{app: a, out: a.stdout}
+	if err := d.start(ctx, dir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.stop()) }()
+
+	if err := d.collect(ctx); err != nil {
+		return err
+	}
+	if err := d.showSessions(ctx); err != nil {
+		return err
+	}
+	if err := d.propose(ctx); err != nil {
+		return err
+	}
+	if err := d.ask(ctx); err != nil {
+		return err
+	}
+	d.goOn(time.Since(began))
+	return nil
+}
+
+// demo is one run of the story.
+type demo struct {
+	app    *app
+	out    io.Writer
+	node   *node
+	done   chan error
+	cancel context.CancelFunc
+	chap   int
+}
+
+// chapter begins a part of the story.
+func (d *demo) chapter(format string, args ...any) {
+	d.chap++
+	title := fmt.Sprintf("%d. %s", d.chap, fmt.Sprintf(format, args...))
+	fmt.Fprintf(d.out, "\n%s\n%s\n\n", title, strings.Repeat("-", len(title)))
+}
+
+// start brings everything up in dir, on ports that nobody else has.
+func (d *demo) start(ctx context.Context, dir string) error {
+	a := d.app
+	a.settings.DataDir = dir
+	a.settings.NATS.URL, a.settings.ClickHouse.DSN = "", ""
+	a.settings.NATS.Listen, a.settings.ClickHouse.Listen, a.settings.HTTP.Listen = "", "", ""
+	a.settings.Collector = collector.DefaultConfig()
+	a.settings.Collector.UDP.Listen = []string{"127.0.0.1:0"}
+	a.settings.Collector.TCP.Listen = nil
+	log, err := newLogger(a.stderr, "warn", a.settings.Log.Format)
+	if err != nil {
+		return err
+	}
+	a.log = log
+
+	d.chapter("Start: collector, NATS JetStream, ingester and ClickHouse, in one process")
+	began := time.Now()
+	d.node = &node{app: a, reg: prometheus.NewRegistry(), started: began}
+	if err := d.node.open(ctx, roles{collect: true, ingest: true}); err != nil {
+		d.node.close()
+		return err
+	}
+	ctx, d.cancel = context.WithCancel(ctx)
+	d.done = make(chan error, 1)
+	go func() { d.done <- d.node.run(ctx) }()
+	if err := d.wait(ctx, 30*time.Second, "the collector to listen", func() (bool, error) { return d.node.collector.Ready() == nil, nil }); err != nil {
+		return errors.Join(err, d.stop())
+	}
+	fmt.Fprintf(d.out, "Up in %.1f s. IPFIX is awaited at udp %s.\n", time.Since(began).Seconds(), d.address())
+	return nil
+}
+
+func (d *demo) stop() error {
+	d.cancel()
+	err := <-d.done
+	d.node.close()
+	return err
+}
+
+// address is where the collector listens.
+func (d *demo) address() string { return d.node.collector.Status().Listeners[0].Address }
+
+// collect has the monitor nodes export, and waits until everything is stored.
+func (d *demo) collect(ctx context.Context) error {
+	d.chapter("Collect: two emulated monitor nodes export two hours of a lab, as IPFIX over UDP")
+	began := time.Now()
+	start := began.Add(-lab.Duration - 5*time.Minute).Truncate(time.Minute)
+	var sent uint64
+	for _, n := range lab.Nodes(demoSeed, start) {
+		e, err := replay.Dial(ctx, replay.Config{To: d.address(), From: n.Addr, Domain: n.Domain, Biflow: n.Biflow, Rate: 20_000})
+		if err != nil {
+			return err
+		}
+		for i := range n.Records {
+			if err := e.Export(ctx, &n.Records[i]); err != nil {
+				return errors.Join(err, e.Close())
+			}
+		}
+		if err := e.Close(); err != nil {
+			return err
+		}
+		kind := "a record for each direction"
+		if n.Biflow {
+			kind = "biflow records"
+		}
+		s := e.Stats()
+		sent += s.Records
+		fmt.Fprintf(d.out, "  %-10s from %-12s %6d records in %4d messages (%s)\n", n.Name, n.Addr, s.Records, s.Messages, kind)
+	}
+	var stored uint64
+	err := d.wait(ctx, 30*time.Second, "the records to be stored", func() (bool, error) {
+		if err := d.node.conn.QueryRow(ctx, "SELECT count() FROM flows").Scan(&stored); err != nil || stored < sent {
+			return false, err
+		}
+		// An insert shows in flows before it is folded into sessions.
+		pending, err := d.node.bus.Pending(ctx)
+		return pending == 0, err
+	})
+	if err != nil {
+		return fmt.Errorf("%w (%d of %d records stored)", err, stored, sent)
+	}
+	fmt.Fprintf(d.out, "All %d records are stored, %.1f s after the first was sent.\n", stored, time.Since(began).Seconds())
+	return nil
+}
+
+// showSessions shows what the records became.
+func (d *demo) showSessions(ctx context.Context) error {
+	var sessions, clients uint64
+	if err := d.node.conn.QueryRow(ctx, "SELECT count(), uniqExact(client) FROM sessions").Scan(&sessions, &clients); err != nil {
+		return err
+	}
+	d.chapter("Look: the records are %d sessions of %d clients. By service:", sessions, clients)
+	return d.query(ctx, `SELECT service, uniqExact(client) AS clients, uniqExact(server) AS servers, count() AS sessions,
+	countIf(half_open > 0 AND complete = 0) AS unanswered, formatReadableSize(sum(client_bytes + server_bytes)) AS traffic
+FROM sessions GROUP BY service ORDER BY sessions DESC, service LIMIT 12`)
+}
+
+// propose shows the proposal for the lab's groups.
+func (d *demo) propose(ctx context.Context) error {
+	file, err := categories.Parse("lab", []byte(lab.Groups))
+	if err != nil {
+		return err
+	}
+	d.chapter("Recommend: the fewest rules, in terms of the lab's own groups")
+	groups := filepath.Join("collector", "replay", "lab", "groups.yaml")
+	fmt.Fprintf(d.out, "$ cordon generate-rules --groups %s\n\n", groups)
+	began := time.Now()
+	proposals, err := recommender.Generate(ctx, d.node.conn, recommender.Settings{}, file)
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if err := d.render(proposals, file); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\nComputed in %.2f s.\n", took.Seconds())
+	return nil
+}
+
+func (d *demo) render(proposals []policy.Proposal, file *categories.File) error {
+	o := render.Options{Groups: file}
+	if isTerminal(d.app.stdout) {
+		o.Color, o.Width = true, terminalWidth(d.app.stdout)
+	}
+	return render.Write(d.out, "table", proposals, o)
+}
+
+// ask shows that SQL reaches everything.
+func (d *demo) ask(ctx context.Context) error {
+	d.chapter("Ask: SQL over everything that was collected")
+	return d.query(ctx, `SELECT client, service, flows, client_packets AS packets, first_seen, direction_basis AS why
+FROM sessions WHERE server = '10.100.99.50' AND half_open > 0 AND complete = 0
+ORDER BY flows DESC, client LIMIT 5`)
+}
+
+// query shows a query and its answer.
+func (d *demo) query(ctx context.Context, q string) error {
+	fmt.Fprintf(d.out, "$ cordon sql \"%s\"\n\n", q)
+	r, err := d.node.conn.QueryFormat(ctx, "PrettyCompactNoEscapesMonoBlock", q)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.Copy(d.out, r)
+	return err
+}
+
+// goOn says what to do with a network of one's own.
+func (d *demo) goOn(took time.Duration) {
+	d.chapter("Go on: with your own network")
+	fmt.Fprintf(d.out, `  cordon up                                 collect; point an exporter at UDP or TCP port 4739 of this machine
+                                            (Arista EOS and MSS, Cisco, Juniper, Open vSwitch, softflowd: docs/exporters.md)
+  cordon status                             what comes in, and why nothing does
+  cordon sessions --last 1h                 who talks to whom
+  cordon generate-rules --groups FILE       the rules for it
+  cordon import FILE                        or bring flow records from files (flow CSV, IPFIX files, captures of IPFIX)
+
+The demo took %.0f s and leaves nothing behind.
+`, took.Seconds())
+}
+
+// wait waits until check says so.
+func (d *demo) wait(ctx context.Context, limit time.Duration, what string, check func() (bool, error)) error {
+	deadline := time.Now().Add(limit)
+	for {
+		ok, err := check()
+		if err != nil || ok {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("waited %v for %s", limit, what)
+		}
+		select {
+		case err := <-d.done:
+			d.done <- err
+			return errors.Join(errors.New("stopped early"), err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
