@@ -195,8 +195,8 @@ func sealed(t testing.TB, id string, n, rows int) *schema.Sealed {
 		k := n*rows + i
 		r := schema.Record{
 			Exporter: [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: 9, 14: 9, 15: 9}, Received: now, Start: now - 1e6, End: now,
-			Src: [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: byte(k >> 16), 14: byte(k >> 8), 15: byte(k)},
-			Dst: [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: 200, 14: 0, 15: byte(k)},
+			Src:     [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: byte(k >> 16), 14: byte(k >> 8), 15: byte(k)},
+			Dst:     [16]byte{10: 0xff, 11: 0xff, 12: 10, 13: 200, 14: 0, 15: byte(k)},
 			SrcPort: uint16(40000 + k%20000), DstPort: 443, Proto: 6, Bytes: 1000, Packets: 10,
 			Direction: schema.Forward, Basis: schema.BasisPortRange,
 		}
