@@ -136,8 +136,17 @@ func (c *classes) build(r *categories.Resolver) {
 		}
 		c.located[i] = located{p, id}
 	}
+	// A prefix may have no address of its own, and its class then none either.
+	inhabited := make([]bool, len(c.list))
+	inhabited[0] = true
+	for _, s := range policy.Spans(all) {
+		inhabited[c.located[s.At].class] = true
+	}
 	c.byGroup = map[int][]uint32{}
 	for i := range c.list {
+		if !inhabited[i] {
+			continue
+		}
 		switch cl := &c.list[i]; {
 		case cl.group >= 0:
 			c.byGroup[cl.group] = append(c.byGroup[cl.group], uint32(i))

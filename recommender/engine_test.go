@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,27 +46,43 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var databases atomic.Int32
+// database is migrated once, and emptied for each test.
+const database = "cordon_recommender"
 
-// store makes a database of its own with Cordon's tables.
+var migrate = sync.OnceValue(func() error {
+	db := clickhouse.OpenDB(server.Options())
+	defer db.Close()
+	_, _, err := schema.Migrate(context.Background(), db, schema.MigrateConfig{Database: database})
+	return err
+})
+
+// store gives Cordon's tables without a row in them.
 func store(t testing.TB) driver.Conn {
 	t.Helper()
 	if server == nil {
 		t.Skip("the ClickHouse library is not there: make deps fetches it")
 	}
-	opts := server.Options()
-	opts.Auth.Database = fmt.Sprintf("test_%d", databases.Add(1))
-	admin := clickhouse.OpenDB(server.Options())
-	defer admin.Close()
-	if _, _, err := schema.Migrate(t.Context(), admin, schema.MigrateConfig{Database: opts.Auth.Database}); err != nil {
+	if err := migrate(); err != nil {
 		t.Fatal(err)
 	}
+	opts := server.Options()
+	opts.Auth.Database = database
 	conn, err := clickhouse.Open(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	empty(t, conn)
 	return conn
+}
+
+func empty(t testing.TB, conn driver.Conn) {
+	t.Helper()
+	for _, table := range []string{"flows", "sessions_hourly", "group_prefixes", "proposal_documents", "proposal_rule_rows"} {
+		if err := conn.Exec(context.Background(), "TRUNCATE TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 var base = time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)

@@ -24,7 +24,7 @@ import (
 // It is read-only and safe for concurrent use.
 type Addresses struct {
 	resolver *categories.Resolver
-	spans    []span                            // what resolves to a group, laid out
+	spans    []Span                            // what resolves to a group, laid out
 	families []Families                        // of each group, by its place
 	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
 	declared map[string]*bart.Lite             // label of any other group of the file
@@ -51,14 +51,21 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 		place[g] = i
 	}
 	// An assignment alone is not enough: others inside may take all of it.
-	a.spans = spans(r.Assignments(), func(g categories.Ref) int { return place[g] })
+	prefixes := make([]netip.Prefix, len(r.Assignments()))
+	for i, as := range r.Assignments() {
+		prefixes[i] = as.Prefix
+	}
+	a.spans = Spans(prefixes)
+	for i := range a.spans {
+		a.spans[i].At = place[r.Assignments()[a.spans[i].At].Group]
+	}
 	a.families = make([]Families, len(r.Groups()))
 	for _, s := range a.spans {
-		a.index[r.Label(r.Groups()[s.group])] = s.group
-		if s.lo.Is4() {
-			a.families[s.group].IPv4 = true
+		a.index[r.Label(r.Groups()[s.At])] = s.At
+		if s.Lo.Is4() {
+			a.families[s.At].IPv4 = true
 		} else {
-			a.families[s.group].IPv6 = true
+			a.families[s.At].IPv6 = true
 		}
 	}
 	for i := range f.Categories {

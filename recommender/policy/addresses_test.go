@@ -164,17 +164,16 @@ func TestSpansResolveLikeTheFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		groups := a.resolver.Groups()
-		all := spans(a.resolver.Assignments(), func(g categories.Ref) int { return slices.Index(groups, g) })
+		all := a.spans
 		for i := range 32 {
 			addr := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
 			got := -1
 			for _, s := range all {
-				if s.lo.Compare(addr) <= 0 && within(addr, s.hi) {
+				if s.Lo.Compare(addr) <= 0 && within(addr, s.Hi) {
 					if got >= 0 {
 						t.Fatalf("%s is in two spans of %v", addr, all)
 					}
-					got = s.group
+					got = s.At
 				}
 			}
 			if want := a.resolver.LookupIndex(addr); got != want {

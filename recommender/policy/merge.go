@@ -22,32 +22,32 @@ type union struct {
 // its prefixes hold resolves to groups which hold nothing else.
 func NewMerger(a *Addresses) *Merger {
 	groups := a.resolver.Groups()
-	held := make([][]span, len(groups))
+	held := make([][]Span, len(groups))
 	for _, s := range a.spans {
-		held[s.group] = append(held[s.group], s)
+		held[s.At] = append(held[s.At], s)
 	}
 	m := new(Merger)
 	for i, g := range groups {
 		if len(held[i]) > 0 {
 			continue
 		}
-		var want []span
+		var want []Span
 		for _, p := range a.prefixes[g] {
-			want = append(want, span{lo: p.Addr(), hi: lastAddr(p)})
+			want = append(want, Span{Lo: p.Addr(), Hi: lastAddr(p)})
 		}
 		want = joined(want)
 		members := map[int]bool{}
 		for _, w := range want {
-			at, _ := slices.BinarySearchFunc(a.spans, w.lo, func(s span, lo netip.Addr) int { return s.hi.Compare(lo) })
-			for ; at < len(a.spans) && a.spans[at].lo.Compare(w.hi) <= 0; at++ {
-				members[a.spans[at].group] = true
+			at, _ := slices.BinarySearchFunc(a.spans, w.Lo, func(s Span, lo netip.Addr) int { return s.Hi.Compare(lo) })
+			for ; at < len(a.spans) && a.spans[at].Lo.Compare(w.Hi) <= 0; at++ {
+				members[a.spans[at].At] = true
 			}
 		}
 		if len(members) < 2 {
 			continue
 		}
 		u := union{label: a.resolver.Label(g)}
-		var have []span
+		var have []Span
 		for member := range members {
 			have = append(have, held[member]...)
 			u.members = append(u.members, a.resolver.Label(groups[member]))

@@ -3,39 +3,38 @@ package policy
 import (
 	"net/netip"
 	"slices"
-
-	"cordon/categories"
 )
 
-// span is a range of addresses of one family, both ends included, and the
-// place of the group that it resolves to.
-type span struct {
-	lo, hi netip.Addr
-	group  int
+// Span is a range of addresses of one family, both ends included.
+type Span struct {
+	Lo, Hi netip.Addr
+	At     int // what the range belongs to
 }
 
-// spans lays a flattened groups file out as disjoint ranges in order of
-// address. group gives a group's place.
-func spans(flat []categories.Assignment, group func(categories.Ref) int) []span {
-	var out []span
-	var around []span // enclosing prefixes, outermost first; lo is what is not yet laid out
+// Spans lays prefixes out as disjoint ranges in order of address: At is the
+// place of the longest prefix that holds the range. A prefix whose addresses
+// are all in longer ones has none. The prefixes are in the order of
+// netip.Prefix.Compare, each once.
+func Spans(prefixes []netip.Prefix) []Span {
+	var out []Span
+	var around []Span // enclosing prefixes, outermost first; Lo is what is not yet laid out
 	closeTop := func() {
 		top := around[len(around)-1]
 		around = around[:len(around)-1]
-		if top.lo.IsValid() && top.lo.Compare(top.hi) <= 0 {
+		if top.Lo.IsValid() && top.Lo.Compare(top.Hi) <= 0 {
 			out = append(out, top)
 		}
 		if n := len(around); n > 0 {
-			around[n-1].lo = top.hi.Next() // invalid after the last address of the family
+			around[n-1].Lo = top.Hi.Next() // invalid after the last address of the family
 		}
 	}
-	for _, as := range flat {
-		s := span{as.Prefix.Addr(), lastAddr(as.Prefix), group(as.Group)}
-		for n := len(around); n > 0 && !within(s.lo, around[n-1].hi); n = len(around) {
+	for i, p := range prefixes {
+		s := Span{p.Addr(), lastAddr(p), i}
+		for n := len(around); n > 0 && !within(s.Lo, around[n-1].Hi); n = len(around) {
 			closeTop()
 		}
-		if n := len(around); n > 0 && around[n-1].lo.Less(s.lo) {
-			out = append(out, span{around[n-1].lo, s.lo.Prev(), around[n-1].group})
+		if n := len(around); n > 0 && around[n-1].Lo.Less(s.Lo) {
+			out = append(out, Span{around[n-1].Lo, s.Lo.Prev(), around[n-1].At})
 		}
 		around = append(around, s)
 	}
@@ -48,19 +47,19 @@ func spans(flat []categories.Assignment, group func(categories.Ref) int) []span 
 // within reports whether a, which is not below the range, is in a range that ends at hi.
 func within(a, hi netip.Addr) bool { return a.BitLen() == hi.BitLen() && a.Compare(hi) <= 0 }
 
-// joined merges ranges that overlap or touch, whatever their groups.
-func joined(s []span) []span {
-	slices.SortFunc(s, func(a, b span) int { return a.lo.Compare(b.lo) })
-	var out []span
+// joined merges ranges that overlap or touch, whatever they belong to.
+func joined(s []Span) []Span {
+	slices.SortFunc(s, func(a, b Span) int { return a.Lo.Compare(b.Lo) })
+	var out []Span
 	for _, x := range s {
-		if n := len(out); n > 0 && x.lo.BitLen() == out[n-1].hi.BitLen() &&
-			(x.lo.Compare(out[n-1].hi) <= 0 || out[n-1].hi.Next() == x.lo) {
-			if out[n-1].hi.Less(x.hi) {
-				out[n-1].hi = x.hi
+		if n := len(out); n > 0 && x.Lo.BitLen() == out[n-1].Hi.BitLen() &&
+			(x.Lo.Compare(out[n-1].Hi) <= 0 || out[n-1].Hi.Next() == x.Lo) {
+			if out[n-1].Hi.Less(x.Hi) {
+				out[n-1].Hi = x.Hi
 			}
 			continue
 		}
-		out = append(out, span{lo: x.lo, hi: x.hi})
+		out = append(out, Span{Lo: x.Lo, Hi: x.Hi})
 	}
 	return out
 }

@@ -1,0 +1,322 @@
+package recommender
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+	"cordon/schema"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// addresses to draw from: 32 that groups are made of, and some of every other kind.
+var universe = func() (out []netip.Addr) {
+	for i := range 32 {
+		out = append(out, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
+	}
+	for _, s := range []string{"192.168.7.7", "8.8.8.8", "9.9.9.9", "224.0.0.251", "fd00::1", "fd00::2", "2001:4860::8", "fe80::1"} {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}()
+
+func drawGroups(t *rapid.T) *categories.File {
+	f := &categories.File{Path: "drawn"}
+	prefix := func() netip.Prefix {
+		if rapid.IntRange(0, 5).Draw(t, "v6") == 0 {
+			return rapid.SampledFrom([]netip.Prefix{netip.MustParsePrefix("fd00::1/128"), netip.MustParsePrefix("fd00::/64"), netip.MustParsePrefix("9.9.9.9/32")}).Draw(t, "prefix")
+		}
+		a := universe[rapid.IntRange(0, 31).Draw(t, "addr")]
+		return netip.PrefixFrom(a, rapid.IntRange(27, 32).Draw(t, "bits")).Masked()
+	}
+	for c := range rapid.IntRange(1, 2).Draw(t, "categories") {
+		category := categories.Category{Name: fmt.Sprintf("c%d", c)}
+		for g := range rapid.IntRange(1, 4).Draw(t, "groups") {
+			category.Groups = append(category.Groups, categories.Group{Name: fmt.Sprintf("c%dg%d", c, g),
+				Prefixes: []netip.Prefix{prefix(), prefix()}})
+		}
+		f.Categories = append(f.Categories, category)
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "exclusions") {
+		p := prefix()
+		x := categories.Exclusion{Reason: "drawn", Sources: []categories.Selector{{Text: p.String(), Prefixes: []netip.Prefix{p}}}}
+		if rapid.Bool().Draw(t, "of one service") {
+			x.Services = []categories.ServiceTerm{{Proto: 6, Lo: 443, Hi: 443}}
+		}
+		f.Exclude = append(f.Exclude, x)
+	}
+	return f
+}
+
+func drawPolicies(t *rapid.T, f *categories.File, what string) []policy.Policy {
+	n := rapid.IntRange(0, 3).Draw(t, what)
+	if n == 0 {
+		return nil
+	}
+	literals := []string{"any", "group:internet", "ip:8.8.8.8", "ip:10.0.0.0/28", "ip:10.0.0.5", "ip:fd00::/64"}
+	for _, c := range f.Categories {
+		for _, g := range c.Groups {
+			literals = append(literals, "group:"+g.Name)
+		}
+	}
+	endpoint := func() policy.Endpoint {
+		e, err := policy.ParseEndpoint(rapid.SampledFrom(literals).Draw(t, "literal"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	p := policy.Policy{VRF: rapid.SampledFrom([]string{"", "default", "red"}).Draw(t, "vrf")}
+	for range n {
+		r := policy.StatementRule{
+			Action:  rapid.SampledFrom([]policy.Action{policy.Allow, policy.Deny}).Draw(t, "action"),
+			Sources: []policy.Endpoint{endpoint()}, Destinations: []policy.Endpoint{endpoint()},
+			Services: []policy.Service{{Any: true}},
+		}
+		if rapid.Bool().Draw(t, "of one service") {
+			r.Services = []policy.Service{{Term: categories.ServiceTerm{Proto: 6, Lo: 400, Hi: 500}}}
+		}
+		p.Rules = append(p.Rules, r)
+	}
+	return []policy.Policy{p}
+}
+
+func drawFlow(t *rapid.T) flow {
+	f := flow{
+		client: rapid.SampledFrom(universe).Draw(t, "client").String(), server: rapid.SampledFrom(universe).Draw(t, "server").String(),
+		vrf: rapid.SampledFrom([]string{"default", "default", "red"}).Draw(t, "vrf"),
+		at:  time.Duration(rapid.IntRange(0, 7200).Draw(t, "at")) * time.Second,
+		// Few services, so that cells get several sessions.
+		packets: uint64(rapid.IntRange(1, 3).Draw(t, "packets")), reply: uint64(rapid.IntRange(0, 3).Draw(t, "reply")),
+		completeness: schema.BothWays,
+	}
+	switch rapid.IntRange(0, 5).Draw(t, "service") {
+	case 0, 1:
+		f.proto, f.port = 6, 443
+	case 2:
+		f.proto, f.port = 6, 22
+	case 3:
+		f.proto, f.port = 17, 53
+	case 4:
+		f.proto, f.icmpType, f.icmpCode = 1, 8, uint8(rapid.IntRange(0, 1).Draw(t, "code"))
+	case 5:
+		f.proto = 47
+	}
+	if rapid.IntRange(0, 3).Draw(t, "unknowable") == 0 {
+		f.completeness, f.reply = schema.Unknowable, 0
+	}
+	if rapid.IntRange(0, 9).Draw(t, "dropped") == 0 {
+		f.action = schema.Dropped
+	}
+	return f
+}
+
+// TestAgainstReference draws sessions, groups, policies and settings, and
+// compares with the reference: every session's fate, soundness, completeness and
+// evidence. The same records in another order give the same bytes.
+func TestAgainstReference(t *testing.T) {
+	conn := store(t)
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() == checks.DefValue {
+		checks.Value.Set("40") // each takes a few dozen queries
+		defer checks.Value.Set(checks.DefValue)
+	}
+	included, reasons := 0, map[policy.Reason]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		file := drawGroups(rt)
+		s := Settings{
+			Ungrouped:   rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport}).Draw(rt, "ungrouped"),
+			External:    rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
+			HalfOpen:    rapid.SampledFrom([]HalfOpenMode{HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow}).Draw(rt, "half-open"),
+			MinSessions: uint64(rapid.IntRange(1, 2).Draw(rt, "min-sessions")),
+			MinHosts:    uint64(rapid.IntRange(1, 2).Draw(rt, "min-hosts")),
+			Existing:    drawPolicies(rt, file, "existing"),
+			Guardrails:  drawPolicies(rt, file, "guardrails"),
+		}
+		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 1, 60).Draw(rt, "flows")
+
+		var documents []string
+		for pass := range 2 {
+			if pass == 1 {
+				flows = rapid.Permutation(flows).Draw(rt, "order")
+			}
+			empty(t, conn)
+			insertFlows(t, conn, flows)
+			got, err := Generate(t.Context(), conn, s, file)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			all := ""
+			for i := range got {
+				all += string(got[i].JSON())
+			}
+			documents = append(documents, all)
+			if pass == 1 {
+				continue
+			}
+			a, err := policy.NewAddresses(file, nil)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			x := &reference{settings: s, file: file, addresses: a, universe: universe}
+			vrfs := map[string][]*refSession{}
+			for _, session := range x.sessions(flows) {
+				vrfs[session.vrf] = append(vrfs[session.vrf], session)
+			}
+			if len(got) != len(vrfs) {
+				rt.Fatalf("%d proposals, want %d", len(got), len(vrfs))
+			}
+			for i := range got {
+				if err := x.check(&got[i], vrfs[got[i].VRF]); err != nil {
+					rt.Fatalf("%v\n%s", err, got[i].JSON())
+				}
+				included += int(got[i].Summary.Included)
+				for _, u := range got[i].Unproposed {
+					reasons[u.Reason]++
+				}
+			}
+		}
+		if documents[0] != documents[1] {
+			rt.Fatalf("the order of records changes the document:\n%s", cmp.Diff(documents[0], documents[1]))
+		}
+	})
+	if included == 0 || len(reasons) < 8 {
+		t.Errorf("too little was drawn: %d included, %v", included, reasons)
+	}
+}
+
+func TestAcceptedProposalLeavesNothing(t *testing.T) {
+	conn := store(t)
+	file := parseGroups(t, `categories:
+  - name: role
+    groups:
+      - {name: web, prefixes: [10.0.0.0/28]}
+      - {name: db, prefixes: [10.0.1.0/28]}
+`)
+	insertFlows(t, conn, []flow{
+		{client: "10.0.0.1", server: "10.0.1.1", proto: 6, port: 5432, completeness: schema.Unknowable},
+		{client: "10.0.0.2", server: "10.0.1.2", proto: 6, port: 5432, completeness: schema.Unknowable},
+		{client: "10.0.0.2", server: "10.9.9.9", proto: 17, port: 123, completeness: schema.Unknowable},
+	})
+	first, err := Generate(t.Context(), conn, Settings{}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := policy.ParsePolicies("proposal.json", first[0].JSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Generate(t.Context(), conn, Settings{Existing: accepted}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := again[0]
+	if len(p.Rules) != 0 || len(p.Unproposed) != 1 || p.Unproposed[0].Reason != policy.AlreadyPermitted || p.Unproposed[0].Sessions != 3 {
+		t.Errorf("%s", p.JSON())
+	}
+	if note := p.Unproposed[0].Examples[0].Note; note != first[0].Rules[0].Name && note != first[0].Rules[1].Name {
+		t.Errorf("the example does not name the rule in force: %q", note)
+	}
+}
+
+func TestAmbiguousDirectionIsReported(t *testing.T) {
+	conn := store(t)
+	insertFlows(t, conn, []flow{{client: "10.0.0.1", server: "10.0.0.2", sport: 40000, port: 50000, proto: 17, unknown: true, completeness: schema.Unknowable}})
+	got, err := Generate(t.Context(), conn, Settings{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := got[0].Unproposed; len(u) != 1 || u[0].Reason != policy.AmbiguousDirection {
+		t.Errorf("%s", got[0].JSON())
+	}
+}
+
+func TestWindow(t *testing.T) {
+	conn := store(t)
+	insertFlows(t, conn, []flow{
+		{client: "10.0.0.1", server: "10.0.0.2", proto: 6, port: 22, completeness: schema.Unknowable},
+		{client: "10.0.0.1", server: "10.0.0.2", proto: 6, port: 80, at: 5 * time.Hour, completeness: schema.Unknowable, vrf: "red"},
+	})
+	for _, c := range []struct {
+		s    Settings
+		want []string
+	}{
+		{Settings{}, []string{"default 2026-11-20T10:00:00Z 2026-11-20T10:00:00Z tcp/22", "red 2026-11-20T15:00:00Z 2026-11-20T15:00:00Z tcp/80"}},
+		{Settings{VRF: "red"}, []string{"red 2026-11-20T15:00:00Z 2026-11-20T15:00:00Z tcp/80"}},
+		{Settings{VRF: "it's"}, nil},
+		{Settings{Since: base.Add(time.Hour)}, []string{"red 2026-11-20T11:00:00Z 2026-11-20T15:00:00Z tcp/80"}},
+		{Settings{Until: base.Add(time.Hour)}, []string{"default 2026-11-20T10:00:00Z 2026-11-20T11:00:00Z tcp/22"}},
+		{Settings{Since: base.Add(24 * time.Hour)}, nil},
+	} {
+		got, err := Generate(t.Context(), conn, c.s, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var have []string
+		for _, p := range got {
+			from, _ := p.Window.From.MarshalYAML()
+			to, _ := p.Window.To.MarshalYAML()
+			have = append(have, fmt.Sprint(p.VRF, " ", from, " ", to, " ", p.Rules[0].Services[0]))
+		}
+		if !slices.Equal(have, c.want) {
+			t.Errorf("%+v: %q, want %q", c.s, have, c.want)
+		}
+	}
+}
+
+func TestSettingsErrors(t *testing.T) {
+	file := parseGroups(t, "categories: [{name: role, groups: [{name: web, prefixes: [10.0.0.1]}]}]")
+	nobody := []policy.Policy{{Rules: []policy.StatementRule{{Sources: []policy.Endpoint{policy.GroupEndpoint("nobody")}}}}}
+	for setting, s := range map[string]Settings{
+		"ungrouped":     {Ungrouped: "drop"},
+		"external":      {External: "drop"},
+		"half-open":     {HalfOpen: "drop"},
+		"until":         {Since: base, Until: base},
+		"name-template": {NameTemplate: "{{.Nothing}}"},
+		"category":      {Categories: []string{"site"}},
+		"existing":      {Existing: nobody},
+		"guardrails":    {Guardrails: nobody},
+	} {
+		_, err := Generate(t.Context(), nil, s, file) // before the connection is used
+		var wrong *SettingsError
+		if !errors.As(err, &wrong) || wrong.Setting != setting {
+			t.Errorf("%s: %v", setting, err)
+		}
+	}
+}
+
+// TestRunsLeaveNothing also after they were cancelled, and removes what killed runs left.
+func TestRunsLeaveNothing(t *testing.T) {
+	conn := store(t)
+	insertFlows(t, conn, []flow{{client: "10.0.0.1", server: "10.0.0.2", proto: 6, port: 22, completeness: schema.Unknowable}})
+	count := func() (n uint64) {
+		if err := conn.QueryRow(context.Background(), "SELECT count() FROM system.tables WHERE database = currentDatabase() AND startsWith(name, ?)", runPrefix).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, stop := range []string{"load addresses", "count cells", "evidence", ""} {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := Generate(ctx, conn, Settings{Observe: func(s Step) {
+			if s.Name == stop {
+				cancel()
+			}
+		}}, nil)
+		cancel()
+		if (err == nil) != (stop == "") {
+			t.Errorf("stopped at %q: %v", stop, err)
+		}
+		if n := count(); n != 0 {
+			t.Errorf("stopped at %q: %d tables are left", stop, n)
+		}
+	}
+}
