@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"cordon/categories"
+	"cordon/internal/sessions"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/spf13/cobra"
+)
+
+const sessionsHelp = `Lists the collected sessions: one line for each VRF, client, server and service.
+An end is an address, a prefix or group:NAME. Groups are those of --groups, or of
+the last generate-rules. The state is complete (answered, or nobody can tell),
+half-open (never answered) or denied (dropped by the network).`
+
+// sessionsFlags are the flags of sessions.
+type sessionsFlags struct {
+	filter   sessions.Filter
+	window   window
+	state    string
+	newSince string
+	newIn    time.Duration
+	groups   string
+	sort     string
+	limit    int
+	format   string
+}
+
+// sessionFormats are the output formats, by ClickHouse's name for each.
+var sessionFormats = map[string]string{"table": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow", "ndjson": "JSONEachRow"}
+
+func (a *app) sessionsCommand() *cobra.Command {
+	var s sessionsFlags
+	c := &cobra.Command{
+		Use:   "sessions",
+		Short: "List collected sessions: who talks to whom",
+		Long:  sessionsHelp,
+		Example: `  cordon sessions --host 10.0.0.1                    who talks to this host, and whom does it talk to
+  cordon sessions --client group:web --sort -bytes   what does this group use
+  cordon sessions --state half-open --last 24h       what was not answered
+  cordon sessions --new 24h                          what is new since yesterday
+  cordon sessions --service tcp/22 --format csv`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.sessions(cmd.Context(), &s) },
+	}
+	f := c.Flags()
+	f.StringSliceVar(&s.filter.Host, "host", nil, "either end: address, prefix or group:NAME (may be repeated)")
+	f.StringSliceVar(&s.filter.Client, "client", nil, "client: address, prefix or group:NAME (may be repeated)")
+	f.StringSliceVar(&s.filter.Server, "server", nil, "server: address, prefix or group:NAME (may be repeated)")
+	f.StringSliceVar(&s.filter.Services, "service", nil, "tcp/443, udp/8000-8080, icmp/8, gre, a port, or a service's name in the groups file (may be repeated)")
+	f.StringVar(&s.filter.VRF, "vrf", "", "one VRF")
+	f.StringVar(&s.filter.Exporter, "exporter", "", "seen by this exporter")
+	f.StringVar(&s.state, "state", "", "complete, half-open or denied")
+	s.window.flags(f)
+	f.StringVar(&s.newSince, "new-since", "", "seen for the first time at or after this time")
+	f.DurationVar(&s.newIn, "new", 0, "seen for the first time in the last so long, such as 24h")
+	f.StringVarP(&s.groups, "groups", "g", "", "groups file, for group:NAME and names of services")
+	f.StringVar(&s.sort, "sort", "-last_seen", "column to sort by, with - before it for descending")
+	f.IntVarP(&s.limit, "limit", "n", 0, "at most so many; 0 for all (default: 50 in a table)")
+	f.StringVarP(&s.format, "format", "f", "", "table, csv, json or ndjson (default: table on a terminal, else csv)")
+	return c
+}
+
+func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
+	now := time.Now()
+	var err error
+	if s.filter.Since, s.filter.Until, err = s.window.times(now); err != nil {
+		return err
+	}
+	if s.newSince != "" && s.newIn != 0 {
+		return usagef("--new and --new-since exclude each other")
+	}
+	if s.filter.NewSince, err = parseTime("--new-since", s.newSince); err != nil {
+		return err
+	}
+	if s.newIn > 0 {
+		s.filter.NewSince = now.Add(-s.newIn)
+	}
+	s.filter.State = sessions.State(s.state)
+	order, err := sessions.ParseSort(s.sort)
+	if err != nil {
+		return usageError(err)
+	}
+	if s.format == "" {
+		s.format = "csv"
+		if isTerminal(a.stdout) {
+			s.format = "table"
+		}
+	}
+	format, ok := sessionFormats[s.format]
+	if !ok {
+		return usagef("--format %q: use table, csv, json or ndjson", s.format)
+	}
+	if s.limit < 0 {
+		return usagef("--limit %d: must not be negative", s.limit)
+	}
+	limit := s.limit
+	if limit == 0 && s.format == "table" {
+		limit = 50
+	}
+	var file *categories.File
+	if s.groups != "" {
+		if file, err = categories.ReadFile(s.groups); err != nil {
+			return usageError(err)
+		}
+	}
+
+	st, err := a.openStore(ctx, storeNeeds{})
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	if file == nil {
+		if file, err = storedGroups(ctx, st.Reader); err != nil {
+			return err
+		}
+	}
+	q, err := sessions.Build(s.filter, order, limit, file)
+	if err != nil {
+		return usageError(err)
+	}
+	set := clickhouse.Settings{}
+	if s.format == "json" {
+		set["output_format_json_array_of_rows"] = 1
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(q.Parameters), clickhouse.WithSettings(set))
+	r, err := st.Reader.QueryFormat(ctx, format, q.SQL)
+	if err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(a.stdout, r); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
+	if s.format == "table" && s.limit == 0 {
+		fmt.Fprintln(a.stderr, "At most 50 sessions are shown; --limit 0 with another --format gives all.")
+	}
+	return nil
+}
+
+// storedGroups is the groups file that generate-rules used last, nil for none.
+func storedGroups(ctx context.Context, conn clickhouse.Conn) (*categories.File, error) {
+	rows, err := conn.Query(ctx, "SELECT category, `group`, prefix FROM groups ORDER BY category, `group`, prefix")
+	if err != nil {
+		return nil, fmt.Errorf("groups: %w", err)
+	}
+	defer rows.Close()
+	f := &categories.File{Path: "table groups"}
+	for rows.Next() {
+		var category, group, prefix string
+		if err := rows.Scan(&category, &group, &prefix); err != nil {
+			return nil, fmt.Errorf("groups: %w", err)
+		}
+		p, err := netip.ParsePrefix(prefix)
+		if err != nil {
+			return nil, fmt.Errorf("table groups: prefix %q of %s/%s: %w", prefix, category, group, err)
+		}
+		if n := len(f.Categories); n == 0 || f.Categories[n-1].Name != category {
+			f.Categories = append(f.Categories, categories.Category{Name: category})
+		}
+		c := &f.Categories[len(f.Categories)-1]
+		if n := len(c.Groups); n == 0 || c.Groups[n-1].Name != group {
+			c.Groups = append(c.Groups, categories.Group{Name: group})
+		}
+		g := &c.Groups[len(c.Groups)-1]
+		g.Prefixes = append(g.Prefixes, p)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("groups: %w", err)
+	}
+	if len(f.Categories) == 0 {
+		return nil, nil
+	}
+	return f, nil
+}

@@ -1,0 +1,315 @@
+// Package sessions builds the query behind `cordon sessions`: the collected
+// sessions that a person asks for, filtered, sorted and cut, with every value
+// that comes from outside bound as a parameter.
+package sessions
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"cordon/categories"
+)
+
+// State selects sessions by what became of them.
+type State string
+
+// The states. A session that was answered at least once is complete, also
+// where nobody can tell.
+const (
+	AnyState State = ""
+	Complete State = "complete"
+	HalfOpen State = "half-open" // never answered
+	Denied   State = "denied"    // dropped by the network, as an exporter says
+)
+
+// Filter says which sessions. Empty fields do not filter.
+type Filter struct {
+	Since, Until time.Time // sessions that overlap the window
+	NewSince     time.Time // sessions seen for the first time at or after this
+
+	// Ends: an address, a prefix, or group:NAME. Host is either end.
+	Host, Client, Server []string
+	Services             []string // terms such as tcp/443, udp/8000-8080, icmp/8, gre, or names of services
+	VRF                  string
+	Exporter             string // address of an exporter that saw it
+	State                State
+}
+
+// Sort is a column to sort by. Names of columns of the result.
+type Sort struct {
+	Column     string
+	Descending bool
+}
+
+// sortable are the columns that a person sorts by, and whether the largest
+// comes first unless asked otherwise.
+var sortable = map[string]bool{
+	"client": false, "server": false, "service": false, "vrf": false, "first_seen": false,
+	"last_seen": true, "flows": true, "packets": true, "bytes": true, "half_open": true, "denied": true,
+}
+
+// ParseSort reads a column, with a minus or plus before it to say in which
+// direction.
+func ParseSort(s string) (Sort, error) {
+	name := strings.TrimLeft(s, "+-")
+	name = strings.ReplaceAll(name, "-", "_")
+	down, ok := sortable[name]
+	if !ok || len(s)-len(name) > 1 {
+		return Sort{}, fmt.Errorf("--sort %q: use client, server, service, vrf, first_seen, last_seen, flows, packets, bytes, half_open or denied, with - before it for descending", s)
+	}
+	switch s[0] {
+	case '-':
+		down = true
+	case '+':
+		down = false
+	}
+	return Sort{name, down}, nil
+}
+
+// Query is a SELECT with its parameters.
+type Query struct {
+	SQL        string
+	Parameters map[string]string // for {name:Type} in SQL
+}
+
+// Build makes the query. The groups file, nil for none, gives meaning to
+// group:NAME and to names of services. Limit 0 means all.
+func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error) {
+	b := &builder{params: map[string]string{}, file: file}
+	if err := b.filter(f); err != nil {
+		return Query{}, err
+	}
+	order := sort.Column
+	if order == "client" || order == "server" {
+		order += "_ip"
+	}
+	if sort.Descending {
+		order += " DESC"
+	}
+	var q strings.Builder
+	fmt.Fprintf(&q, `SELECT vrf, client, server, service,
+	multiIf(complete > 0, 'complete', denied > 0, 'denied', half_open > 0, 'half-open', 'complete') AS state,
+	flows, client_packets + server_packets AS packets, client_bytes + server_bytes AS bytes,
+	client_packets, client_bytes, server_packets, server_bytes, complete, half_open, denied,
+	first_seen, last_seen, direction_basis, exporters
+FROM sessions_window(since = %s, until = %s)`, b.time(f.Since, minTime), b.time(f.Until, maxTime))
+	if len(b.where) > 0 {
+		q.WriteString("\nWHERE " + strings.Join(b.where, "\n  AND "))
+	}
+	fmt.Fprintf(&q, "\nORDER BY %s, vrf, server_ip, proto, port, icmp_type, icmp_code, client_ip", order)
+	if limit > 0 {
+		q.WriteString("\nLIMIT " + strconv.Itoa(limit))
+	}
+	return Query{q.String(), b.params}, nil
+}
+
+var (
+	minTime = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
+	maxTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// builder gathers conditions and parameters.
+type builder struct {
+	where  []string
+	params map[string]string
+	file   *categories.File
+}
+
+// bind gives a value a parameter and returns its place in the text.
+func (b *builder) bind(typ, value string) string {
+	name := "p" + strconv.Itoa(len(b.params))
+	b.params[name] = value
+	return "{" + name + ":" + typ + "}"
+}
+
+// time is a literal: the arguments of a parameterised view are constants. It
+// holds digits only, whatever the time.
+func (b *builder) time(t, or time.Time) string {
+	if t.IsZero() {
+		t = or
+	}
+	return "'" + t.UTC().Format("2006-01-02 15:04:05.000000") + "'"
+}
+
+func (b *builder) and(cond string) { b.where = append(b.where, cond) }
+
+func (b *builder) filter(f Filter) error {
+	for _, e := range []struct {
+		flag    string
+		values  []string
+		columns []string
+	}{
+		{"--host", f.Host, []string{"client", "server"}},
+		{"--client", f.Client, []string{"client"}},
+		{"--server", f.Server, []string{"server"}},
+	} {
+		if len(e.values) == 0 {
+			continue
+		}
+		var any []string
+		for _, v := range e.values {
+			for _, col := range e.columns {
+				cond, err := b.end(col, v)
+				if err != nil {
+					return fmt.Errorf("%s %s: %w", e.flag, v, err)
+				}
+				any = append(any, cond)
+			}
+		}
+		b.and("(" + strings.Join(any, " OR ") + ")")
+	}
+	if err := b.services(f.Services); err != nil {
+		return err
+	}
+	if f.VRF != "" {
+		b.and("vrf = " + b.bind("String", f.VRF))
+	}
+	if f.Exporter != "" {
+		a, err := netip.ParseAddr(f.Exporter)
+		if err != nil {
+			return fmt.Errorf("--exporter %q: not an address", f.Exporter)
+		}
+		b.and("has(exporters, " + b.bind("String", a.Unmap().String()) + ")")
+	}
+	if !f.NewSince.IsZero() {
+		b.and("first_seen >= " + b.time(f.NewSince, minTime))
+	}
+	switch f.State {
+	case AnyState:
+	case Complete:
+		b.and("state = 'complete'")
+	case HalfOpen:
+		b.and("state = 'half-open'")
+	case Denied:
+		b.and("denied > 0")
+	default:
+		return fmt.Errorf("--state %q: use complete, half-open or denied", f.State)
+	}
+	return nil
+}
+
+// end is the condition that one end of a session is an address, in a prefix or
+// in a group.
+func (b *builder) end(column, value string) (string, error) {
+	if name, ok := strings.CutPrefix(value, categories.GroupPrefix); ok {
+		return b.group(column, name)
+	}
+	p, _, err := categories.ParsePrefix(value)
+	if err != nil {
+		return "", fmt.Errorf("not an address, a prefix or group:NAME")
+	}
+	if p.IsSingleIP() {
+		return column + " = " + b.bind("String", p.Addr().String()), nil
+	}
+	return fmt.Sprintf("isIPAddressInRange(%s, %s)", column, b.bind("String", p.String())), nil
+}
+
+// group is the condition that an address belongs to a group: within its
+// category, the longest prefix that holds the address is one of the group's.
+func (b *builder) group(column, label string) (string, error) {
+	if b.file == nil {
+		return "", fmt.Errorf("no groups are known; name a file with --groups")
+	}
+	ref, err := categories.NewLabels(b.file).Find(label)
+	if err != nil {
+		return "", err
+	}
+	var own, others []netip.Prefix
+	if ref.Category == categories.BuiltinCategory {
+		own = categories.InternetPrefixes()
+	} else {
+		all, err := categories.Flatten(b.file, []string{ref.Category})
+		if err != nil {
+			return "", err
+		}
+		for _, a := range all {
+			if a.Group == ref {
+				own = append(own, a.Prefix)
+			}
+		}
+		for _, a := range all {
+			if a.Group != ref && insideOne(a.Prefix, own) {
+				others = append(others, a.Prefix)
+			}
+		}
+	}
+	if len(own) == 0 {
+		return "false", nil
+	}
+	longest := func(ps []netip.Prefix) string {
+		return fmt.Sprintf("arrayMax(arrayMap(p -> if(isIPAddressInRange(%s, p), toInt16(splitByChar('/', p)[2]), -1), %s))", column, b.prefixes(ps))
+	}
+	if len(others) == 0 {
+		return fmt.Sprintf("arrayExists(p -> isIPAddressInRange(%s, p), %s)", column, b.prefixes(own)), nil
+	}
+	return longest(own) + " > " + longest(others), nil
+}
+
+// insideOne says whether a prefix lies within one of others.
+func insideOne(p netip.Prefix, others []netip.Prefix) bool {
+	for _, o := range others {
+		if o.Bits() < p.Bits() && o.Contains(p.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *builder) prefixes(ps []netip.Prefix) string {
+	quoted := make([]string, len(ps))
+	for i, p := range ps {
+		quoted[i] = "'" + p.String() + "'" // digits, letters a to f, dots, colons and a slash
+	}
+	return b.bind("Array(String)", "["+strings.Join(quoted, ",")+"]")
+}
+
+// services is the condition that a session's service is one of terms or names.
+func (b *builder) services(values []string) error {
+	if len(values) == 0 {
+		return nil
+	}
+	var any []string
+	for _, v := range values {
+		terms, err := b.terms(v)
+		if err != nil {
+			return fmt.Errorf("--service %s: %w", v, err)
+		}
+		for _, t := range terms {
+			cond := "proto = " + strconv.Itoa(int(t.Proto))
+			if !t.Any() {
+				column := "port"
+				if categories.IsICMP(t.Proto) {
+					column = "icmp_type"
+				}
+				cond += fmt.Sprintf(" AND %s BETWEEN %d AND %d", column, t.Lo, t.Hi)
+			}
+			any = append(any, "("+cond+")")
+		}
+	}
+	b.and("(" + strings.Join(any, " OR ") + ")")
+	return nil
+}
+
+// terms reads a term, a bare port (TCP and UDP), or a name from the groups file.
+func (b *builder) terms(v string) ([]categories.ServiceTerm, error) {
+	if b.file != nil {
+		for _, s := range b.file.Services {
+			if strings.EqualFold(s.Name, v) {
+				return s.Match, nil
+			}
+		}
+	}
+	if _, err := strconv.ParseUint(v, 10, 16); err == nil {
+		tcp, err := categories.ParseServiceTerm("tcp/" + v)
+		if err != nil {
+			return nil, err
+		}
+		udp, err := categories.ParseServiceTerm("udp/" + v)
+		return []categories.ServiceTerm{tcp, udp}, err
+	}
+	t, err := categories.ParseServiceTerm(v)
+	return []categories.ServiceTerm{t}, err
+}
