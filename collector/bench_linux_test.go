@@ -67,7 +67,7 @@ func benchCollector(b *testing.B, apart bool) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer n.Close()
+		b.Cleanup(func() { n.Close() })
 		cfg.Options = append(cfg.Options, nats.InProcessServer(n.Server()))
 		natsCPU = func() time.Duration { return 0 }
 	}
@@ -75,7 +75,7 @@ func benchCollector(b *testing.B, apart bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer bb.Close()
+	b.Cleanup(bb.Close) // after the collector has stopped
 	if err := bb.EnsureStreams(context.Background()); err != nil {
 		b.Fatal(err)
 	}

@@ -158,7 +158,7 @@ type QueueConfig struct {
 // DefaultConfig listens on the ports that IANA has assigned to IPFIX.
 func DefaultConfig() Config {
 	return Config{
-		UDP:              UDPConfig{Listen: []string{":4739"}, Sockets: 1, ReceiveBuffer: 8 << 20},
+		UDP:              UDPConfig{Listen: []string{":4739"}, Sockets: 1, ReceiveBuffer: 32 << 20},
 		TCP:              TCPConfig{Listen: []string{":4739"}, MaxConnections: 512, IdleTimeout: 2 * time.Hour},
 		TLS:              TLSConfig{Listen: []string{":4740"}},
 		Decoder:          DecoderConfig(ipfix.DefaultConfig()),

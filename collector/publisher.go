@@ -243,6 +243,10 @@ func (p *publisher) run() {
 		if p.finished() {
 			break
 		}
+		if p.hopeless() {
+			p.abandon()
+			return
+		}
 		timer.Reset(p.nextLook())
 		select {
 		case <-p.wake:
@@ -555,6 +559,13 @@ func (p *publisher) finished() bool {
 		p.cancel() // the batch comes back and goes to the spool
 	}
 	return inFlight == 0
+}
+
+// hopeless says whether stop was called and NATS will not come back.
+func (p *publisher) hopeless() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopping && p.bus.NC.IsClosed()
 }
 
 // abandon ends everything at once: what is in flight or queued is spooled, or

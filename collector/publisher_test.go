@@ -327,6 +327,22 @@ func TestStopWithoutNATSCountsTheLoss(t *testing.T) {
 	}
 }
 
+func TestStopDoesNotWaitForAClosedConnection(t *testing.T) {
+	s := startNATS(t)
+	b := s.connect()
+	p := startPublisher(t, DefaultConfig().Queue, b, "")
+	b.Close()
+	p.put(sealedBatch(t, "late", 0, 10))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := p.stop(ctx); err == nil {
+		t.Error("stop says nothing of the loss")
+	}
+	if ctx.Err() != nil {
+		t.Error("stop waited")
+	}
+}
+
 func TestOneCollectorForASpool(t *testing.T) {
 	b, dir := startNATS(t).connect(), t.TempDir()
 	startPublisher(t, DefaultConfig().Queue, b, dir)
