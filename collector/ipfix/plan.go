@@ -89,7 +89,7 @@ func compile(fields []field) *plan {
 		default:
 			p.min += int(f.length)
 			last := &p.steps[len(p.steps)-1]
-			if t == toNone && last.target == toNone && last.length != variable && int(last.length)+int(f.length) < variable {
+			if t == toNone && last.target == toNone && int(last.length)+int(f.length) < variable {
 				last.length += f.length
 			} else {
 				p.steps = append(p.steps, step{f.length, t, l})

@@ -141,6 +141,10 @@ func TestElements(t *testing.T) {
 			r.Bytes, r.RevBytes, r.Packets = 10, 20, 3
 			r.Completeness, r.Direction, r.Basis = schema.BothWays, schema.Forward, schema.BasisInitiator
 		}},
+		{"reverse counts before responder", with(num(231, 8, 10), num(232, 8, 20), num(1, 8, 7), rev(1, 8, 8)), func(r *schema.Record) {
+			r.Bytes, r.RevBytes = 7, 8
+			r.Completeness, r.Direction, r.Basis = schema.BothWays, schema.Forward, schema.BasisInitiator
+		}},
 		{"initiator alone", with(num(231, 8, 10)), func(r *schema.Record) { r.Bytes = 10 }},
 
 		// Direction
@@ -162,6 +166,7 @@ func TestElements(t *testing.T) {
 		{"logical interfaces first", with(num(252, 4, 3), num(10, 4, 7)), func(r *schema.Record) { r.InIf = 7 }},
 		{"VLAN", with(num(58, 2, 0xe00a)), func(r *schema.Record) { r.VLAN = 10 }},
 		{"VLAN of IEEE 802.1Q", with(num(243, 2, 100), num(59, 2, 200)), func(r *schema.Record) { r.VLAN = 100 }},
+		{"VLAN before post VLAN", with(num(59, 2, 200), num(58, 2, 100)), func(r *schema.Record) { r.VLAN = 100 }},
 		{"the VLAN that is given", with(num(58, 2, 0), num(243, 2, 100)), func(r *schema.Record) { r.VLAN = 100 }},
 		{"post VLAN alone", with(num(254, 2, 300)), func(r *schema.Record) { r.VLAN = 300 }},
 		{"layer 2 segment", with(num(351, 8, 1<<56|5000)), func(r *schema.Record) { r.L2Segment = 1<<56 | 5000 }},
@@ -420,5 +425,56 @@ func TestRecordsIndependent(t *testing.T) {
 	}
 	if got[0] != got[2] {
 		t.Errorf("%+v\n%+v", got[0], got[2])
+	}
+}
+
+// TestLeftOutValues: a field that is empty in one record does not keep the
+// value of the record before.
+func TestLeftOutValues(t *testing.T) {
+	w := newWriter(7, testExport)
+	values := ends(protoTCP, 40000, 443)
+	for _, id := range []uint16{34, 48, 161, 239, 89} {
+		values = append(values, value{ie(id, variable), []byte{2}})
+	}
+	template, first := encode(w, 256, values)
+	for i := range values[5:] {
+		values[5+i].bytes = nil
+	}
+	_, second := encode(w, 256, values)
+	var got records
+	if err := New(Config{}).Message(testSource, w.message(template, first, set(256, cat(first[4:], second[4:]))), testRecv, &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := base(); len(got) != 3 || got[2] != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestStartOfExporterUnknown: without systemInitTimeMilliseconds the records
+// themselves tell when the exporter started.
+func TestStartOfExporterUnknown(t *testing.T) {
+	d := New(Config{})
+	var got records
+	for _, c := range []struct {
+		export, start, end uint64 // seconds after testExport, and of uptime
+		wantEnd            int64  // seconds after testExport
+	}{
+		{0, 60, 90, 0},             // started 90 s before, or earlier
+		{10, 60, 95, 5},            // the same: the flow waited for its export
+		{20, 60, 115, 20},          // earlier: 95 s before
+		{20, 60, 100, 5},           // and that is kept
+		{7200, 5, 10, 7200},        // restarted
+		{7210, 5, 20, 7210},        //
+		{7210, 5, 15, 7205},        //
+		{7215, 5, 1 << 20, 7215},   // far more than is possible: from then on
+		{7216, 5, 1<<20 + 1, 7216}, //
+	} {
+		w := newWriter(7, uint32(testExport+c.export))
+		template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), num(22, 4, c.start*1000), num(21, 4, c.end*1000)))
+		d.Message(testSource, w.message(template, data), testRecv+int64(c.export)*second, &got)
+		r := got[len(got)-1]
+		if want := testTime + c.wantEnd*second; r.End != want || r.Start != want-int64(c.end-c.start)*second {
+			t.Errorf("%+v: from %d to %d s", c, (r.Start-testTime)/second, (r.End-testTime)/second)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package ipfix
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -180,16 +181,34 @@ func TestReordered(t *testing.T) {
 	}
 }
 
-// TestLateStranger: a message from before the gaps that are remembered is no
-// restart.
+// TestLateStranger: a message that is late, but not out of a gap that is
+// remembered, is no restart.
 func TestLateStranger(t *testing.T) {
 	msgs := numbered(numberedRecords, 60, 500, 20, 3)
-	stream := slices.Concat(msgs[10:40], msgs[5:6], msgs[40:])
-	// The template is in the first one.
-	stream = slices.Concat(msgs[:1], stream)
-	c, _, _ := receive(t, testSource, stream...)
-	if c.Restarts != 0 || c.Reordered != 1 {
-		t.Errorf("%d restarts, %d late", c.Restarts, c.Reordered)
+	w := newWriter(7, testExport)
+	w.sequence = binary.BigEndian.Uint32(msgs[10][8:])
+	templates := w.message(w.template(256, pair), w.optionsTemplate(300, 1, pair))
+	c, _, _ := receive(t, testSource, slices.Concat([][]byte{templates}, msgs[10:40], msgs[5:6], msgs[40:])...)
+	if c.Restarts != 0 || c.Reordered != 1 || c.MissedRecords != 0 {
+		t.Errorf("%d restarts, %d late, missed %d", c.Restarts, c.Reordered, c.MissedRecords)
+	}
+}
+
+// TestLossInDoubt: loss that could be another numbering is counted as soon as
+// it is seen not to be.
+func TestLossInDoubt(t *testing.T) {
+	w := newWriter(7, testExport)
+	w.sequence = 100
+	message := func(n int) []byte { return w.counted(n, w.template(256, pair), set(256, slices.Repeat(ab, n))) }
+	first := message(10)
+	w.sequence += 10 // lost
+	second := message(20)
+	third := message(7)
+	for n, want := range []uint64{0, 0, 10} {
+		c, as, _ := receive(t, testSource, [][]byte{first, second, third}[:n+1]...)
+		if c.MissedRecords != want || as != numberedRecords.String() {
+			t.Errorf("after %d messages: missed %d, want %d (%s)", n+1, c.MissedRecords, want, as)
+		}
 	}
 }
 

@@ -74,6 +74,54 @@ func TestWaitingExpires(t *testing.T) {
 	}
 }
 
+// TestWaitingApart: a template is for its own domain only, and for its own id.
+func TestWaitingApart(t *testing.T) {
+	one, two := newWriter(1, testExport), newWriter(2, testExport)
+	d := New(Config{})
+	var got records
+	d.Message(testSource, one.message(set(256, ab), set(257, cd)), testRecv, &got)
+	d.Message(testSource, two.message(set(256, cd)), testRecv, &got)
+	for _, c := range []struct {
+		msg  []byte
+		want string
+	}{
+		{one.message(one.template(256, pair)), "[10.0.0.1>10.0.0.2]"},
+		{two.message(two.template(257, pair)), "[]"},
+		{two.message(two.template(256, pair)), "[10.0.0.3>10.0.0.4]"},
+		{one.message(one.template(257, pair)), "[10.0.0.3>10.0.0.4]"},
+	} {
+		got = nil
+		d.Message(testSource, c.msg, testRecv, &got)
+		if s := fmt.Sprint(addrs(got)); s != c.want {
+			t.Errorf("%s, want %s", s, c.want)
+		}
+	}
+}
+
+// TestWithdrawFrees: a session that defines and withdraws for ever stays as
+// small as one that does so once.
+func TestWithdrawFrees(t *testing.T) {
+	src := Source{Addr: testSource.Addr, Transport: TCP, Session: 1}
+	d := New(Config{MaxTemplates: 3})
+	w := newWriter(7, testExport)
+	var size int64
+	for i := range 100 {
+		for id := range uint16(3) {
+			if err := d.Message(src, w.message(w.template(256+id, pair)), testRecv, new(discard)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := d.Message(src, w.message(set(2, []byte{1, 0, 0, 0, 1, 1, 0, 0}), set(2, []byte{0, 2, 0, 0})), testRecv, new(discard)); err != nil {
+			t.Fatal(err)
+		}
+		if st := d.Stats(); i == 0 {
+			size = st.StateBytes
+		} else if st.StateBytes != size {
+			t.Fatalf("%d bytes, %d in the beginning", st.StateBytes, size)
+		}
+	}
+}
+
 // TestWaitingOptions: options data can come before its template, too.
 func TestWaitingOptions(t *testing.T) {
 	w := newWriter(7, testExport)
@@ -247,7 +295,7 @@ func TestBounds(t *testing.T) {
 		send(w.counted(15, set(256, body)))
 	}
 	st := d.Stats()
-	if st.StateBytes > 64<<10 || st.OptionsRecords != 3000 || len(st.Sources[0].Domains[0].Interfaces) < 50 {
+	if st.StateBytes > 64<<10 || st.OptionsRecords != 3000 || len(st.Sources[0].Domains[0].Interfaces) < 50 || len(st.Sources[0].Domains[0].Interfaces) > 64<<10/maxNameLength {
 		t.Errorf("%d bytes, %d options records, %d names", st.StateBytes, st.OptionsRecords, len(st.Sources[0].Domains[0].Interfaces))
 	}
 }
