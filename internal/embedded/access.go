@@ -154,10 +154,21 @@ func isPath(name string) bool {
 
 // identifierText takes the quotes off an identifier.
 func identifierText(s string) string {
-	if len(s) >= 2 && (s[0] == '`' || s[0] == '"') && s[len(s)-1] == s[0] {
-		return strings.NewReplacer(`\\`, `\`, "\\`", "`", `\"`, `"`, "``", "`", `""`, `"`).Replace(s[1 : len(s)-1])
+	if len(s) < 2 || s[0] != '`' && s[0] != '"' || s[len(s)-1] != s[0] {
+		return s
 	}
-	return s
+	quote := s[0]
+	s = s[1 : len(s)-1]
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' || s[i] == quote { // the next byte stands for itself
+			i++
+		}
+		if i < len(s) {
+			b = append(b, s[i])
+		}
+	}
+	return string(b)
 }
 
 // parsingFailure keeps the parser's message and drops what it says of the

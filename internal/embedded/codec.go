@@ -3,6 +3,8 @@ package embedded
 import (
 	"compress/gzip"
 	"compress/zlib"
+	"encoding/binary"
+	"errors"
 	"io"
 	"strings"
 
@@ -44,7 +46,7 @@ func decodeBody(body io.ReadCloser, encoding string, frames bool) (io.ReadCloser
 		return nil, badRequest("Content-Encoding %q is not supported; use gzip, deflate, br, zstd or lz4", encoding)
 	}
 	if frames {
-		r = io.NopCloser(compress.NewReader(r))
+		r = io.NopCloser(newFrameReader(r))
 	}
 	return r, nil
 }
@@ -81,6 +83,61 @@ func encodeBody(w io.Writer, encoding string) (io.WriteCloser, error) {
 type nopWriteCloser struct{ io.Writer }
 
 func (nopWriteCloser) Close() error { return nil }
+
+// frameHeader is the size of a frame's header: a checksum of 16 bytes, the
+// method, and the sizes of the frame from the method on and of its content.
+const frameHeader = 25
+
+// frameReader reads ClickHouse's compressed frames. It tells the end of the
+// last frame from a body that was cut off, which compress.Reader does not.
+type frameReader struct {
+	frames *compress.Reader
+	source io.Reader
+	header [frameHeader]byte
+	have   int   // bytes of the header that were read
+	body   int64 // bytes of the frame still to come behind it
+}
+
+func newFrameReader(r io.Reader) *frameReader {
+	f := &frameReader{source: r}
+	f.frames = compress.NewReader(frameSource{f})
+	return f
+}
+
+func (f *frameReader) Read(p []byte) (int, error) {
+	n, err := f.frames.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// frameSource follows what compress.Reader reads.
+type frameSource struct{ f *frameReader }
+
+func (s frameSource) Read(p []byte) (int, error) {
+	f := s.f
+	n, err := f.source.Read(p)
+	for rest := p[:n]; len(rest) > 0; {
+		if f.body > 0 {
+			k := min(int64(len(rest)), f.body)
+			f.body -= k
+			rest = rest[k:]
+			continue
+		}
+		k := copy(f.header[f.have:], rest)
+		f.have += k
+		rest = rest[k:]
+		if f.have == frameHeader {
+			f.have = 0
+			f.body = int64(binary.LittleEndian.Uint32(f.header[17:])) - (frameHeader - 16)
+		}
+	}
+	if err == io.EOF && (f.have > 0 || f.body > 0) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
 
 // frameSize is how much data goes into one of ClickHouse's compressed frames.
 const frameSize = 1 << 20

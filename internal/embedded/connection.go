@@ -92,14 +92,21 @@ type stream struct {
 	query uintptr // the running query; 0 where the result came whole
 	chunk uintptr // the piece that next returned
 	ended bool
+	// fetched says that a piece has come. An empty result in a format with a
+	// header is one piece, after which the library knows of no query any more.
+	fetched bool
 
 	rows                uint64 // of the result so far
 	readRows, readBytes uint64 // from tables
+	writtenRows         uint64 // to tables
 }
 
 // notStreamable begins the library's refusal, before running it, to stream
 // anything but a SELECT.
 const notStreamable = "Streaming query is not supported"
+
+// streamOver is what the library says to a fetch after the last piece.
+const streamOver = "No active streaming query"
 
 // stream starts a query. format is used where the text has no FORMAT of its own.
 func (c *connection) stream(sql, format string, params []param) (*stream, error) {
@@ -135,12 +142,17 @@ func (s *stream) next() ([]byte, error) {
 		s.chunk = lib.streamFetch(s.conn.handle(), s.query)
 		if err := lib.failure(s.chunk); err != nil {
 			s.ended = true
+			if s.fetched && strings.Contains(err.Error(), streamOver) {
+				return nil, io.EOF
+			}
 			return nil, err
 		}
+		s.fetched = true
 	}
 	s.rows += lib.resultRowsRead(s.chunk)
 	s.readRows += lib.resultRowsStored(s.chunk)
 	s.readBytes += lib.resultBytesStored(s.chunk)
+	s.writtenRows += lib.resultRowsWritten(s.chunk)
 	n := lib.resultLength(s.chunk)
 	if n == 0 {
 		s.ended = true

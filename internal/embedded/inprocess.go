@@ -50,7 +50,6 @@ type pipeResponse struct {
 	pipe    *io.PipeWriter
 	ready   chan *http.Response
 	once    sync.Once
-	wrote   bool
 }
 
 func (w *pipeResponse) Header() http.Header { return w.header }

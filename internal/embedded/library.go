@@ -31,6 +31,7 @@ type library struct {
 	resultRowsRead    func(result uintptr) uint64 // rows of the result
 	resultRowsStored  func(result uintptr) uint64 // rows read from tables
 	resultBytesStored func(result uintptr) uint64
+	resultRowsWritten func(result uintptr) uint64 // rows written to tables
 	resultError       func(result uintptr) *byte
 	destroyResult     func(result uintptr)
 }
@@ -79,6 +80,7 @@ func loadLibrary(path string) (*library, error) {
 		{"chdb_result_rows_read", &lib.resultRowsRead},
 		{"chdb_result_storage_rows_read", &lib.resultRowsStored},
 		{"chdb_result_storage_bytes_read", &lib.resultBytesStored},
+		{"chdb_result_rows_written", &lib.resultRowsWritten},
 		{"chdb_result_error", &lib.resultError},
 		{"chdb_destroy_query_result", &lib.destroyResult},
 	} {

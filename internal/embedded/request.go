@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -135,13 +136,11 @@ func (q *request) readBody(r *http.Request, v url.Values, dir string) error {
 		return err
 	}
 	defer body.Close()
+	if q.access == accessOutside { // where an insert is refused as it is
+		return q.readText(body, maxQueryTextOutside)
+	}
 	if head, ok := parseInsert(q.sql); ok {
 		return q.readInsert(head, body, dir)
-	}
-
-	limit := int64(maxQueryText)
-	if q.access == accessOutside {
-		limit = maxQueryTextOutside
 	}
 	// An insert in the body may be much longer than a query may be: look at its
 	// beginning first.
@@ -150,26 +149,38 @@ func (q *request) readBody(r *http.Request, v url.Values, dir string) error {
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return badRequest("reading the body: %v", err)
 	}
-	text := string(start[:n])
-	if q.sql != "" && text != "" {
-		text = q.sql + "\n" + text
-	} else {
-		text = q.sql + text
-	}
-	if head, ok := parseInsert(text); ok {
-		q.sql = text
+	begun := &request{sql: q.sql}
+	begun.addText(string(start[:n]))
+	if head, ok := parseInsert(begun.sql); ok {
+		q.sql = begun.sql
 		return q.readInsert(head, body, dir)
 	}
-	rest, err := io.ReadAll(io.LimitReader(body, limit-int64(len(text))+1))
-	if err != nil {
-		return badRequest("reading the body: %v", err)
-	}
-	q.sql = text + string(rest)
-	if int64(len(q.sql)) > limit {
-		return &Exception{Code: codeSyntaxError, Name: "QUERY_IS_TOO_LARGE", Message: fmt.Sprintf("the text of the query exceeds %d bytes", limit)}
+	if err := q.readText(io.MultiReader(bytes.NewReader(start[:n]), body), maxQueryText); err != nil {
+		return err
 	}
 	if head, ok := parseInsert(q.sql); ok { // with an unusually long head
 		return q.readInsert(head, http.NoBody, dir)
+	}
+	return nil
+}
+
+// addText puts more text behind that of the URL.
+func (q *request) addText(text string) {
+	if q.sql != "" && text != "" {
+		q.sql += "\n"
+	}
+	q.sql += text
+}
+
+// readText takes the whole body as text, up to a limit in bytes.
+func (q *request) readText(body io.Reader, limit int64) error {
+	text, err := io.ReadAll(io.LimitReader(body, limit+1))
+	if err != nil {
+		return badRequest("reading the body: %v", err)
+	}
+	q.addText(string(text))
+	if int64(len(q.sql)) > limit {
+		return &Exception{Code: codeSyntaxError, Name: "QUERY_IS_TOO_LARGE", Message: fmt.Sprintf("the text of the query exceeds %d bytes", limit)}
 	}
 	if strings.TrimSpace(q.sql) == "" {
 		return &Exception{Code: codeSyntaxError, Name: "SYNTAX_ERROR", Message: "Syntax error: the query is empty"}
@@ -180,9 +191,6 @@ func (q *request) readBody(r *http.Request, v url.Values, dir string) error {
 // readInsert gathers the data of an insert: what follows its head in the text,
 // then the body.
 func (q *request) readInsert(head insertHead, body io.Reader, dir string) error {
-	if q.access == accessOutside {
-		return errReadOnly("INSERT")
-	}
 	s, err := newSpool(dir)
 	if err != nil {
 		return err

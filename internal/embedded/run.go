@@ -115,7 +115,8 @@ func (r *streamReader) WriteTo(w io.Writer) (total int64, err error) {
 }
 
 func (r *streamReader) count() {
-	r.stats.readRows, r.stats.readBytes, r.stats.resultRows = r.s.readRows, r.s.readBytes, r.s.rows
+	r.stats.readRows, r.stats.readBytes = r.s.readRows, r.s.readBytes
+	r.stats.writtenRows, r.stats.resultRows = r.s.writtenRows, r.s.rows
 }
 
 // load makes the table, for this connection only.
@@ -180,10 +181,11 @@ func (c *connection) set(settings []setting) error {
 const cancelPatience = 100 * time.Millisecond
 
 // cancelWith kills the query that bears the mark when ctx ends. The returned
-// function stops the watch.
+// function ends the watch; nothing of it uses the engine afterwards.
 func (c *ClickHouse) cancelWith(ctx context.Context, mark string) (stop func()) {
-	finished := make(chan struct{})
+	finished, exited := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(exited)
 		select {
 		case <-finished:
 			return
@@ -198,7 +200,10 @@ func (c *ClickHouse) cancelWith(ctx context.Context, mark string) (stop func()) 
 			}
 		}
 	}()
-	return func() { close(finished) }
+	return func() {
+		close(finished)
+		<-exited
+	}
 }
 
 func (c *ClickHouse) kill(mark string) {
