@@ -1,0 +1,414 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/csv"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"cordon/collector/replay/lab"
+	"cordon/schema"
+)
+
+var updateDocs = flag.Bool("update-docs", false, "write the answers that the store gives into docs/sql-cookbook.md")
+
+// codeBlock is a fenced block of a document, with the number of its first line.
+type codeBlock struct {
+	lang, text  string
+	title       string // of the section it stands in
+	line        int
+	first, last int // lines of the fences, from 0
+}
+
+// codeBlocks lists the fenced blocks of a document.
+func codeBlocks(t *testing.T, name string) (blocks []codeBlock, lines []string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "docs", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines = strings.Split(string(data), "\n")
+	title, open := "", -1
+	for i, l := range lines {
+		switch {
+		case open < 0 && strings.HasPrefix(l, "#"):
+			title = strings.TrimLeft(l, "# ")
+		case open < 0 && strings.HasPrefix(l, "```"):
+			open = i
+		case open >= 0 && strings.HasPrefix(l, "```"):
+			blocks = append(blocks, codeBlock{
+				lang: strings.TrimPrefix(lines[open], "```"), text: strings.Join(lines[open+1:i], "\n"),
+				title: title, line: open + 2, first: open, last: i,
+			})
+			open = -1
+		}
+	}
+	if open >= 0 {
+		t.Fatalf("docs/%s:%d: the block is not closed", name, open+1)
+	}
+	return blocks, lines
+}
+
+// Every query of the cookbook runs as anybody may run it, finds something in a
+// store with a day and a half of two monitor nodes, and has the columns of the
+// answer that is printed beside it.
+func TestCookbook(t *testing.T) {
+	a := cookbookStore(t)
+	blocks, lines := codeBlocks(t, "sql-cookbook.md")
+	queries := 0
+	for i := len(blocks) - 1; i >= 0; i-- { // from the end, so that answers of another length move nothing
+		b := blocks[i]
+		if b.lang != "sql" {
+			continue
+		}
+		queries++
+		t.Run(b.title, func(t *testing.T) {
+			result, err := a.query(strings.TrimRight(b.text, "; \n") + "\nFORMAT TabSeparatedWithNames")
+			if err != nil {
+				t.Fatalf("docs/sql-cookbook.md:%d: %v", b.line, err)
+			}
+			rows := strings.Split(result, "\n")
+			if len(rows) < 2 {
+				t.Fatalf("docs/sql-cookbook.md:%d: the query finds nothing", b.line)
+			}
+			if i+1 == len(blocks) || blocks[i+1].lang != "text" || blocks[i+1].title != b.title {
+				t.Fatalf("docs/sql-cookbook.md:%d: the query has no answer beside it", b.line)
+			}
+			answer := blocks[i+1]
+			if *updateDocs {
+				lines = slices.Replace(lines, answer.first+1, answer.last, align(rows)...)
+				return
+			}
+			head, _, _ := strings.Cut(answer.text, "\n")
+			if got, want := strings.Fields(head), strings.Split(rows[0], "\t"); !slices.Equal(got, want) {
+				t.Errorf("docs/sql-cookbook.md:%d: the answer has columns %v, the query %v", answer.line, got, want)
+			}
+		})
+	}
+	if queries < 20 {
+		t.Errorf("%d queries in the cookbook", queries)
+	}
+	if *updateDocs && !t.Failed() {
+		if err := os.WriteFile(filepath.Join("..", "docs", "sql-cookbook.md"), []byte(strings.Join(lines, "\n")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Run("clients", func(t *testing.T) { cookbookClients(t, a, blocks) })
+}
+
+// align prints the first rows of a result in columns, with what was cut off
+// marked.
+func align(rows []string) []string {
+	const most, widest = 6, 56
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	for _, r := range rows[:min(len(rows), most+1)] {
+		cells := strings.Split(r, "\t")
+		for i, c := range cells {
+			c = strings.ReplaceAll(c, `\'`, `'`)
+			if len(c) > widest {
+				c = c[:widest-3] + "..."
+			}
+			cells[i] = c
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
+	}
+	w.Flush()
+	if more := len(rows) - 1 - most; more > 0 {
+		fmt.Fprintf(&b, "... %d more\n", more)
+	}
+	out := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	for i := range out {
+		out[i] = strings.TrimRight(out[i], " ")
+	}
+	return out
+}
+
+// cookbookClients runs the programs that the cookbook shows, against the store
+// in place of the default address.
+func cookbookClients(t *testing.T, a addresses, blocks []codeBlock) {
+	ran := map[string]bool{}
+	for _, b := range blocks {
+		text := strings.ReplaceAll(b.text, "127.0.0.1:8123", a.ClickHouse)
+		var cmd *exec.Cmd
+		switch b.lang {
+		case "sh":
+			if !strings.Contains(text, "curl") {
+				continue // needs programs of which Cordon's tests know nothing
+			}
+			cmd = exec.Command("sh", "-euc", text)
+		case "python":
+			cmd = exec.Command("python3", "-c", text)
+		case "go":
+			file := filepath.Join(t.TempDir(), "main.go")
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			cmd = exec.Command("go", "run", file)
+		default:
+			continue
+		}
+		ran[b.lang] = true
+		t.Run(b.title+"/"+b.lang, func(t *testing.T) {
+			for _, program := range []string{cmd.Path, "curl"} {
+				if b.lang != "sh" && program == "curl" {
+					continue
+				}
+				if _, err := exec.LookPath(program); err != nil {
+					t.Skipf("%s is not installed", program)
+				}
+			}
+			cmd.Dir = t.TempDir()
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("docs/sql-cookbook.md:%d: %v\n%s", b.line, err, out)
+			}
+			if !bytes.Contains(out, []byte("udp/53")) {
+				t.Errorf("docs/sql-cookbook.md:%d: prints no session of udp/53:\n%s", b.line, out)
+			}
+		})
+	}
+	for _, lang := range []string{"sh", "python", "go"} {
+		if !ran[lang] {
+			t.Errorf("the cookbook has no example for %s", lang)
+		}
+	}
+}
+
+// cookbookStore runs a cordon whose store holds: the lab of a day ago, imported;
+// the lab of today, from two monitor nodes over UDP, one of which loses datagrams
+// on the way and has a clock that is behind; some traffic that the lab does not
+// have; and a proposal.
+func cookbookStore(t *testing.T) addresses {
+	dir := t.TempDir()
+	_, a := up(t, dir, "CORDON_COLLECTOR_STATS_INTERVAL=200ms")
+	now := time.Now()
+	records := 0
+	write := func(rows [][]string) string {
+		records += len(rows)
+		return writeFlows(t, rows)
+	}
+
+	var yesterday [][]string
+	for _, n := range lab.Nodes(1, now.Add(-28*time.Hour)) {
+		for i := range n.Records {
+			yesterday = append(yesterday, flowRow(&n.Records[i], n.Addr))
+		}
+	}
+	cordon(t, nil, "import", "--data-dir", dir, write(yesterday))
+	cordon(t, nil, "import", "--data-dir", dir, write(besideTheLab(now.Add(-time.Hour))))
+	cordon(t, nil, "import", "--data-dir", dir, write(backups(now.Add(-8*time.Hour))))
+	a.optimize(t, dir, "flows")
+	messages := 0
+	for _, n := range lab.Nodes(2, now.Add(-lab.Duration)) {
+		var today [][]string
+		for i := range n.Records {
+			today = append(today, flowRow(&n.Records[i], netip.Addr{}))
+		}
+		args := []string{"replay", writeFlows(t, today), "--rate", "2000", "--source", n.Addr.String()}
+		if !n.Biflow {
+			messages += sentMessages(t, cordon(t, nil, append(args, "--to", a.UDP[0])...))
+			continue
+		}
+		sent := sentMessages(t, cordon(t, nil, append(args, "--biflow", "--to", lossyPath(t, n.Addr, a.UDP[0]))...))
+		messages += sent - sent/lostEvery
+	}
+	eventually(t, 30*time.Second, "all flows and what is known of their exporters to be stored", func() error {
+		for _, q := range []struct{ query, want string }{
+			{"SELECT count() FROM flows WHERE domain = 0", strconv.Itoa(records)},
+			{"SELECT sum(messages) FROM exporters WHERE exporter != '::'", strconv.Itoa(messages)},
+			{"SELECT sum(records) = (SELECT count() FROM flows WHERE domain != 0) FROM exporters", "1"},
+		} {
+			if got, err := a.query(q.query); err != nil || got != q.want {
+				return fmt.Errorf("%s: %s, want %s (%v)", q.query, got, q.want, err)
+			}
+		}
+		return nil
+	})
+	groups := filepath.Join(dir, "groups.yaml")
+	if err := os.WriteFile(groups, []byte(lab.Groups), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cordon(t, nil, "generate-rules", "--data-dir", dir, "--groups", groups, "--category", "role,infra,clients", "--vrf", "default")
+	return a
+}
+
+var flowHeader = []string{
+	"src_ip", "dst_ip", "proto", "src_port", "dst_port", "icmp_type", "icmp_code", "start_time", "end_time",
+	"bytes", "packets", "rev_bytes", "rev_packets", "tcp_flags", "vrf", "exporter", "action",
+}
+
+// flowRow writes a record as a row of flow CSV.
+func flowRow(r *schema.Record, exporter netip.Addr) []string {
+	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	moment := func(us int64) string { return time.UnixMicro(us).UTC().Format(time.RFC3339Nano) }
+	from := ""
+	if exporter.IsValid() {
+		from = exporter.String()
+	}
+	return []string{
+		netip.AddrFrom16(r.Src).Unmap().String(), netip.AddrFrom16(r.Dst).Unmap().String(), number(uint64(r.Proto)),
+		number(uint64(r.SrcPort)), number(uint64(r.DstPort)), number(uint64(r.ICMPType)), number(uint64(r.ICMPCode)), moment(r.Start), moment(r.End),
+		number(r.Bytes), number(r.Packets), number(r.RevBytes), number(r.RevPackets), number(uint64(r.TCPFlags)), "", from, "",
+	}
+}
+
+func writeFlows(t *testing.T, rows [][]string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "flows.csv")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := csv.NewWriter(f)
+	w.Write(flowHeader)
+	w.WriteAll(rows)
+	if err := w.Error(); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// besideTheLab is what the lab does not have, in an hour from start: passive
+// FTP, syslog between equal ports, a pair of equal ports that says nothing, what
+// a firewall dropped, IPv6, a VRF of guests, and a job that ran the day before.
+func besideTheLab(start time.Time) (rows [][]string) {
+	add := func(minute int, src, dst, proto string, srcPort, dstPort int, flags, vrf, action string) {
+		at := start.Add(time.Duration(minute) * time.Minute).UTC()
+		back := "3"
+		if action == "dropped" || flags == "S" {
+			back = "0"
+		}
+		rows = append(rows, []string{
+			src, dst, proto, strconv.Itoa(srcPort), strconv.Itoa(dstPort), "", "", at.Format(time.RFC3339), at.Add(2 * time.Second).Format(time.RFC3339),
+			"420", "4", "300", back, flags, vrf, "127.0.0.4", action,
+		})
+	}
+	const ftp, filer = "172.18.6.120", "10.100.20.21"
+	for i := range 24 {
+		add(2*i, ftp, filer, "tcp", 33000+i, 21, "SAFP", "", "")
+		add(2*i, ftp, filer, "tcp", 34000+i, 10090+i, "SAF", "", "")
+	}
+	for i := range 5 {
+		add(i, fmt.Sprintf("10.100.99.%d", 50+i), "10.100.1.20", "udp", 514, 514, "", "", "")
+	}
+	add(-27*60, "10.100.40.5", "10.100.40.9", "tcp", 40100, 873, "SAFP", "", "")
+	add(7, "10.100.30.1", "10.100.30.2", "udp", 17500, 17500, "", "", "")
+	add(9, "172.18.6.131", "10.100.99.50", "tcp", 41000, 3306, "S", "", "dropped")
+	add(11, "172.18.6.133", "10.100.99.50", "tcp", 41001, 3306, "S", "", "dropped")
+	add(12, "172.18.6.133", "10.100.99.50", "tcp", 41002, 4567, "S", "", "dropped")
+	add(13, "2001:db8:6::15", "2001:db8:1::6", "udp", 50123, 53, "", "", "")
+	add(14, "2001:db8:6::15", "2001:db8:99::51", "tcp", 50124, 443, "SAFP", "", "")
+	for i := range 3 {
+		add(20+i, fmt.Sprintf("192.168.7.%d", 10+i), "10.100.1.6", "udp", 40000+i, 53, "", "guest", "")
+	}
+	return rows
+}
+
+// sentMessages reads the count in what `cordon replay` prints.
+func sentMessages(t *testing.T, printed string) (messages int) {
+	t.Helper()
+	var records int
+	if _, err := fmt.Sscanf(printed, "%d records in %d messages", &records, &messages); err != nil {
+		t.Fatalf("%q: %v", printed, err)
+	}
+	return messages
+}
+
+// lostEvery is how many datagrams a lossy path takes for each that it drops.
+const lostEvery = 8
+
+// backups are a night's transfers in a VRF of their own: enough records for
+// ClickHouse to store each column by itself.
+func backups(start time.Time) (rows [][]string) {
+	rng := rand.New(rand.NewPCG(3, 0))
+	for range 100_000 {
+		at := start.Add(time.Duration(rng.Int64N(int64(4 * time.Hour)))).UTC()
+		octets := 40_000 + rng.IntN(4_000_000)
+		rows = append(rows, []string{
+			fmt.Sprintf("10.9.0.%d", 10+rng.IntN(16)), "10.9.1.1", "tcp", strconv.Itoa(32768 + rng.IntN(28232)), "8200", "", "",
+			at.Format(time.RFC3339Nano), at.Add(time.Duration(rng.Int64N(int64(time.Minute)))).Format(time.RFC3339Nano),
+			strconv.Itoa(octets), strconv.Itoa(1 + octets/1400), strconv.Itoa(octets / 50), strconv.Itoa(1 + octets/2800), "SAFP", "backup", "127.0.0.4", "",
+		})
+	}
+	return rows
+}
+
+// optimize has ClickHouse merge a table into one part for each partition, as
+// it does by itself in time. That takes full access.
+func (a addresses) optimize(t *testing.T, dir, table string) {
+	t.Helper()
+	key, err := os.ReadFile(filepath.Join(dir, "clickhouse", "clickhouse.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodPost, "http://"+a.ClickHouse+"/?database=cordon", strings.NewReader("OPTIMIZE TABLE "+table+" FINAL"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("cordon", strings.TrimSpace(string(key)))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK {
+		t.Fatalf("optimize %s: %s", table, body)
+	}
+}
+
+// lossyPath stands between a monitor node at addr and the collector: it drops
+// every eighth datagram, and turns the clock in the others back by twenty minutes. It gives the address to send to.
+func lossyPath(t *testing.T, addr netip.Addr, collector string) string {
+	t.Helper()
+	in, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := net.ResolveUDPAddr("udp4", collector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := net.DialUDP("udp4", &net.UDPAddr{IP: addr.AsSlice()}, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { in.Close(); <-done; out.Close() })
+	go func() {
+		defer close(done)
+		buf := make([]byte, 1<<16)
+		for i := 0; ; i++ {
+			n, err := in.Read(buf)
+			if err != nil {
+				return
+			}
+			if i%lostEvery == lostEvery-1 {
+				continue
+			}
+			// RFC 7011, section 3.1: the export time is in octets 4 to 7.
+			at := uint32(buf[4])<<24 | uint32(buf[5])<<16 | uint32(buf[6])<<8 | uint32(buf[7])
+			at -= 20 * 60
+			buf[4], buf[5], buf[6], buf[7] = byte(at>>24), byte(at>>16), byte(at>>8), byte(at)
+			if _, err := out.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+	}()
+	return in.LocalAddr().String()
+}
