@@ -30,7 +30,7 @@ func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categorie
 			err = fmt.Errorf("ClickHouse: drop the tables of the run: %w", closed)
 		}
 	}()
-	if err := r.dropLeftovers(ctx); err != nil {
+	if err := r.dropLeftovers(ctx, leftAfter); err != nil {
 		return nil, fmt.Errorf("ClickHouse: drop the tables of runs that were killed: %w", err)
 	}
 	return r.generate(ctx)

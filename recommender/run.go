@@ -59,11 +59,12 @@ func (r *run) close(ctx context.Context) error {
 	)
 }
 
-// dropLeftovers removes the tables of runs that were killed.
-func (r *run) dropLeftovers(ctx context.Context) error {
+// dropLeftovers removes the tables of runs that began longer ago than the given
+// time and were killed.
+func (r *run) dropLeftovers(ctx context.Context, older time.Duration) error {
 	rows, err := r.conn.Query(ctx, `SELECT name, engine = 'Dictionary' FROM system.tables
 		WHERE database = currentDatabase() AND startsWith(name, ?) AND metadata_modification_time < now() - toIntervalSecond(?)
-		ORDER BY engine != 'Dictionary', name`, runPrefix, int(leftAfter/time.Second))
+		ORDER BY engine != 'Dictionary', name`, runPrefix, int(older/time.Second))
 	if err != nil {
 		return err
 	}
