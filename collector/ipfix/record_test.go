@@ -377,20 +377,21 @@ func TestOptions(t *testing.T) {
 // where there is no transport.
 func TestExporterAddress(t *testing.T) {
 	w := newWriter(7, testExport)
-	template, data := encode(w, 256, append(ends(protoTCP, 1, 2), bin(130, 192, 0, 2, 99)))
+	template, data := encode(w, 256, append(ends(protoTCP, 1, 2), bin(130, 192, 0, 2, 99), bin(131, make([]byte, 16)...)))
+	six, sixData := encode(w, 258, append(ends(protoTCP, 1, 2), bin(131, append([]byte{0x20, 1}, make([]byte, 14)...)...)))
 	plain, plainData := encode(w, 257, ends(protoTCP, 1, 2))
 	opts := w.optionsTemplate(300, 1, []field{ie(144, 4), ie(130, 4)})
-	msg := w.message(opts, set(300, []byte{0, 0, 0, 1, 192, 0, 2, 77}), template, data, plain, plainData)
-	for src, want := range map[Source][2]string{
-		testSource:        {"192.0.2.1", "192.0.2.1"},
-		{Transport: File}: {"192.0.2.99", "192.0.2.77"},
+	msg := w.message(opts, set(300, []byte{0, 0, 0, 1, 192, 0, 2, 77}), template, data, plain, plainData, six, sixData)
+	for src, want := range map[Source][3]string{
+		testSource:        {"192.0.2.1", "192.0.2.1", "192.0.2.1"},
+		{Transport: File}: {"192.0.2.99", "192.0.2.77", "2001::"},
 	} {
 		var got records
 		New(Config{}).Message(src, msg, testRecv, &got)
-		if len(got) != 2 {
+		if len(got) != 3 {
 			t.Fatalf("%d records", len(got))
 		}
-		if g := [2]string{schema.Addr(got[0].Exporter).String(), schema.Addr(got[1].Exporter).String()}; g != want {
+		if g := [3]string{schema.Addr(got[0].Exporter).String(), schema.Addr(got[1].Exporter).String(), schema.Addr(got[2].Exporter).String()}; g != want {
 			t.Errorf("%s: exporters %v, want %v", src, g, want)
 		}
 	}

@@ -228,6 +228,26 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestTemplatesOutOfOrder: a message of templates alone moves no count, with
+// whatever number it comes.
+func TestTemplatesOutOfOrder(t *testing.T) {
+	msgs := numbered(numberedRecords, 40, 500, 20, 3)
+	w := newWriter(7, testExport)
+	var stream [][]byte
+	for i, m := range msgs {
+		stream = append(stream, m)
+		if i > 3 {
+			w.sequence = binary.BigEndian.Uint32(msgs[i-i%4][8:])
+			w.export++
+			stream = append(stream, w.message(w.template(256, pair)))
+		}
+	}
+	c, as, _ := receive(t, testSource, stream...)
+	if c.MissedRecords+c.Restarts+c.Reordered > 0 || as != numberedRecords.String() {
+		t.Errorf("missed %d, %d restarts, %d late, taken as %s", c.MissedRecords, c.Restarts, c.Reordered, as)
+	}
+}
+
 // TestUncounted: while records cannot be counted no loss is reported, but the
 // sequence numbers tell how many records there were.
 func TestUncounted(t *testing.T) {

@@ -171,6 +171,23 @@ func TestWaitingBounds(t *testing.T) {
 	}
 }
 
+// TestWaitingFrees: what was decoded waits no more.
+func TestWaitingFrees(t *testing.T) {
+	d := New(Config{MaxWaitingBytes: 300, MaxTotalWaiting: 300})
+	w := newWriter(7, testExport)
+	var got records
+	for id := range uint16(100) {
+		for _, m := range [][]byte{w.counted(2, set(256+id, cat(ab, cd))), w.message(w.template(256+id, pair))} {
+			if err := d.Message(testSource, m, testRecv, &got); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if st := d.Stats(); len(got) != 200 || st.RecoveredSets != 100 || st.WaitingBytes != 0 || st.Sources[0].WaitingBytes != 0 {
+		t.Errorf("%d records, %+v", len(got), st)
+	}
+}
+
 // TestTemplateLifetime: a UDP template is good until it was not announced for
 // its lifetime; that of a session is good as long as the session.
 func TestTemplateLifetime(t *testing.T) {
