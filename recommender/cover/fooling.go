@@ -37,7 +37,7 @@ func (f *fooler) add(id int32) bool {
 			}
 		}
 	}
-	f.w.spend(int64(4 * least))
+	f.w.spend(4 * int64(least) * f.t.price)
 	f.members = append(f.members, id)
 	for m := range 3 {
 		f.at[m][c[m]] = append(f.at[m][c[m]], id)

@@ -51,7 +51,7 @@ candidate:
 		}
 		fit = append(fit, z)
 	}
-	g.w.spend(n)
+	g.w.spend(n * g.t.price)
 	return fit
 }
 
@@ -73,7 +73,7 @@ func (g grower) gain(b *Box, need []bool) (n int64) {
 			n++
 		}
 	})
-	g.w.spend(b.Volume())
+	g.w.spend(b.Volume() * g.t.price)
 	return n
 }
 

@@ -122,7 +122,7 @@ func essentials(t *tensor, open []int32, required []bool, seeds []int32, w *mete
 // legal reports whether all cells of the product are allowed.
 func legal(t *tensor, sets [3][]int32, w *meter) bool {
 	n := int64(0)
-	defer func() { w.spend(n) }()
+	defer func() { w.spend(n * t.price) }()
 	for _, i := range sets[0] {
 		for _, j := range sets[1] {
 			for _, k := range sets[2] {
@@ -218,35 +218,41 @@ func (k *kernel) of(t *tensor, id int32, w *meter) ([3][]int32, bool) {
 				break
 			}
 		}
-		if !w.spend(n) {
+		if !w.spend(n * t.price) {
 			return k.sets, false
 		}
 	}
 	return k.sets, true
 }
 
-// usefulCells marks the cells that share a legal box with a required one. Without budget it marks all.
+// usefulCells marks the cells that share a legal box with a required one and whose indices all have required cells (no other can
+// be in the smallest box around required cells). Without budget it marks more.
 func usefulCells(t *tensor, core []int32, required []bool, w *meter) []bool {
-	useful := slices.Clone(required)
-	for id := range useful {
-		if useful[id] {
-			continue
+	var used [3][]bool
+	for m := range 3 {
+		used[m] = make([]bool, t.dims[m])
+		for _, id := range core {
+			used[m][t.cells[id][m]] = true
 		}
-		if !w.ok() {
+	}
+	useful := make([]bool, len(t.cells))
+	for id, c := range t.cells {
+		switch {
+		case !used[0][c[0]] || !used[1][c[1]] || !used[2][c[2]]:
+		case required[id] || !w.ok():
 			useful[id] = true
-			continue
+		default:
+			useful[id] = sharesBox(t, int32(id), required, &used, w)
 		}
-		useful[id] = sharesBox(t, int32(id), required, w)
 	}
 	return useful
 }
 
 // sharesBox reports whether some required cell is compatible with the cell.
-func sharesBox(t *tensor, id int32, required []bool, w *meter) bool {
+func sharesBox(t *tensor, id int32, required []bool, used *[3][]bool, w *meter) bool {
 	c := t.cells[id]
-	region := t.region(id)
 	n := int64(0)
-	defer func() { w.spend(n) }()
+	defer func() { w.spend(n * t.price) }()
 	for m := range 3 { // the common case: a required cell in one of the fibers
 		for _, other := range t.fiberCells(m, id) {
 			if n++; required[other] {
@@ -254,11 +260,17 @@ func sharesBox(t *tensor, id int32, required []bool, w *meter) bool {
 			}
 		}
 	}
+	region := t.region(id)
 	for _, i := range region[0] {
+		if !used[0][i] {
+			continue
+		}
 		for _, j := range region[1] {
-			if t.id(Cell{i, j, c[2]}) < 0 {
-				n++
+			if !used[1][j] {
 				continue
+			}
+			if n++; t.id(Cell{i, j, c[2]}) < 0 {
+				continue // so no cell (i, j, k) is compatible
 			}
 			for _, k := range region[2] {
 				n++

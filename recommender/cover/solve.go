@@ -11,9 +11,9 @@ import (
 type Effort int
 
 const (
-	EffortDefault    Effort = iota // a few seconds
+	EffortDefault    Effort = iota // up to about half a minute
 	EffortQuick                    // reductions, one greedy pass and a greedy fooling set
-	EffortThorough                 // about a minute
+	EffortThorough                 // up to about five minutes
 	EffortExhaustive               // until optimal, or the context ends
 )
 
@@ -34,17 +34,17 @@ func ParseEffort(name string) (Effort, error) {
 	return 0, fmt.Errorf("cover: unknown effort %q: use quick, default, thorough or exhaustive", name)
 }
 
-// steps returns the budget of an effort in steps of a meter (some 50 to 100 million a second).
+// steps returns the budget of an effort in steps of a meter (some 300 to 600 million a second).
 func (e Effort) steps() int64 {
 	switch e {
 	case EffortQuick:
-		return 50_000_000
+		return 500_000_000
 	case EffortThorough:
-		return 5_000_000_000
+		return 150_000_000_000
 	case EffortExhaustive:
 		return 1 << 62
 	}
-	return 500_000_000
+	return 15_000_000_000
 }
 
 // Options tunes Solve. The zero value is ready to use.
@@ -74,7 +74,8 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 		return Solution{}, err
 	}
 	w := &meter{ctx: ctx, limit: o.Effort.steps()}
-	r, err := reduce(p.Dims, entries, w)
+	var r *reduction
+	w.part(w.limit/2, func() { r, err = reduce(p.Dims, entries, w) })
 	if err != nil {
 		return Solution{}, err
 	}

@@ -22,10 +22,17 @@ type tensor struct {
 	dense   []int32    // cell id + 1 by coordinates, where the volume is small enough
 	hash    []int32    // otherwise: open addressing, cell id + 1
 	mask    uint64
+	price   int64 // steps that a lookup counts for
 }
 
 // denseLimit is the volume (in cells) up to which coordinates are looked up in a plain array.
 const denseLimit = 1 << 23
+
+// Lookups that miss the caches cost more than the additions by which other work is counted.
+const (
+	densePrice = 4
+	hashPrice  = 24
+)
 
 // newTensor indexes entries, which are sorted by cell, without duplicates, within dims.
 func newTensor(dims [3]int, entries []entry) (*tensor, error) {
@@ -50,11 +57,13 @@ func newTensor(dims [3]int, entries []entry) (*tensor, error) {
 		t.buildFibers(m)
 	}
 	if lo <= denseLimit {
+		t.price = densePrice
 		t.dense = make([]int32, lo)
 		for i, c := range t.cells {
 			t.dense[t.key(c)] = int32(i) + 1
 		}
 	} else {
+		t.price = hashPrice
 		size := uint64(1) << bits.Len(uint(2*n))
 		t.hash, t.mask = make([]int32, size), size-1
 		for i, c := range t.cells {
