@@ -20,6 +20,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"cordon/categories"
 	"cordon/collector/replay/lab"
 	"cordon/schema"
 )
@@ -136,6 +137,89 @@ func align(rows []string) []string {
 		out[i] = strings.TrimRight(out[i], " ")
 	}
 	return out
+}
+
+// The examples of flow CSV give the sessions that stand below them.
+func TestFlowCSVExamples(t *testing.T) {
+	blocks, _ := codeBlocks(t, "flow-csv.md")
+	examples := 0
+	for i, b := range blocks {
+		if b.lang != "csv" {
+			continue
+		}
+		examples++
+		file := filepath.Join(t.TempDir(), "flows.csv")
+		if err := os.WriteFile(file, []byte(b.text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		cordon(t, nil, "import", "--data-dir", dir, file)
+		got := cordon(t, nil, "sql", "--data-dir", dir, `SELECT client, server, service, flows, complete, half_open, denied, direction_basis
+			FROM sessions ORDER BY client, server, service`)
+		if want := blocks[i+1].text; !slices.Equal(strings.Fields(got), strings.Fields(want)) {
+			t.Errorf("docs/flow-csv.md:%d gives\n%s, and shows\n%s", b.line, got, want)
+		}
+	}
+	if examples != 3 {
+		t.Errorf("%d examples", examples)
+	}
+}
+
+// The groups files of the documentation are what it says of them: addresses
+// are in the groups of its table, and lint prints what is printed there.
+func TestGroupsExamples(t *testing.T) {
+	blocks, lines := codeBlocks(t, "groups.md")
+	var file *categories.File
+	for _, b := range blocks {
+		f, err := categories.Parse("groups."+b.lang, []byte(b.text))
+		switch {
+		case b.lang != "yaml" && b.lang != "csv":
+		case err != nil:
+			t.Errorf("docs/groups.md:%d: %v", b.line, err)
+		case b.lang == "yaml":
+			file = f
+			var want strings.Builder
+			for _, finding := range categories.Lint(f) {
+				fmt.Fprintln(&want, finding)
+			}
+			if !strings.Contains(strings.Join(lines, "\n"), want.String()) {
+				t.Errorf("docs/groups.md does not show what lint says of its file:\n%s", want.String())
+			}
+		}
+	}
+	var selections [][]string
+	rows := 0
+	for i, l := range lines {
+		cells := strings.Split(strings.Trim(l, "| "), " | ")
+		if len(cells) != 4 {
+			continue
+		}
+		addr, err := netip.ParseAddr(strings.Trim(cells[0], "`"))
+		if err != nil {
+			for _, c := range cells[1:] {
+				_, selected, _ := strings.Cut(strings.Trim(c, "`"), " ")
+				selections = append(selections, strings.Split(selected, ","))
+			}
+			continue
+		}
+		rows++
+		for j, want := range cells[1:] {
+			r, err := categories.NewResolver(file, selections[j])
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := "-"
+			if ref, ok := r.Lookup(addr); ok {
+				got = ref.Group
+			}
+			if got != want {
+				t.Errorf("docs/groups.md:%d: %v is in %s with %v, not in %s", i+1, addr, got, selections[j], want)
+			}
+		}
+	}
+	if rows < 5 {
+		t.Errorf("%d rows of addresses", rows)
+	}
 }
 
 // cookbookClients runs the programs that the cookbook shows, against the store
