@@ -1,9 +1,8 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"cordon/internal/bus"
 	"cordon/schema"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -26,8 +24,8 @@ const (
 
 var reasons = []string{reasonHeaders, reasonDamaged, reasonBlock, reasonRefused}
 
-// buffers holds decompressed blocks between batches.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+// inserts holds the memory of batches between batches.
+var inserts = sync.Pool{New: func() any { return new(schema.Insert) }}
 
 // handle inserts the batch of a message, or gets rid of it. It returns without
 // having settled the message only if work ended.
@@ -43,38 +41,30 @@ func (i *Ingester) handle(ctx, work context.Context, msg jetstream.Msg) {
 		i.bury(work, msg, reasonHeaders, err)
 		return
 	}
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
-	raw, err := schema.Decompress((*buf)[:0], sealed.Payload)
-	*buf = raw[:0]
-	if err != nil {
+	insert := inserts.Get().(*schema.Insert)
+	defer inserts.Put(insert)
+	switch err := insert.Prepare(sealed); {
+	case errors.Is(err, schema.ErrDamaged):
 		i.bury(work, msg, reasonDamaged, err)
 		return
-	}
-	block, err := schema.Check(sealed.Table, raw)
-	if err == nil && block.Rows != sealed.Rows {
-		err = fmt.Errorf("%d rows, header %s says %d", block.Rows, schema.HeaderRows, sealed.Rows)
-	}
-	if err != nil {
+	case err != nil:
 		i.bury(work, msg, reasonBlock, err)
 		return
 	}
-	if block.Rows > 0 && !i.insert(ctx, work, msg, sealed, block, raw) {
+	if !i.insert(ctx, work, msg, sealed, insert) {
 		return
 	}
 	if err := msg.Ack(); err != nil {
 		i.log.Debug("acknowledge batch; it comes again and is dropped as a duplicate", "batch", sealed.ID, "err", err)
 	}
-	i.count(sealed, block)
+	i.count(sealed, insert)
 }
 
 // insert tries until the batch is in, and reports whether it is.
-func (i *Ingester) insert(ctx, work context.Context, msg jetstream.Msg, sealed *schema.Sealed, block schema.Block, raw []byte) bool {
-	query := "INSERT INTO " + i.deps.Database + "." + sealed.Table + " (" + strings.Join(block.Columns, ", ") + ")"
-	settings := i.settings(sealed.ID)
+func (i *Ingester) insert(ctx, work context.Context, msg jetstream.Msg, sealed *schema.Sealed, insert *schema.Insert) bool {
 	for pause := i.cfg.RetryMin; ; pause = min(2*pause, i.cfg.RetryMax) {
 		start := time.Now()
-		err := i.insertOnce(work, query, settings, raw)
+		err := i.insertOnce(work, insert)
 		now := time.Now()
 		i.metrics.insertSeconds.Observe(now.Sub(start).Seconds())
 		if err == nil {
@@ -101,7 +91,7 @@ func (i *Ingester) insert(ctx, work context.Context, msg jetstream.Msg, sealed *
 		}
 		i.metrics.failedInserts.WithLabelValues("server").Inc()
 		i.metrics.storeReachable.Set(0)
-		i.outage.failure(now, fmt.Errorf("insert batch %s of %d rows into %s: %w", sealed.ID, sealed.Rows, sealed.Table, err))
+		i.outage.failure(now, err)
 		if !sleep(ctx, pause) {
 			i.giveBack(msg, 0)
 			return false
@@ -109,43 +99,25 @@ func (i *Ingester) insert(ctx, work context.Context, msg jetstream.Msg, sealed *
 	}
 }
 
-func (i *Ingester) insertOnce(ctx context.Context, query string, settings clickhouse.Settings, raw []byte) error {
+func (i *Ingester) insertOnce(ctx context.Context, insert *schema.Insert) error {
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.InsertTimeout)
 	defer cancel()
-	return i.deps.Conn.InsertFormat(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), "Native", query, bytes.NewReader(raw))
-}
-
-// settings of the insert that a batch is.
-func (i *Ingester) settings(id string) clickhouse.Settings {
-	s := clickhouse.Settings{
-		"insert_deduplication_token":                         id,
-		"deduplicate_blocks_in_dependent_materialized_views": 1,
-		// In a cluster flows is a distributed table: return after the shards
-		// have the rows, not after a local queue has.
-		"distributed_foreground_insert": 1,
-		"async_insert":                  0,
-		// A collector's clock that jumps spreads one batch over many days.
-		"max_partitions_per_insert_block": 0,
-	}
-	if i.cfg.InsertQuorum != "" {
-		s["insert_quorum"] = i.cfg.InsertQuorum
-	}
-	return s
+	return insert.Run(ctx, i.deps.Conn, schema.InsertOptions{Database: i.deps.Database, Quorum: i.cfg.InsertQuorum})
 }
 
 // count books an inserted batch.
-func (i *Ingester) count(sealed *schema.Sealed, block schema.Block) {
+func (i *Ingester) count(sealed *schema.Sealed, insert *schema.Insert) {
 	now := time.Now()
-	i.rows.Add(uint64(block.Rows))
+	i.rows.Add(uint64(sealed.Rows))
 	i.batches.Add(1)
-	i.metrics.rows.WithLabelValues(sealed.Table).Add(float64(block.Rows))
+	i.metrics.rows.WithLabelValues(sealed.Table).Add(float64(sealed.Rows))
 	i.metrics.batches.WithLabelValues(sealed.Table).Inc()
 	i.metrics.bytes.Add(float64(len(sealed.Payload)))
 	i.mu.Lock()
 	i.lastRow = now
 	i.mu.Unlock()
-	if block.Rows > 0 && sealed.Table == schema.TableFlows {
-		delay := now.Sub(time.UnixMicro(block.Received))
+	if sealed.Rows > 0 && sealed.Table == schema.TableFlows {
+		delay := now.Sub(time.UnixMicro(insert.Received()))
 		i.metrics.delaySeconds.Observe(delay.Seconds())
 		i.mu.Lock()
 		i.delay = delay

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"sync"
@@ -134,35 +135,38 @@ var rules = func() *direction.Rules {
 // insert stores records as an ingester would.
 func insert(t testing.TB, conn driver.Conn, next func() (*schema.Record, error)) (n int) {
 	t.Helper()
-	batch, err := conn.PrepareBatch(t.Context(), `INSERT INTO flows (received, exporter, start_time, end_time, src_ip, dst_ip, src_port, dst_port, proto,
-		icmp_type, icmp_code, bytes, packets, rev_bytes, rev_packets, tcp_flags, rev_tcp_flags, vrf, action, direction, basis, completeness, count)`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer batch.Close()
-	ip := func(a [16]byte) netip.Addr { return netip.AddrFrom16(a) }
-	for ; ; n++ {
+	var b schema.Batch
+	for {
 		r, err := next()
-		if errors.Is(err, io.EOF) {
-			break
+		if err != nil && !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			b.Append(r)
+			n++
+		}
+		if b.Len() == schema.MaxRows || err != nil && b.Len() > 0 {
+			payload, err := b.Seal(nil, math.MaxInt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			batches++
+			var in schema.Insert
+			if err := in.Prepare(&schema.Sealed{ID: fmt.Sprintf("%s-%d", t.Name(), batches), Table: schema.TableFlows, Rows: b.Len(), Payload: payload}); err != nil {
+				t.Fatal(err)
+			}
+			if err := in.Run(t.Context(), conn, schema.InsertOptions{Database: database}); err != nil {
+				t.Fatal(err)
+			}
+			b.Reset()
 		}
 		if err != nil {
-			t.Fatal(err)
-		}
-		vrf := r.VRF
-		if vrf == "" {
-			vrf = "default"
-		}
-		if err := batch.Append(schema.Time(r.Received), ip(r.Exporter), schema.Time(r.Start), schema.Time(r.End), ip(r.Src), ip(r.Dst), r.SrcPort, r.DstPort, r.Proto,
-			r.ICMPType, r.ICMPCode, r.Bytes, r.Packets, r.RevBytes, r.RevPackets, r.TCPFlags, r.RevTCPFlags, vrf, int8(r.Action), int8(r.Direction), int8(r.Basis), int8(r.Completeness), r.Count); err != nil {
-			t.Fatal(err)
+			return n
 		}
 	}
-	if err := batch.Send(); err != nil {
-		t.Fatal(err)
-	}
-	return n
 }
+
+var batches int // makes ids of batches unique
 
 func insertFlows(t testing.TB, conn driver.Conn, flows []flow) {
 	t.Helper()

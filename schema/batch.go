@@ -182,63 +182,74 @@ func (b *Batch) Split() (first, second *Batch) {
 // Open replaces the contents of the batch by those of a sealed payload. The
 // payload must be exactly one block of this Version. After an error the batch
 // is empty.
-func (b *Batch) Open(payload []byte) (err error) {
+func (b *Batch) Open(payload []byte) error {
+	raw, err := Decompress(nil, payload)
+	if err == nil {
+		_, err = b.openBlock(raw)
+	}
+	if err != nil {
+		b.Reset()
+		return fmt.Errorf("open batch: %w", err)
+	}
+	return nil
+}
+
+// openBlock replaces the contents of the batch by those of a decompressed
+// payload, and gives the names of the columns that the block has.
+func (b *Batch) openBlock(raw []byte) (names []string, err error) {
 	b.Reset()
 	defer func() {
 		if err != nil {
 			b.Reset()
-			err = fmt.Errorf("open batch: %w", err)
 		}
 	}()
-	raw, err := Decompress(nil, payload)
-	if err != nil {
-		return err
-	}
 	p := proto.NewReader(bytes.NewReader(raw))
 	ncols, n, err := blockHeader(p)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	seen := make([]bool, len(columns))
+	names = make([]string, 0, ncols)
 	for range ncols {
 		name, err := p.Str()
 		if err != nil {
-			return fmt.Errorf("column name: %w", err)
+			return nil, fmt.Errorf("column name: %w", err)
 		}
 		typ, err := p.Str()
 		if err != nil {
-			return fmt.Errorf("type of column %q: %w", name, err)
+			return nil, fmt.Errorf("type of column %q: %w", name, err)
 		}
 		i, ok := columnIndex[name]
 		switch {
 		case !ok:
-			return fmt.Errorf("column %q is not one of table flows in schema version %d", name, Version)
+			return nil, fmt.Errorf("column %q is not one of table flows in schema version %d", name, Version)
 		case typ != columns[i].typ:
-			return fmt.Errorf("column %q has type %q, not %q", name, typ, columns[i].typ)
+			return nil, fmt.Errorf("column %q has type %q, not %q", name, typ, columns[i].typ)
 		case seen[i]:
-			return fmt.Errorf("column %q stands twice", name)
+			return nil, fmt.Errorf("column %q stands twice", name)
 		}
 		seen[i] = true
+		names = append(names, columns[i].name)
 		if n == 0 {
 			continue
 		}
 		if err := columns[i].decode(&b.rows, p, n); err != nil {
-			return fmt.Errorf("column %q: %w", name, err)
+			return nil, fmt.Errorf("column %q: %w", name, err)
 		}
 	}
 	for i := range columns {
 		if c := &columns[i]; !seen[i] {
 			if c.always {
-				return fmt.Errorf("column %q is missing", c.name)
+				return nil, fmt.Errorf("column %q is missing", c.name)
 			}
 			c.fill(&b.rows, n)
 		}
 	}
 	if _, err := p.ReadByte(); !errors.Is(err, io.EOF) {
-		return errors.New("bytes after the block")
+		return nil, errors.New("bytes after the block")
 	}
 	b.n = n
-	return nil
+	return names, nil
 }
 
 func blockHeader(p *proto.Reader) (ncols, n int, err error) {

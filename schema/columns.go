@@ -52,7 +52,6 @@ type rows struct {
 // column ties a column of table flows to its slice in rows.
 type column struct {
 	name, typ string
-	width     int // bytes of a value; 0 where they vary
 	// always columns are in every block; the others only where a record of
 	// the batch has something other than the default.
 	always bool
@@ -126,7 +125,7 @@ func fixed[T comparable](name, typ string, always bool, slice func(*rows) *[]T) 
 // fixedDefault is fixed for an optional column with another default.
 func fixedDefault[T comparable](name, typ string, def T, slice func(*rows) *[]T) column {
 	return column{
-		name: name, typ: typ, width: int(unsafe.Sizeof(def)),
+		name: name, typ: typ,
 		isDefault: func(r *rows) bool {
 			for _, v := range *slice(r) {
 				if v != def {

@@ -101,6 +101,11 @@ func (c *statsColumns) each(f func(name, typ string, col proto.Column)) {
 	f("last_export", typeMillis, &c.lastExport)
 }
 
+var statsColumnNames = func() (names []string) {
+	newStatsColumns().each(func(name, _ string, _ proto.Column) { names = append(names, name) })
+	return names
+}()
+
 // SealExporterStats encodes rows as a batch of table exporter_stats: one
 // Native block in LZ4 frames, like a batch of flows. It takes at most
 // [MaxRows] rows.
@@ -126,9 +131,7 @@ func SealExporterStats(rows []ExporterStats) ([]byte, error) {
 		c.lastExport.AppendRaw(proto.DateTime64(s.LastExport))
 	}
 	var b proto.Buffer
-	n := 0
-	c.each(func(string, string, proto.Column) { n++ })
-	b.PutInt(n)
+	b.PutInt(len(statsColumnNames))
 	b.PutInt(len(rows))
 	var err error
 	c.each(func(name, typ string, col proto.Column) {
@@ -184,10 +187,8 @@ func openExporterStats(raw []byte) ([]ExporterStats, error) {
 		return nil, err
 	}
 	c := newStatsColumns()
-	want := 0
-	c.each(func(string, string, proto.Column) { want++ })
-	if ncols != want {
-		return nil, fmt.Errorf("%d columns; table exporter_stats has %d", ncols, want)
+	if ncols != len(statsColumnNames) {
+		return nil, fmt.Errorf("%d columns; table exporter_stats has %d", ncols, len(statsColumnNames))
 	}
 	c.each(func(name, typ string, col proto.Column) {
 		if err != nil {

@@ -2,7 +2,9 @@
 -- +goose Up
 
 -- Sessions by hour: what every proposal is computed from. One row (once parts
--- have merged) for each session, hour and exporter.
+-- have merged) for each session, hour and exporter. The ingester folds each
+-- batch into such rows and inserts them under the batch's deduplication token;
+-- why not a materialized view does is told at type Folder of package schema.
 --
 -- Each record has its client and server, or is undecided. The rows of
 -- undecided records keep both ports, and `server` is, for the time being, the
@@ -59,109 +61,18 @@ CREATE TABLE IF NOT EXISTS {{local "sessions_hourly"}} {{onCluster}}
     basis          SimpleAggregateFunction(max, UInt8)         COMMENT 'strongest evidence for the direction, as in flows',
     sampling       SimpleAggregateFunction(max, UInt32)        COMMENT 'coarsest sampling; 0 unknown',
 
-    INDEX last_seen  last_seen  TYPE minmax GRANULARITY 1,
-    INDEX first_seen first_seen TYPE minmax GRANULARITY 1,
-    INDEX client     client     TYPE bloom_filter(0.01) GRANULARITY 4
+    -- Built by merges, not by inserts: a part just inserted is small.
+    INDEX last_seen last_seen TYPE minmax GRANULARITY 1,
+    INDEX client    client    TYPE bloom_filter(0.01) GRANULARITY 4
 )
 ENGINE = {{engine "AggregatingMergeTree"}}
 PARTITION BY (month, decided)
 ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour)
 TTL month + INTERVAL 1 MONTH + INTERVAL {{.SessionTTL}} SECOND
-SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}
+SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}, min_parts_to_merge_at_once = 20
 COMMENT 'sessions by hour and exporter';
 
 {{distributed "sessions_hourly" "cityHash64(vrf, least(server, client), greatest(server, client))"}}
-
--- Folds flow records into sessions_hourly as they are inserted.
---
--- Times: a start or end before 2000 or more than a day after receipt is a
--- broken clock (epoch 0, uptime taken for time); the other one of the two
--- stands in, else the time of receipt. A start after its end swaps with it.
---
--- Ports count only for protocols that have them, ICMP type and code only for
--- ICMP. A reply's type becomes its request's, so that both are one session.
---
--- How it is written matters, since ClickHouse analyses it at every insert: an
--- alias is put in as a copy wherever it stands, chains of AND and OR are looked
--- at for rewriting, and every column costs again in the query around it. As a
--- WITH of readable names this took 170 ms an insert.
-CREATE MATERIALIZED VIEW IF NOT EXISTS {{local "sessions_fold"}} {{onCluster}} TO {{local "sessions_hourly"}} AS
-SELECT
-    toStartOfMonth(received) AS month,
-    known AS decided,
-    toStartOfHour(least(start_sane, end_sane)) AS hour,
-    vrf,
-    if(turned, src_ip, dst_ip) AS server,
-    proto,
-    if(turned, s_port, d_port) AS port,
-    itype AS icmp_type,
-    icode AS icmp_code,
-    if(turned, dst_ip, src_ip) AS client,
-    multiIf(known, 0, turned, d_port, s_port) AS client_port,
-    exporter,
-    min(least(start_sane, end_sane)) AS first_seen,
-    max(greatest(start_sane, end_sane)) AS last_seen,
-    sum(if(turned, rev_packets, packets)) AS client_packets,
-    sum(if(turned, rev_bytes, bytes)) AS client_bytes,
-    sum(if(turned, packets, rev_packets)) AS server_packets,
-    sum(if(turned, bytes, rev_bytes)) AS server_bytes,
-    sumIf(records, kind = 1) AS complete,
-    sumIf(records, kind = 2) AS half_open,
-    sumIf(records, kind = 3) AS unanswered,
-    sumIf(records, kind = 4) AS requests,
-    sumIf(records, kind = 5) AS replies,
-    sumIf(records, kind = 6) AS denied,
-    groupBitOr(if(turned, rev_tcp_flags, tcp_flags)) AS client_flags,
-    groupBitOr(if(turned, tcp_flags, rev_tcp_flags)) AS server_flags,
-    groupBitOr(side) AS sides,
-    max(evidence) AS basis,
-    max(sample) AS sampling
-FROM
-(
-    SELECT
-        received, vrf, exporter, src_ip, dst_ip, proto,
-        packets, bytes, rev_packets, rev_bytes, tcp_flags, rev_tcp_flags, sampling AS sample, count AS records,
-        direction != 'unknown' AS known,
-        if(known, basis::UInt8, 0) AS evidence,
-        if(proto IN (6, 17, 33, 132, 136), src_port, 0) AS s_port,
-        if(proto IN (6, 17, 33, 132, 136), dst_port, 0) AS d_port,
-        -- The source is the server, or stands in for it.
-        multiIf(direction = 'reverse', 1, direction = 'forward', 0, s_port != d_port, s_port < d_port, src_ip < dst_ip) AS turned,
-        -- 256 * protocol + type: ICMP and ICMPv6 number their types apart. A
-        -- reply's code says nothing about the request.
-        multiIf(proto NOT IN (1, 58), 0, direction != 'reverse', icmp_type,
-            transform(256 * proto + icmp_type, {{icmpReplies}}, {{icmpRequests}}, icmp_type))::UInt8 AS itype,
-        multiIf(proto NOT IN (1, 58), 0, direction != 'reverse', icmp_code, 256 * proto + icmp_type IN {{icmpReplies}}, 0, icmp_code) AS icode,
-        start_time BETWEEN '2000-01-01 00:00:00' AND received + INTERVAL 1 DAY AS start_ok,
-        end_time BETWEEN '2000-01-01 00:00:00' AND received + INTERVAL 1 DAY AS end_ok,
-        multiIf(start_ok, start_time, end_ok, end_time, received) AS start_sane,
-        multiIf(end_ok, end_time, start_ok, start_time, received) AS end_sane,
-        multiIf(completeness != 'one-way', 0, action = 'dropped', 0, turned, 2, 1)::UInt8 AS side,
-        -- Nothing but RST (0x04), with or without ACK (0x10), is a refusal.
-        proto = 6 AND tcp_flags IN (0x04, 0x14) AS reset,
-        proto = 6 AND rev_tcp_flags IN (0x04, 0x14) AS rev_reset,
-        -- 1 complete, 2 half_open, 3 unanswered, 4 requests, 5 replies, 6 denied.
-        multiIf(
-            action = 'dropped', 6,
-            completeness = 'unknowable', 1,
-            -- The server sent packets, more than a refusal. Where the server
-            -- is not known, that goes for both sides.
-            completeness = 'both-ways', 2 - multiIf(
-                direction = 'forward', if(rev_reset, 0, rev_packets + rev_bytes > 0),
-                direction = 'reverse', if(reset, 0, packets + bytes > 0),
-                if(reset, 0, packets + bytes > 0) * if(rev_reset, 0, rev_packets + rev_bytes > 0)),
-            -- One-way from here on. The client's reset may end anything.
-            reset, if(direction = 'forward', 4, 3),
-            -- Who sends ACK has been answered.
-            bitAnd(if(proto = 6, tcp_flags, 0), 0x10) != 0, 1,
-            turned, 5,
-            -- A SYN of the client that no ACK of its own followed. Where
-            -- packets are sampled, the ACK may have been missed.
-            bitAnd(if(proto = 6, tcp_flags, 0), 0x02) != 0, if(sampling <= 1, 3, 4),
-            4)::UInt8 AS kind
-    FROM {{local "flows"}}
-)
-GROUP BY month, decided, hour, vrf, server, proto, port, icmp_type, icmp_code, client, client_port, exporter;
 
 -- Which end of an undecided session is the server, from everything stored:
 --   1. the same endpoints in a decided session;
@@ -244,7 +155,7 @@ WITH
             client_packets, client_bytes, server_packets, server_bytes,
             complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
         FROM {{table "sessions_hourly"}}
-        WHERE decided AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
         UNION ALL
         SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
             if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
@@ -256,7 +167,7 @@ WITH
         FROM {{table "sessions_hourly"}} AS u
         GLOBAL INNER JOIN {{table "session_directions"}} AS d
             ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
-        WHERE NOT u.decided AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        WHERE NOT u.decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
     ),
     by_exporter AS
     (
