@@ -107,7 +107,7 @@ func TestSoftflowd(t *testing.T) {
 			{"udp-biflow", []string{"-P", "udp", "-A", "milli", "-b"}},
 		} {
 			t.Run(name+"/"+mode.name, func(t *testing.T) {
-				_, addr := up(t, t.TempDir())
+				_, addr := up(t, t.TempDir(), "CORDON_COLLECTOR_STATS_INTERVAL=500ms")
 				to := addr.UDP[0]
 				if mode.args[1] == "tcp" {
 					to = addr.TCP[0]
@@ -137,7 +137,7 @@ func TestPmacctd(t *testing.T) {
 	need(t, "pmacctd")
 	for name, file := range captures(t) {
 		t.Run(name, func(t *testing.T) {
-			_, addr := up(t, t.TempDir())
+			_, addr := up(t, t.TempDir(), "CORDON_COLLECTOR_STATS_INTERVAL=500ms")
 			dir := t.TempDir()
 			table := filepath.Join(dir, "own.csv")
 			conf := filepath.Join(dir, "pmacctd.conf")
@@ -145,6 +145,8 @@ func TestPmacctd(t *testing.T) {
 			err := os.WriteFile(conf, []byte(fmt.Sprintf(`daemonize: false
 pcap_savefile: %s
 pcap_savefile_wait: true
+plugin_pipe_size: 100000000
+plugin_buffer_size: 10000
 plugins: nfprobe[a], print[b]
 aggregate[a]: src_host, dst_host, src_port, dst_port, proto, tos, tcpflags
 nfprobe_receiver[a]: %s:%s
