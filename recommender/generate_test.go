@@ -351,3 +351,72 @@ func mustPlan(t testing.TB, s Settings, f *categories.File) *plan {
 	}
 	return p
 }
+
+const fourGroups = `categories:
+  - name: role
+    groups:
+      - {name: a, prefixes: [10.0.0.1]}
+      - {name: b, prefixes: [10.0.0.2]}
+      - {name: c, prefixes: [10.0.0.3]}
+      - {name: d, prefixes: [10.0.0.4]}
+`
+
+func parsePolicies(t testing.TB, rules string) []policy.Policy {
+	t.Helper()
+	p, err := policy.ParsePolicies("policy.yaml", []byte("apiVersion: cordon/v1\nkind: Policy\nrules:\n"+rules))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestPermittedCellsJoinRules where nothing was seen in them: they make one rule
+// of two, unless a guardrail forbids them.
+func TestPermittedCellsJoinRules(t *testing.T) {
+	conn := store(t)
+	file := parseGroups(t, fourGroups)
+	for _, f := range [][2]string{{"10.0.0.1", "10.0.0.3"}, {"10.0.0.1", "10.0.0.4"}, {"10.0.0.2", "10.0.0.3"}} {
+		insertFlows(t, conn, []flow{{client: f[0], server: f[1], proto: 6, port: 80, completeness: schema.Unknowable}})
+	}
+	corner := "  - {%s, sources: [group:b], destinations: [group:d], services: [tcp/1-100]}\n"
+	allow, deny := parsePolicies(t, fmt.Sprintf(corner, "action: allow")), parsePolicies(t, fmt.Sprintf(corner, "action: deny"))
+	for _, c := range []struct {
+		s     Settings
+		rules int
+	}{
+		{Settings{}, 2},
+		{Settings{Existing: allow}, 1},
+		{Settings{Existing: allow, Guardrails: deny}, 2},
+		{Settings{Guardrails: deny}, 2},
+	} {
+		got, err := Generate(t.Context(), conn, c.s, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got[0].Rules) != c.rules || !got[0].Certificate.Optimal || got[0].Summary.Cells != 3 {
+			t.Errorf("%+v: %d rules of %d cells, want %d of 3", c.s, len(got[0].Rules), got[0].Summary.Cells, c.rules)
+		}
+	}
+}
+
+// TestIPv6PrefixesHoldNoIPv4, although a dictionary keeps IPv4 inside ::/0.
+func TestIPv6PrefixesHoldNoIPv4(t *testing.T) {
+	conn := store(t)
+	insertFlows(t, conn, []flow{
+		{client: "8.8.8.8", server: "9.9.9.9", proto: 6, port: 80, completeness: schema.Unknowable},
+		{client: "2001:4860::8", server: "2001:4860::9", proto: 6, port: 80, completeness: schema.Unknowable},
+		{client: "2001:4860::8", server: "::1:2:3", proto: 6, port: 80, completeness: schema.Unknowable},
+	})
+	for _, c := range []struct {
+		literal string
+		want    uint64
+	}{{"ip:::/0", 2}, {"ip:0.0.0.0/0", 1}, {"any", 3}} {
+		got, err := Generate(t.Context(), conn, Settings{External: ExternalHost, Existing: parsePolicies(t, "  - {sources: ["+c.literal+"], destinations: ["+c.literal+"]}\n")}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := got[0].Summary.Sessions - got[0].Summary.Included; n != c.want {
+			t.Errorf("%s permits %d sessions, want %d", c.literal, n, c.want)
+		}
+	}
+}
