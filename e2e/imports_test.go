@@ -1,0 +1,172 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// goPackage is what `go list -json` says of a package.
+type goPackage struct {
+	ImportPath string
+	Doc        string
+	GoFiles    []string
+
+	Imports, TestImports, XTestImports []string
+}
+
+func goPackages(t *testing.T) (packages []goPackage) {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Doc,GoFiles,Imports,TestImports,XTestImports", "./...")
+	cmd.Dir = ".."
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+// mayImport says which packages of Cordon each folder may import, beside those
+// of the folder itself. docs/architecture.md gives the reasons.
+var mayImport = map[string][]string{
+	"schema":            {},
+	"categories":        {},
+	"collector":         {"schema", "categories", "internal/bus"},
+	"ingest":            {"schema", "internal/bus"},
+	"recommender":       {"schema", "categories"},
+	"internal/bus":      {"schema"},
+	"internal/config":   {},
+	"internal/embedded": {},
+	"internal/httpapi":  {},
+	"internal/status":   {"collector", "ingest", "internal/bus"},
+	"internal/sessions": {"schema", "categories"},
+}
+
+// Dependencies point one way: from the commands down to schema and categories.
+func TestImports(t *testing.T) {
+	const module = "cordon/"
+	folder := func(path string) string {
+		name := strings.TrimPrefix(path, module)
+		parts := strings.Split(name, "/")
+		if parts[0] == "internal" && len(parts) > 1 {
+			return parts[0] + "/" + parts[1]
+		}
+		return parts[0]
+	}
+	for _, p := range goPackages(t) {
+		from := folder(p.ImportPath)
+		if from == "cmd" || from == "e2e" {
+			continue
+		}
+		allowed, known := mayImport[from]
+		if !known {
+			t.Errorf("folder %s has no rule here: say what it may import", from)
+			continue
+		}
+		for _, i := range p.Imports {
+			if to := folder(i); strings.HasPrefix(i, module) && to != from && !slices.Contains(allowed, to) {
+				t.Errorf("%s imports %s; of Cordon's, folder %s may import %v", p.ImportPath, i, from, allowed)
+			}
+		}
+		// Tests may run on the embedded servers, and nothing may import a command.
+		for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+			if folder(i) == "cmd" && strings.HasPrefix(i, module) {
+				t.Errorf("a test of %s imports %s", p.ImportPath, i)
+			}
+		}
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	for _, p := range goPackages(t) {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
+
+// go.mod replaces nothing, and docs/dependencies.md names what the code
+// imports: no less and no more.
+func TestDependencies(t *testing.T) {
+	mod, err := os.ReadFile(filepath.Join("..", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var modules []string
+	used := map[string]bool{}
+	for _, line := range strings.Split(string(mod), "\n") {
+		words := strings.Fields(strings.TrimPrefix(strings.TrimSpace(line), "require "))
+		switch {
+		case len(words) > 0 && words[0] == "replace":
+			t.Errorf("go.mod: %s", line)
+		case len(words) > 1 && words[0] == "tool":
+			used[words[1]] = true
+		case len(words) > 1 && strings.Contains(words[0], ".") && strings.HasPrefix(words[1], "v"):
+			modules = append(modules, words[0])
+		}
+	}
+	for _, p := range goPackages(t) {
+		for _, i := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			used[i] = true
+		}
+	}
+	direct := map[string]bool{}
+	for i := range used {
+		of := ""
+		for _, m := range modules {
+			if (i == m || strings.HasPrefix(i, m+"/")) && len(m) > len(of) {
+				of = m
+			}
+		}
+		if of != "" {
+			direct[of] = true
+		}
+	}
+	if len(direct) < 10 {
+		t.Fatalf("%d direct dependencies found: %v", len(direct), direct)
+	}
+
+	doc, err := os.ReadFile(filepath.Join("..", "docs", "dependencies.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	quoted := regexp.MustCompile("`([^`]+)`")
+	for _, line := range strings.Split(string(doc), "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		for _, q := range quoted.FindAllStringSubmatch(cells[1], -1) {
+			if name, _, _ := strings.Cut(q[1], "/"); strings.Contains(name, ".") { // a module, not libchdb
+				named[q[1]] = true
+			}
+		}
+	}
+	for m := range direct {
+		if !named[m] {
+			t.Errorf("docs/dependencies.md does not name %s", m)
+		}
+	}
+	for m := range named {
+		if !direct[m] {
+			t.Errorf("docs/dependencies.md names %s, which nothing imports", m)
+		}
+	}
+}
