@@ -3,8 +3,10 @@ package collector
 import (
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -143,5 +145,16 @@ func send(t *testing.T, conn net.Conn, messages ...[]byte) {
 		if _, err := conn.Write(m); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// closedByPeer waits until the collector has closed a connection.
+func closedByPeer(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the collector has not closed the connection from %s: read %d bytes, %v", conn.LocalAddr(), n, err)
 	}
 }
