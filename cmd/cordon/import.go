@@ -102,7 +102,7 @@ func (a *app) ingestFiles(ctx context.Context, st *store, files []string, reader
 			return rep, errors.Join(err, stopIngest())
 		}
 	}
-	if err := st.waitIngested(ctx); err != nil {
+	if err := st.waitIngested(ctx, max(a.settings.Collector.StopTimeout, 10*time.Second)); err != nil {
 		return rep, errors.Join(err, stopIngest())
 	}
 	return rep, stopIngest()
@@ -156,15 +156,19 @@ func (a *app) ingestMeanwhile(ctx context.Context, st *store) (stop func() error
 	}, nil
 }
 
-// waitIngested waits until everything that was published is stored.
-func (s *store) waitIngested(ctx context.Context) error {
+// waitIngested waits until everything that was published is stored. Servers
+// may be away meanwhile, though not for longer than patience.
+func (s *store) waitIngested(ctx context.Context, patience time.Duration) error {
+	answered := time.Now()
 	for {
 		n, err := s.Bus.Pending(ctx)
-		if err != nil {
-			return unreachable(err)
-		}
-		if n == 0 {
+		switch {
+		case err == nil && n == 0:
 			return nil
+		case err == nil:
+			answered = time.Now()
+		case time.Since(answered) > patience:
+			return unreachable(err)
 		}
 		select {
 		case <-ctx.Done():

@@ -131,7 +131,7 @@ func (s *settings) bus(log *slog.Logger) bus.Config {
 // listen on only this process has access.
 func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger) embedded.ClickHouseConfig {
 	return embedded.ClickHouseConfig{
-		Dir: clickhouseDir(dir), Library: s.ClickHouse.Library, Listen: listen,
+		Dir: clickhouseDir(dir), Library: s.ClickHouse.Library, Listen: listen, Database: database,
 		Limits: embedded.Limits{
 			Memory: s.ClickHouse.MaxMemory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
 		},
