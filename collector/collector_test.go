@@ -250,16 +250,22 @@ func TestStopKeepsWhatWasReceived(t *testing.T) {
 	conn, stream := c.udp(), dial(t, "tcp", c.address("tcp"))
 	send(t, stream, tcp.template())
 	eventually(t, "the connection is accepted", func() bool { return c.Status().Listeners[1].Messages == 1 })
-	send(t, stream, tcp.data(0, 20))
 	send(t, conn, udp.template())
-	c.lanes[0].mu.Lock() // as if decoding took long
+	for _, l := range c.lanes { // as if decoding took long
+		l.mu.Lock()
+	}
+	for i := range 200 { // more than the connection's buffer holds
+		send(t, stream, tcp.data(20*i, 20))
+	}
 	for i := range 500 {
 		send(t, conn, udp.data(20*i, 20))
 	}
 	c.closeListeners()
-	c.lanes[0].mu.Unlock()
+	for _, l := range c.lanes {
+		l.mu.Unlock()
+	}
 	c.stop()
-	sameRecords(t, readStream(t, b).records, append(wants(udp, loopback, 0, 10_000), wants(tcp, loopback, 0, 20)...))
+	sameRecords(t, readStream(t, b).records, append(wants(udp, loopback, 0, 10_000), wants(tcp, loopback, 0, 4000)...))
 	if err := c.Ready(); err == nil {
 		t.Error("ready after the end")
 	}
