@@ -6,15 +6,11 @@ import (
 	"slices"
 )
 
-// coreSolver covers what reduction left, component by component.
-type coreSolver struct {
-	t      *tensor
-	w      *meter
-	memory int64
-
-	boxes   []Box   // in the indices of t
+// coreResult is a cover of some cells and what is known about the fewest boxes.
+type coreResult struct {
+	boxes   []Box
 	witness []int32 // ones (positions): a fooling set
-	proved  []int32 // those of them in components whose fooling set is as large as their cover
+	proved  []int32 // those of them that count for the bound; the parts count for other cells
 	parts   []onePart
 	primes  int64
 	nodes   int64
@@ -26,33 +22,62 @@ type onePart struct {
 	ones []int32
 }
 
-// Limits beyond which a component is not enumerated but covered greedily.
+// component is a share of the core that no legal box connects with the rest, with a tensor of its own.
+type component struct {
+	t      *tensor
+	cells  []int32 // ids of the cells to cover
+	w      *meter
+	memory int64
+	coreResult
+}
+
 const (
-	maxRows    = 4096
+	maxRows    = 4096 // cells of a component above which its primes are not enumerated
 	dualScale  = 1_000_000
 	rootPasses = 2000
 )
 
-// solve covers the cells with the given ids.
-func (s *coreSolver) solve(core []int32) {
-	var sparse []int32
-	components := s.components(core)
-	slices.SortStableFunc(components, func(a, b []int32) int { return cmp.Compare(len(a), len(b)) })
-	for _, cells := range components {
-		if len(cells) > maxRows || !s.w.ok() || !s.enumerate(cells) {
-			sparse = append(sparse, cells...)
+// solveCore covers the cells of a tensor with the given ids, component by component, the smallest first. Each may use an even share
+// of the work that is left.
+func solveCore(t *tensor, core []int32, memory int64, w *meter) (all coreResult, err error) {
+	groups := connected(t, core)
+	for n, entries := range groups {
+		dims, entries, places := dropUnused(t.dims, entries)
+		sub, err := newTensor(dims, entries)
+		if err != nil {
+			return all, err
 		}
+		c := &component{t: sub, w: w, memory: memory}
+		for id, one := range sub.one {
+			if one >= 0 {
+				c.cells = append(c.cells, int32(id))
+			}
+		}
+		w.part((w.limit-w.used)/int64(len(groups)-n), func() {
+			if len(c.cells) > maxRows || !w.ok() || !c.enumerate() {
+				c.approximate()
+			}
+		})
+		for _, b := range c.boxes {
+			for m := range 3 {
+				b.Sets[m] = places.expand(m, b.Sets[m])
+			}
+			all.boxes = append(all.boxes, b)
+		}
+		all.witness = append(all.witness, c.witness...)
+		all.proved = append(all.proved, c.proved...)
+		all.parts = append(all.parts, c.parts...)
+		all.primes += c.primes
+		all.nodes += c.nodes
 	}
-	if len(sparse) > 0 {
-		slices.Sort(sparse)
-		s.cover(sparse)
-	}
+	return all, nil
 }
 
-// components groups cells such that no legal box holds cells of two groups. (Cells of a legal box are connected through
-// fibers of allowed cells. The converse need not hold; the matrix of a group falls apart later.)
-func (s *coreSolver) components(core []int32) [][]int32 {
-	parent := make([]int32, len(s.t.cells))
+// connected groups the allowed cells such that no legal box has cells of the core in two groups, and leaves out groups without a
+// cell of the core. (The cells of a legal box are connected through fibers of allowed cells. The converse need
+// not hold; the matrix of a group may fall apart later.) The smallest group comes first.
+func connected(t *tensor, core []int32) [][]entry {
+	parent := make([]int32, len(t.cells))
 	for i := range parent {
 		parent[i] = int32(i)
 	}
@@ -64,44 +89,55 @@ func (s *coreSolver) components(core []int32) [][]int32 {
 		return x
 	}
 	for m := range 3 {
-		for f := range len(s.t.start[m]) - 1 {
-			ids := s.t.order[m][s.t.start[m][f]:s.t.start[m][f+1]]
+		for f := range len(t.start[m]) - 1 {
+			ids := t.order[m][t.start[m][f]:t.start[m][f+1]]
 			for _, id := range ids[1:] {
 				a, b := find(ids[0]), find(id)
 				parent[max(a, b)] = min(a, b)
 			}
 		}
 	}
-	number := make(map[int32]int)
-	var groups [][]int32
+	required := make([]bool, len(t.cells))
+	group := make([]int32, len(t.cells)) // by root: number of its group + 1
+	count := int32(0)
 	for _, id := range core {
-		root := find(id)
-		n, ok := number[root]
-		if !ok {
-			n = len(groups)
-			number[root] = n
-			groups = append(groups, nil)
+		required[id] = true
+		if root := find(id); group[root] == 0 {
+			count++
+			group[root] = count
 		}
-		groups[n] = append(groups[n], id)
 	}
+	groups := make([][]entry, count)
+	for id := range t.cells {
+		g := group[find(int32(id))] - 1
+		if g < 0 {
+			continue
+		}
+		e := entry{t.cells[id], -1}
+		if required[id] {
+			e.one = t.one[id]
+		}
+		groups[g] = append(groups[g], e)
+	}
+	slices.SortStableFunc(groups, func(a, b []entry) int { return cmp.Compare(len(a), len(b)) })
 	return groups
 }
 
-// enumerate lists all primes around the cells of one component and covers them exactly or nearly so. It returns false, and
+// enumerate lists all primes around the cells and covers them exactly or nearly so. It returns false, and
 // has done nothing, if they are too many for the budget.
-func (s *coreSolver) enumerate(cells []int32) bool {
-	words := int64(len(cells)+63) / 64
-	most := s.memory / 4 / (8*words + 24)
+func (c *component) enumerate() bool {
+	words := int64(len(c.cells)+63) / 64
+	most := c.memory / 4 / (8*words + 24)
 	var columns []bitset
 	complete := false
-	s.w.part((s.w.limit-s.w.used)/4, func() {
-		e := newPrimeEnumerator(s.t, cells, s.memory/4, s.w)
+	c.w.part((c.w.limit-c.w.used)/4, func() {
+		e := newPrimeEnumerator(c.t, c.memory/4, c.w)
 		if e == nil {
 			return
 		}
-		complete = e.run(cells, func(sets [3]bitset) bool {
+		complete = e.run(c.cells, func(sets [3]bitset) bool {
 			rows := make(bitset, words)
-			for i, id := range cells {
+			for i, id := range c.cells {
 				if e.holds(&sets, id) {
 					rows.set(int32(i))
 				}
@@ -113,29 +149,40 @@ func (s *coreSolver) enumerate(cells []int32) bool {
 	if !complete {
 		return false
 	}
-	s.primes += int64(len(columns))
-	columns = maximalColumns(columns, len(cells), s.w)
-	m := newMatrix(len(cells), columns)
+	c.primes = int64(len(columns))
+	columns = maximalColumns(columns, len(c.cells), c.w)
+	m := newMatrix(len(c.cells), columns)
 	v := m.all()
-	chosen, essential, _ := m.cyclicCore(v, s.w)
-	for _, i := range essential {
-		s.witness = append(s.witness, s.t.one[cells[i]])
-		s.proved = append(s.proved, s.t.one[cells[i]])
-	}
-	for _, part := range m.components(v) {
-		chosen = append(chosen, s.solveCyclic(m, part, cells)...)
+	chosen, essential, _ := m.cyclicCore(v, c.w)
+	c.witness = append(c.witness, c.ones(essential)...)
+	c.proved = append(c.proved, c.ones(essential)...)
+	parts := m.components(v)
+	slices.SortStableFunc(parts, func(a, b view) int { return cmp.Compare(a.rows.count(), b.rows.count()) })
+	for n, part := range parts {
+		c.w.part((c.w.limit-c.w.used)/int64(len(parts)-n), func() {
+			chosen = append(chosen, c.solveCyclic(m, part)...)
+		})
 	}
 	for _, j := range chosen {
-		s.boxes = append(s.boxes, s.around(columns[j].appendTo(nil), cells))
+		c.boxes = append(c.boxes, c.around(columns[j].appendTo(nil)))
 	}
 	return true
 }
 
+// ones returns the positions in the list of ones of some rows.
+func (c *component) ones(rows []int32) []int32 {
+	list := make([]int32, len(rows))
+	for n, i := range rows {
+		list[n] = c.t.one[c.cells[i]]
+	}
+	return list
+}
+
 // around returns the smallest box around the cells of some rows.
-func (s *coreSolver) around(rows, cells []int32) (b Box) {
+func (c *component) around(rows []int32) (b Box) {
 	for m := range 3 {
 		for _, i := range rows {
-			b.Sets[m] = append(b.Sets[m], s.t.cells[cells[i]][m])
+			b.Sets[m] = append(b.Sets[m], c.t.cells[c.cells[i]][m])
 		}
 		slices.Sort(b.Sets[m])
 		b.Sets[m] = slices.Compact(b.Sets[m])
@@ -185,71 +232,68 @@ next:
 }
 
 // solveCyclic solves one component of a cyclic core and records its bound. It returns columns of m.
-func (s *coreSolver) solveCyclic(m *matrix, part view, cells []int32) []int32 {
+func (c *component) solveCyclic(m *matrix, part view) []int32 {
 	m, v, multiplier := m.cut(part, make([]float64, len(m.row)))
 	colRows := make([][]int32, len(m.col))
-	for j, c := range m.col {
-		colRows[j] = c.appendTo(nil)
+	for j, rows := range m.col {
+		colRows[j] = rows.appendTo(nil)
 	}
-	best := newLocalSearch(len(m.row), colRows, s.w).run(20*len(m.row)+2000, 2)
+	best := newLocalSearch(len(m.row), colRows, c.w).run(exchanges(len(m.row)), 2)
 	for n, j := range best {
 		best[n] = m.colID[j]
 	}
-
-	fooling := independentSet(m.rowGraph(), 20*len(m.row)+2000, len(best), s.w)
-	ones := func(rows []int32) []int32 {
-		list := make([]int32, 0, len(rows))
-		for _, i := range rows {
-			list = append(list, s.t.one[cells[m.rowID[i]]])
+	named := func(rows []int32) []int32 { // by the rows of the component
+		list := make([]int32, len(rows))
+		for n, i := range rows {
+			list[n] = m.rowID[i]
 		}
 		return list
 	}
-	s.witness = append(s.witness, ones(fooling)...)
-	if len(fooling) == len(best) {
-		s.proved = append(s.proved, ones(fooling)...)
-		return best
-	}
-
-	b := &brancher{w: s.w}
-	for i := range multiplier {
-		multiplier[i] = 1 / float64(m.row[i].count())
-	}
-	b.r.load(m, v, multiplier)
-	relaxed := b.r.maximize(float64(len(best)), rootPasses, s.w)
-	copy(multiplier, b.r.y)
-	weights, sum := dualWeights(colRows, m, multiplier)
-	dual := int((sum + dualScale - 1) / dualScale)
-
+	fooling := c.ones(named(independentSet(m.rowGraph(), exchanges(len(m.row)), len(best), c.w)))
+	c.witness = append(c.witness, fooling...)
 	bound, method := len(fooling), FoolingSet
-	if dual > bound {
-		bound, method = dual, Dual
-	}
-	if lower := int(math.Ceil(relaxed - tolerance)); lower > bound {
-		bound, method = lower, Exhaustive
-	}
-	for k := bound; k < len(best) && s.w.ok(); k++ {
-		solution, found := b.search(m, v.clone(), multiplier, k)
-		if found {
-			best = solution
-		} else if s.w.ok() {
-			bound, method = k+1, Exhaustive
+	p := onePart{Part: Part{Scale: dualScale}}
+	if bound < len(best) && c.w.ok() {
+		b := &brancher{w: c.w}
+		for i := range multiplier {
+			multiplier[i] = 1 / float64(m.row[i].count())
+		}
+		b.r.load(m, v, multiplier)
+		relaxed := b.r.maximize(float64(len(best)), rootPasses, c.w)
+		copy(multiplier, b.r.y)
+		weights, sum := dualWeights(colRows, m, multiplier)
+		if dual := int((sum + dualScale - 1) / dualScale); dual > bound {
+			bound, method = dual, Dual
+		}
+		if lower := int(math.Ceil(relaxed - tolerance)); lower > bound {
+			bound, method = lower, Exhaustive
+		}
+		for k := bound; k < len(best) && c.w.ok(); k++ {
+			solution, found := b.search(m, v.clone(), multiplier, k)
+			if found {
+				best = solution
+			} else if c.w.ok() {
+				bound, method = k+1, Exhaustive
+			}
+		}
+		c.nodes += b.nodes
+		for i, weight := range weights {
+			if weight > 0 || method == Exhaustive {
+				p.Weights = append(p.Weights, weight)
+				p.ones = append(p.ones, c.ones(named([]int32{int32(i)}))...)
+			}
 		}
 	}
-	s.nodes += b.nodes
-	if method == FoolingSet {
-		s.proved = append(s.proved, ones(fooling)...)
-		return best
+	if p.Method, p.Bound = method, bound; method == FoolingSet {
+		c.proved = append(c.proved, fooling...)
+	} else {
+		c.parts = append(c.parts, p)
 	}
-	p := onePart{Part: Part{Method: method, Bound: bound, Scale: dualScale}}
-	for i, weight := range weights {
-		if weight > 0 || method == Exhaustive {
-			p.Weights = append(p.Weights, weight)
-			p.ones = append(p.ones, s.t.one[cells[m.rowID[i]]])
-		}
-	}
-	s.parts = append(s.parts, p)
 	return best
 }
+
+// exchanges is how long the local searches on a matrix with so many rows may go on.
+func exchanges(rows int) int { return 5000 + 100*rows }
 
 // rowGraph joins rows that share a column.
 func (m *matrix) rowGraph() [][]int32 {
@@ -305,24 +349,4 @@ func dualWeights(colRows [][]int32, m *matrix, multiplier []float64) (weights []
 		sum += weights[i]
 	}
 	return weights, sum
-}
-
-// cover covers cells of any number: greedily, with a greedy fooling set as bound.
-func (s *coreSolver) cover(cells []int32) {
-	order := slices.Clone(cells)
-	slices.SortFunc(order, func(a, b int32) int {
-		if c := cmp.Compare(s.t.regionVolume(a), s.t.regionVolume(b)); c != 0 {
-			return c
-		}
-		return int(a - b)
-	})
-	s.boxes = append(s.boxes, greedyCover(s.t, order, s.w)...)
-	f := newFooler(s.t, s.w)
-	for _, id := range order {
-		f.add(id)
-	}
-	for _, id := range f.members {
-		s.witness = append(s.witness, s.t.one[id])
-		s.proved = append(s.proved, s.t.one[id])
-	}
 }

@@ -23,7 +23,7 @@ type primeEnumerator struct {
 type peel struct{ u, v, x, uv [3]bitset }
 
 // newPrimeEnumerator returns nil if its tables would take more than the given bytes.
-func newPrimeEnumerator(t *tensor, cells []int32, memory int64, w *meter) *primeEnumerator {
+func newPrimeEnumerator(t *tensor, memory int64, w *meter) *primeEnumerator {
 	e := &primeEnumerator{t: t, w: w}
 	for m := range 3 {
 		a, b := (m+1)%3, (m+2)%3

@@ -83,8 +83,10 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 	if memory == 0 {
 		memory = 1 << 30
 	}
-	core := &coreSolver{t: r.top(), w: w, memory: memory}
-	core.solve(r.core)
+	core, err := solveCore(r.top(), r.core, memory, w)
+	if err != nil {
+		return Solution{}, err
+	}
 
 	polish := newPolisher(full, o.LiteralWeights)
 	s := Solution{Boxes: polish.polish(r.lift(core.boxes, w)), Witness: pick(ones, r.essential, core.witness), Method: FoolingSet}
@@ -123,28 +125,4 @@ func pick(ones []Cell, lists ...[]int32) []Cell {
 		cells[i] = ones[one]
 	}
 	return cells
-}
-
-// greedyCover covers the cells in the given order, each by the maximal box around it that holds the most cells not yet covered.
-func greedyCover(t *tensor, order []int32, w *meter) []Box {
-	need := make([]bool, len(t.cells))
-	for _, id := range order {
-		need[id] = true
-	}
-	g := grower{t, w}
-	var boxes []Box
-	for _, id := range order {
-		if !need[id] {
-			continue
-		}
-		box := single(t.cells[id])
-		if w.ok() {
-			box, _ = g.bestAround(box, need)
-		} else {
-			box = g.expand(box, modeOrders[0])
-		}
-		forCells(t, &box, func(id int32) { need[id] = false })
-		boxes = append(boxes, box)
-	}
-	return boxes
 }
