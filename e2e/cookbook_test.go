@@ -3,8 +3,12 @@ package e2e
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -13,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +28,8 @@ import (
 	"cordon/categories"
 	"cordon/collector/replay/lab"
 	"cordon/schema"
+
+	"github.com/nats-io/nats.go"
 )
 
 var updateDocs = flag.Bool("update-docs", false, "write the answers that the store gives into docs/sql-cookbook.md")
@@ -220,6 +227,191 @@ func TestGroupsExamples(t *testing.T) {
 	if rows < 5 {
 		t.Errorf("%d rows of addresses", rows)
 	}
+}
+
+// firstCells gives the first cell of each row of a document's tables, without
+// its quotes.
+func firstCells(lines []string) (cells []string) {
+	for _, l := range lines {
+		if strings.HasPrefix(l, "| ") {
+			first, _, _ := strings.Cut(l[2:], " | ")
+			cells = append(cells, strings.Trim(first, "`"))
+		}
+	}
+	return cells
+}
+
+// docs/operations.md lists every setting with its default, and no other.
+func TestOperationsSettings(t *testing.T) {
+	_, lines := codeBlocks(t, "operations.md")
+	documented := map[string]string{}
+	for _, l := range lines {
+		if cells := strings.Split(l, " | "); len(cells) == 3 && strings.HasPrefix(l, "| `") {
+			documented[strings.Trim(cells[0], "|` ")] = strings.Trim(cells[1], "`")
+		}
+	}
+	cmd := exec.Command(binary, "config", "show")
+	cmd.Env, cmd.Dir = []string{"HOME=" + t.TempDir()}, t.TempDir()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]bool{}
+	for _, l := range strings.Split(strings.TrimSpace(string(out)), "\n")[1:] {
+		words := strings.Fields(l)
+		value := ""
+		if len(words) == 3 {
+			value = words[1]
+		}
+		settings[words[0]] = true
+		if got, ok := documented[words[0]]; !ok || got != value {
+			t.Errorf("docs/operations.md: %s has default %q, documented as %q", words[0], value, got)
+		}
+	}
+	_, table, _ := strings.Cut(strings.Join(lines, "\n"), "| key | default |")
+	for _, key := range firstCells(strings.Split(table, "\n")) {
+		if !settings[key] {
+			t.Errorf("docs/operations.md: there is no setting %s", key)
+		}
+	}
+}
+
+// The metrics that docs/operations.md names are those of a running cordon.
+func TestOperationsMetrics(t *testing.T) {
+	dir := t.TempDir()
+	_, a := up(t, dir)
+	n := lab.Nodes(1, time.Now().Add(-lab.Duration))[0]
+	var rows [][]string
+	for i := range n.Records[:50] {
+		rows = append(rows, flowRow(&n.Records[i], netip.Addr{}))
+	}
+	cordon(t, nil, "replay", writeFlows(t, rows), "--to", a.UDP[0])
+	_, lines := codeBlocks(t, "operations.md")
+	named := regexp.MustCompile("`(cordon_[a-z_]+)`").FindAllStringSubmatch(strings.Join(lines, "\n"), -1)
+	if len(named) < 10 {
+		t.Fatalf("%d metrics in docs/operations.md", len(named))
+	}
+	eventually(t, 10*time.Second, "the metrics that docs/operations.md names", func() error {
+		resp, err := http.Get("http://" + a.HTTP + "/metrics")
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return err
+		}
+		var missing []string
+		for _, m := range named {
+			if !bytes.Contains(body, []byte("# TYPE "+m[1]+" ")) {
+				missing = append(missing, m[1])
+			}
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("missing: %v", missing)
+		}
+		return nil
+	})
+}
+
+// docs/operations.md explains every finding of `cordon status`.
+func TestOperationsFindings(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "internal", "status", "diagnose.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, lines := codeBlocks(t, "operations.md")
+	explained := firstCells(lines)
+	verb := regexp.MustCompile(`%[.0-9]*[a-z%]`)
+	findings := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 4 {
+			return true
+		}
+		if f, ok := call.Fun.(*ast.SelectorExpr); !ok || f.Sel.Name != "add" {
+			return true
+		}
+		// The text is a literal, or made from one.
+		text := ""
+		ast.Inspect(call.Args[2], func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && text == "" && lit.Kind == token.STRING {
+				text, _ = strconv.Unquote(lit.Value)
+			}
+			return text == ""
+		})
+		findings++
+		fixed := verb.Split(text, -1)
+		if !slices.ContainsFunc(explained, func(e string) bool {
+			return slices.ContainsFunc(fixed, func(f string) bool { return e != "" && strings.Contains(f, e) })
+		}) {
+			t.Errorf("docs/operations.md does not explain %q", text)
+		}
+		return true
+	})
+	if findings < 10 {
+		t.Errorf("%d findings in diagnose.go", findings)
+	}
+}
+
+// A batch that cannot be inserted shows in the program of docs/operations.md,
+// and goes through again when that replays it.
+func TestDeadLettersProgram(t *testing.T) {
+	dir := t.TempDir()
+	_, a := up(t, dir, "CORDON_NATS_DUPLICATES=1s")
+	nc, err := nats.Connect(a.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.PublishMsg(&nats.Msg{Subject: "flows.test", Data: []byte("no batch"), Header: nats.Header{
+		"Nats-Msg-Id": {"test-1"}, "Cordon-Schema": {strconv.Itoa(schema.Version)}, "Cordon-Table": {"flows"}, "Cordon-Rows": {"1"},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	buried := func(n int) {
+		t.Helper()
+		eventually(t, 20*time.Second, fmt.Sprintf("%d dead letters", n), func() error {
+			resp, err := http.Get("http://" + a.HTTP + "/metrics")
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if want := fmt.Sprintf("cordon_ingest_dead_letters_total{reason=\"damaged\"} %d\n", n); err == nil && !bytes.Contains(body, []byte(want)) {
+				err = errors.New("not yet")
+			}
+			return err
+		})
+	}
+	buried(1)
+	blocks, _ := codeBlocks(t, "operations.md")
+	i := slices.IndexFunc(blocks, func(b codeBlock) bool { return b.lang == "go" })
+	program := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(program, []byte(blocks[i].text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := func(args ...string) (string, error) {
+		out, err := exec.Command("go", append([]string{"run", program, a.NATS}, args...)...).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("docs/operations.md:%d: %w\n%s", blocks[i].line, err, out)
+		}
+		return string(out), err
+	}
+	listed := func(out string) bool {
+		return strings.Contains(out, "test-1 flows damaged ") && strings.Count(out, "\n") == 1
+	}
+	if out, err := run(); err != nil || !listed(out) {
+		t.Fatalf("lists %q (%v)", out, err)
+	}
+	eventually(t, 20*time.Second, "JetStream to forget the batch", func() error {
+		out, err := run("replay")
+		if err == nil && !listed(out) {
+			t.Errorf("the replay shows %q", out)
+		}
+		return err
+	})
+	buried(2)
 }
 
 // cookbookClients runs the programs that the cookbook shows, against the store

@@ -53,6 +53,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, l := range reasons {
 		m.deadLetters.WithLabelValues(l)
 	}
+	for _, l := range []string{"server", "unclear", "batch"} {
+		m.failedInserts.WithLabelValues(l)
+	}
 	if r == nil {
 		return m, nil
 	}
