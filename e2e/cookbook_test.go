@@ -414,6 +414,36 @@ func TestDeadLettersProgram(t *testing.T) {
 	buried(2)
 }
 
+// Files that the documentation names, and links to, are there.
+func TestDocsFiles(t *testing.T) {
+	docs, err := filepath.Glob(filepath.Join("..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`((?:[a-z0-9_-]+/)+[a-zA-Z0-9_.-]+\\.(?:go|sql|sh|md|yaml|conf|service))`")
+	linked := regexp.MustCompile(`\]\(([^)#:]+)[)#]`)
+	found := 0
+	for _, doc := range docs {
+		data, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(re *regexp.Regexp, base string) {
+			for _, m := range re.FindAllStringSubmatch(string(data), -1) {
+				found++
+				if _, err := os.Stat(filepath.Join(base, m[1])); err != nil {
+					t.Errorf("%s names %s: %v", doc, m[1], err)
+				}
+			}
+		}
+		check(named, "..")
+		check(linked, filepath.Dir(doc))
+	}
+	if found < 20 {
+		t.Errorf("%d names of files found", found)
+	}
+}
+
 // cookbookClients runs the programs that the cookbook shows, against the store
 // in place of the default address.
 func cookbookClients(t *testing.T, a addresses, blocks []codeBlock) {
