@@ -102,7 +102,7 @@ func (i *Ingester) insert(ctx, work context.Context, msg jetstream.Msg, sealed *
 func (i *Ingester) insertOnce(ctx context.Context, insert *schema.Insert) error {
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.InsertTimeout)
 	defer cancel()
-	return insert.Run(ctx, i.deps.Conn, schema.InsertOptions{Database: i.deps.Database, Quorum: i.cfg.InsertQuorum})
+	return insert.Run(ctx, i.deps.Conn, i.into)
 }
 
 // count books an inserted batch.

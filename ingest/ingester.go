@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cordon/internal/bus"
+	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,6 +44,7 @@ type Ingester struct {
 	metrics *metrics
 	outage  outageLog
 	tries   attempts
+	into    schema.InsertOptions
 
 	rows, batches, dead, redelivered atomic.Uint64
 
@@ -73,6 +75,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 	return &Ingester{
 		cfg: cfg, deps: deps, log: log, metrics: m, ready: errNotStarted,
 		outage: outageLog{log: log, server: deps.Server},
+		into:   schema.InsertOptions{Database: deps.Database, Quorum: cfg.InsertQuorum},
 	}, nil
 }
 

@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,6 +50,8 @@ type store struct {
 	name string
 	db   *sql.DB
 	conn clickhouse.Conn
+
+	batches int
 }
 
 func openEngine(t testing.TB) *store {
@@ -84,4 +89,45 @@ func (s *store) exec(query string) {
 	if err := s.conn.Exec(context.Background(), query); err != nil {
 		s.t.Fatalf("%v\nin %s", err, query)
 	}
+}
+
+// insert stores records as one batch.
+func (s *store) insert(records ...schema.Record) {
+	s.t.Helper()
+	var b schema.Batch
+	for i := range records {
+		b.Append(&records[i])
+	}
+	payload, err := b.Seal(nil, math.MaxInt)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.batches++
+	var in schema.Insert
+	if err := in.Prepare(&schema.Sealed{ID: fmt.Sprintf("%s-%d", s.name, s.batches), Table: schema.TableFlows, Rows: b.Len(), Payload: payload}); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := in.Run(context.Background(), s.conn, schema.InsertOptions{Database: s.name}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// rows runs a query and gives its result as lines of tab-separated values.
+// {db} stands for the store's database.
+func (s *store) rows(query string) []string {
+	s.t.Helper()
+	query = strings.ReplaceAll(query, "{db}", s.name)
+	r, err := s.conn.QueryFormat(context.Background(), "TSVRaw", query)
+	if err != nil {
+		s.t.Fatalf("%v\nin %s", err, query)
+	}
+	defer r.Close()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		s.t.Fatalf("%v\nin %s", err, query)
+	}
+	if len(text) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }

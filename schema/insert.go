@@ -37,6 +37,8 @@ type InsertOptions struct {
 	Database string
 	// Quorum is ClickHouse's insert_quorum for replicated tables; empty for none.
 	Quorum string
+	// FlowsOnly leaves the sessions out, to measure what they cost.
+	FlowsOnly bool
 }
 
 // Rows is the number of rows of the batch.
@@ -94,7 +96,7 @@ func (n *Insert) Run(ctx context.Context, conn clickhouse.Conn, opts InsertOptio
 	if err := insertBlock(ctx, conn, opts, n.table, n.columns, n.id, n.raw); err != nil {
 		return fmt.Errorf("insert batch %s of %d rows into %s: %w", n.id, n.rows, n.table, err)
 	}
-	if n.table != TableFlows {
+	if n.table != TableFlows || opts.FlowsOnly {
 		return nil
 	}
 	block, rows := n.folder.Fold(&n.batch)

@@ -60,7 +60,7 @@ ENGINE = {{engine "MergeTree"}}
 PARTITION BY toDate(received)
 ORDER BY received
 TTL toDateTime(received) + INTERVAL {{.FlowTTL}} SECOND
-SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}, min_parts_to_merge_at_once = 10
+SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}, min_parts_to_merge_at_once = 30
 COMMENT 'raw flow records';
 
 -- Both directions between two endpoints belong on one shard: the session that

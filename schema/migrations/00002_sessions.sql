@@ -69,7 +69,7 @@ ENGINE = {{engine "AggregatingMergeTree"}}
 PARTITION BY (month, decided)
 ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour)
 TTL month + INTERVAL 1 MONTH + INTERVAL {{.SessionTTL}} SECOND
-SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}, min_parts_to_merge_at_once = 20
+SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}, min_parts_to_merge_at_once = 60
 COMMENT 'sessions by hour and exporter';
 
 {{distributed "sessions_hourly" "cityHash64(vrf, least(server, client), greatest(server, client))"}}
@@ -122,40 +122,42 @@ FROM
 WHERE p.side > 0
 GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
 
--- The sessions that overlap [since, until): SELECT ... FROM
--- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
--- those of the hours that overlap. Beyond the columns of view sessions it has
--- the addresses as IPv6 (client_ip, server_ip), the number of hours with
--- records, both ends' TCP flags and the sampling.
---
--- Three steps: sum each exporter's parts; take over the exporters of an hour
--- the most that one saw, so that a flow seen twice counts once and directions
--- seen by different exporters come together; sum the hours.
---
--- One-way requests without a reply are half-open only if an exporter that saw
--- them shows both directions of any session at all; from the others nobody can
--- tell, and unknown counts as complete. An answer answers the session: records
--- of the two directions cannot be paired one by one.
-CREATE VIEW IF NOT EXISTS {{table "sessions_window"}} {{onCluster}} AS
+{{define "sessions" -}}
+{{- /* The body of views sessions and sessions_window; with a true argument it
+has the window, and the columns that only the latter has.
+
+Three steps: sum each exporter's parts; take over the exporters of an hour the
+most that one saw, so that a flow seen twice counts once and directions seen by
+different exporters come together; sum the hours.
+
+One-way requests without a reply are half-open only if an exporter that saw them
+shows both directions of any session at all; from the others nobody can tell, and
+unknown counts as complete. An answer answers the session: records of the two
+directions cannot be paired one by one.
+
+Each step around another multiplies the time that ClickHouse takes to analyse
+the query, so there are no more of them than needed, and the two views do not
+stand on each other. */ -}}
 WITH
-    both_quick AS (SELECT DISTINCT exporter FROM {{table "sessions_hourly"}} WHERE sides = 3),
-    -- The same for sessions whose directions lie in rows not merged yet, or in
-    -- different hours. Reads little where the quick way found the exporters.
-    both_slow AS
+    two_way_quick AS (SELECT DISTINCT exporter FROM {{table "sessions_hourly"}} WHERE sides = 3),
+    two_way_exporters AS
     (
+        SELECT exporter FROM two_way_quick
+        UNION ALL
+        -- Those whose directions lie in rows not merged yet, or in different
+        -- hours. Reads little where the quick way found the exporters.
         SELECT exporter FROM {{table "sessions_hourly"}}
-        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM both_quick)
+        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM two_way_quick)
         GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
         HAVING groupBitOr(sides) = 3
     ),
-    two_way_exporters AS (SELECT exporter FROM both_quick UNION ALL SELECT exporter FROM both_slow),
     directed AS
     (
         SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
             client_packets, client_bytes, server_packets, server_bytes,
             complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
         FROM {{table "sessions_hourly"}}
-        WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        WHERE decided{{if .}} AND {{template "window"}}{{end}}
         UNION ALL
         SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
             if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
@@ -167,7 +169,7 @@ WITH
         FROM {{table "sessions_hourly"}} AS u
         GLOBAL INNER JOIN {{table "session_directions"}} AS d
             ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
-        WHERE NOT u.decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        WHERE NOT u.decided{{if .}} AND {{template "window"}}{{end}}
     ),
     by_exporter AS
     (
@@ -192,48 +194,53 @@ WITH
             max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
             maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
             groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
-            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS exporters
+            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
         FROM by_exporter AS e
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
-    ),
-    by_session AS
-    (
-        SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
-            min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen, count() AS hours,
-            sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
-            sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
-            sum(h.complete) AS complete, sum(h.half_open) AS half_open, sum(h.unanswered) AS unanswered,
-            sum(h.requests) AS requests, sum(h.replies) AS replies, sum(h.denied) AS denied, sum(h.requests_alone) AS requests_alone,
-            groupBitOr(h.client_flags) AS client_flags, groupBitOr(h.server_flags) AS server_flags,
-            max(h.basis) AS basis, max(h.sampling) AS sampling, groupUniqArrayArray(h.exporters) AS exporters
-        FROM by_hour AS h
-        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
     )
 SELECT
-    s.vrf AS vrf,
-    {{text "s.client"}} AS client,
-    {{text "s.server"}} AS server,
-    s.proto AS proto, s.port AS port, s.icmp_type AS icmp_type, s.icmp_code AS icmp_code,
-    {{service "s.proto" "s.port" "s.icmp_type"}} AS service,
-    s.first_seen AS first_seen,
-    s.last_seen AS last_seen,
-    s.complete + s.half_open + s.unanswered + s.requests + s.replies + s.denied AS flows,
-    s.client_packets AS client_packets, s.client_bytes AS client_bytes,
-    s.server_packets AS server_packets, s.server_bytes AS server_bytes,
-    s.complete + s.replies > 0 AS answered,
-    s.complete + s.replies + if(answered, s.requests + s.unanswered, (s.requests - s.requests_alone)::UInt64) AS complete,
-    s.half_open + if(answered, 0, s.unanswered + s.requests_alone) AS half_open,
-    s.denied AS denied,
-    CAST(s.basis, 'Enum8(\'none\' = 0, \'degree\' = 1, \'known-port\' = 2, \'port-range\' = 3, \'icmp\' = 4, \'tcp-flags\' = 5, \'initiator\' = 6, \'stated\' = 7)') AS direction_basis,
-    arrayMap(x -> {{text "x"}}, arraySort(arrayFilter(x -> x != toIPv6('::'), s.exporters))) AS exporters,
-    s.client AS client_ip, s.server AS server_ip,
-    s.hours AS hours,
-    s.client_flags AS client_flags, s.server_flags AS server_flags,
-    s.sampling AS sampling
-FROM by_session AS s;
+    h.vrf AS vrf,
+    {{text "h.client"}} AS client,
+    {{text "h.server"}} AS server,
+    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
+    {{service "h.proto" "h.port" "h.icmp_type"}} AS service,
+    min(h.first_seen)::DateTime64(6, 'UTC') AS first_seen,
+    max(h.last_seen)::DateTime64(6, 'UTC') AS last_seen,
+    sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
+    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+    if(sum(h.complete + h.replies) > 0,
+        sum(h.complete + h.replies + h.requests + h.unanswered),
+        sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
+    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
+    sum(h.denied) AS denied,
+    CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
+    arrayMap(x -> {{text "x"}}, arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters
+{{- if .}},
+    h.client AS client_ip,
+    h.server AS server_ip,
+    count() AS hours,
+    groupBitOr(h.client_flags)::UInt16 AS client_flags,
+    groupBitOr(h.server_flags)::UInt16 AS server_flags,
+    max(h.sampling)::UInt32 AS sampling
+{{- end}}
+FROM by_hour AS h
+GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client
+{{- end}}
 
--- Every session stored, one row each. The public view.
+{{define "window" -}}
+hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+{{- end}}
+
+-- Every session stored, one row for each (vrf, client, server, proto, port,
+-- icmp_type, icmp_code). The public view.
 CREATE VIEW IF NOT EXISTS {{table "sessions"}} {{onCluster}} AS
-SELECT vrf, client, server, proto, port, icmp_type, icmp_code, service, first_seen, last_seen, flows,
-    client_packets, client_bytes, server_packets, server_bytes, complete, half_open, denied, direction_basis, exporters
-FROM {{table "sessions_window"}}(since = '1970-01-01 00:00:00', until = '2200-01-01 00:00:00');
+{{template "sessions" false}};
+
+-- The sessions that overlap [since, until): SELECT ... FROM
+-- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
+-- those of the hours that overlap. Beyond the columns of view sessions it has
+-- the addresses as IPv6 (client_ip, server_ip), the number of hours with
+-- records, both ends' TCP flags and the sampling.
+CREATE VIEW IF NOT EXISTS {{table "sessions_window"}} {{onCluster}} AS
+{{template "sessions" true}};

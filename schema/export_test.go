@@ -1,0 +1,23 @@
+package schema
+
+// For tests in package schema_test.
+var (
+	ICMPRepliesSQL, ICMPRequestsSQL = icmpPairsSQL()
+	ProtocolNames                   = protocolNames
+	StatsColumnNames                = statsColumnNames
+)
+
+// TableColumns gives name, type and default of the columns of table flows.
+func TableColumns() (list [][3]string) {
+	for _, c := range columns {
+		def := ""
+		switch c.name {
+		case "vrf":
+			def = "'default'"
+		case "count":
+			def = "1"
+		}
+		list = append(list, [3]string{c.name, c.typ, def})
+	}
+	return list
+}

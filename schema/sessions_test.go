@@ -1,0 +1,429 @@
+package schema_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/schema"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// rec makes a one-way record of one packet of 100 bytes, exported by 10.9.9.1.
+func rec(src string, sport uint16, dst string, dport uint16, proto uint8, change ...func(*schema.Record)) schema.Record {
+	at := noon.UnixMicro()
+	r := schema.Record{
+		Exporter: ip("10.9.9.1"), Received: at + 5e6, Start: at, End: at + 1e6,
+		Src: ip(src), Dst: ip(dst), SrcPort: sport, DstPort: dport, Proto: proto, Bytes: 100, Packets: 1, Count: 1,
+	}
+	for _, f := range change {
+		f(&r)
+	}
+	return r
+}
+
+func ip(s string) [16]byte { return schema.Addr16(netip.MustParseAddr(s)) }
+
+func forward(r *schema.Record) { r.Direction, r.Basis = schema.Forward, schema.BasisPortRange }
+func reverse(r *schema.Record) { r.Direction, r.Basis = schema.Reverse, schema.BasisPortRange }
+func biflow(r *schema.Record) {
+	r.Direction, r.Basis, r.Completeness = schema.Forward, schema.BasisInitiator, schema.BothWays
+}
+func unknowable(r *schema.Record) { r.Completeness = schema.Unknowable }
+func dropped(r *schema.Record)    { r.Action = schema.Dropped }
+func from(exporter string) func(*schema.Record) {
+	return func(r *schema.Record) { r.Exporter = ip(exporter) }
+}
+func flags(f uint16) func(*schema.Record) { return func(r *schema.Record) { r.TCPFlags = f } }
+func answer(p uint64) func(*schema.Record) {
+	return func(r *schema.Record) { r.RevPackets, r.RevBytes = p, 100*p }
+}
+func after(d time.Duration) func(*schema.Record) {
+	return func(r *schema.Record) {
+		us := d.Microseconds()
+		r.Start, r.End, r.Received = r.Start+us, r.End+us, r.Received+us
+	}
+}
+func icmp(typ, code uint8) func(*schema.Record) {
+	return func(r *schema.Record) { r.ICMPType, r.ICMPCode = typ, code }
+}
+
+// twoWays makes the exporter one that shows both directions.
+func twoWays(exporter string) []schema.Record {
+	return []schema.Record{
+		rec("10.0.9.1", 40000, "10.0.9.2", 9, 6, forward, from(exporter)),
+		rec("10.0.9.2", 9, "10.0.9.1", 40000, 6, reverse, from(exporter)),
+	}
+}
+
+const both = "10.0.9.1>10.0.9.2 tcp/9 flows=2 complete=2 half_open=0 denied=0"
+
+func TestSessions(t *testing.T) {
+	s := newStore(t)
+	for _, c := range []struct {
+		name    string
+		records []schema.Record
+		want    []string
+	}{
+		{"a biflow with its answer", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, biflow, answer(2)),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/443 flows=1 complete=1 half_open=0 denied=0"}},
+
+		{"a biflow without an answer", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, biflow),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=0 half_open=1 denied=0"}},
+
+		{"a biflow whose answer is a refusal", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, biflow, answer(1), func(r *schema.Record) { r.TCPFlags, r.RevTCPFlags = 0x02, 0x14 }),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=0 half_open=1 denied=0"}},
+
+		{"a biflow exported by the server's side", []schema.Record{
+			rec("10.0.0.2", 443, "10.0.0.1", 40000, 6, biflow, answer(2), reverse),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/443 flows=1 complete=1 half_open=0 denied=0"}},
+
+		{"both directions as uniflows", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 53, 17, forward),
+			rec("10.0.0.2", 53, "10.0.0.1", 40000, 17, reverse),
+		}, []string{"10.0.0.1>10.0.0.2 udp/53 flows=2 complete=2 half_open=0 denied=0"}},
+
+		{"a uniflow without its answer", append(twoWays("10.9.9.1"),
+			rec("10.0.0.1", 40000, "10.0.0.2", 514, 17, forward),
+		), []string{"10.0.0.1>10.0.0.2 udp/514 flows=1 complete=0 half_open=1 denied=0", both}},
+
+		{"an exporter of one direction knows no answers", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 514, 17, forward),
+			rec("10.0.0.3", 53, "10.0.0.1", 40000, 17, reverse),
+		}, []string{
+			"10.0.0.1>10.0.0.2 udp/514 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.3 udp/53 flows=1 complete=1 half_open=0 denied=0",
+		}},
+
+		{"directions in different hours make an exporter of both", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 53, 17, forward),
+			rec("10.0.0.2", 53, "10.0.0.1", 40000, 17, reverse, after(2*time.Hour)),
+			rec("10.0.0.1", 40000, "10.0.0.3", 53, 17, forward),
+		}, []string{
+			"10.0.0.1>10.0.0.2 udp/53 flows=2 complete=2 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.3 udp/53 flows=1 complete=0 half_open=1 denied=0",
+		}},
+
+		{"a SYN that nobody answered", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02)),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=0 half_open=1 denied=0"}},
+
+		{"a SYN refused by RST", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02)),
+			rec("10.0.0.2", 22, "10.0.0.1", 40000, 6, reverse, flags(0x14)),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=2 complete=0 half_open=2 denied=0"}},
+
+		{"the client's ACK shows that it was answered", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x1b)),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=1 half_open=0 denied=0"}},
+
+		{"sampling may have missed the ACK", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), func(r *schema.Record) { r.Sampling = 100 }),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=1 half_open=0 denied=0"}},
+
+		{"a source that cannot tell", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, unknowable),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=1 half_open=0 denied=0"}},
+
+		{"dropped by the network", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, biflow, dropped, answer(1)),
+			rec("10.0.0.2", 22, "10.0.0.1", 40000, 6, reverse, dropped),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=2 complete=0 half_open=0 denied=2"}},
+
+		{"active timeout slices over hours", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward),
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, after(30*time.Minute)),
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, after(90*time.Minute)),
+			rec("10.0.0.2", 443, "10.0.0.1", 40000, 6, reverse),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/443 flows=4 complete=4 half_open=0 denied=0"}},
+
+		{"ping and its reply", []schema.Record{
+			rec("10.0.0.1", 0, "10.0.0.2", 0, 1, forward, icmp(8, 0)),
+			rec("10.0.0.2", 0, "10.0.0.1", 0, 1, reverse, icmp(0, 0)),
+		}, []string{"10.0.0.1>10.0.0.2 icmp/8 flows=2 complete=2 half_open=0 denied=0"}},
+
+		{"ping and its reply over IPv6", []schema.Record{
+			rec("2001:db8::1", 0, "2001:db8::2", 0, 58, forward, icmp(128, 0)),
+			rec("2001:db8::2", 0, "2001:db8::1", 0, 58, reverse, icmp(129, 0)),
+		}, []string{"2001:db8::1>2001:db8::2 ipv6-icmp/128 flows=2 complete=2 half_open=0 denied=0"}},
+
+		{"type 129 is an echo reply of ICMPv6 only", []schema.Record{
+			rec("10.0.0.2", 0, "10.0.0.1", 0, 1, reverse, icmp(129, 0)),
+		}, []string{"10.0.0.1>10.0.0.2 icmp/129 flows=1 complete=1 half_open=0 denied=0"}},
+
+		{"protocols without ports have none", []schema.Record{
+			rec("10.0.0.1", 7, "10.0.0.2", 8, 47, forward),
+			rec("10.0.0.1", 9, "10.0.0.2", 10, 47, forward, icmp(3, 3)),
+			rec("10.0.0.1", 7, "10.0.0.2", 8, 253, forward),
+		}, []string{
+			"10.0.0.1>10.0.0.2 253 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.2 gre flows=2 complete=2 half_open=0 denied=0",
+		}},
+
+		{"identical records in one row", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, biflow, answer(1), func(r *schema.Record) { r.Count = 7 }),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/443 flows=7 complete=7 half_open=0 denied=0"}},
+
+		{"a decided session tells the undecided", []schema.Record{
+			rec("10.0.0.1", 50051, "10.0.0.2", 40000, 6, func(r *schema.Record) { r.Direction, r.Basis = schema.Reverse, schema.BasisTCPFlags }),
+			rec("10.0.0.1", 50051, "10.0.0.2", 40000, 6, flags(0x18)),
+			rec("10.0.0.2", 40000, "10.0.0.1", 50051, 6, flags(0x18)),
+		}, []string{"10.0.0.2>10.0.0.1 tcp/50051 flows=3 complete=3 half_open=0 denied=0"}},
+
+		{"degree tells the rest", []schema.Record{
+			rec("10.0.0.1", 40001, "10.0.0.9", 50051, 6, flags(0x18)),
+			rec("10.0.0.2", 40002, "10.0.0.9", 50051, 6, flags(0x18)),
+			rec("10.0.0.9", 50051, "10.0.0.2", 40002, 6, flags(0x18)),
+		}, []string{
+			"10.0.0.1>10.0.0.9 tcp/50051 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.2>10.0.0.9 tcp/50051 flows=2 complete=2 half_open=0 denied=0",
+		}},
+
+		{"clocks out of their mind", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 0, 0 }),
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 1<<62, -1<<62 }),
+			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = r.End, r.Start }),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/443 flows=3 complete=3 half_open=0 denied=0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.exec("TRUNCATE TABLE " + s.name + ".sessions_hourly")
+			s.insert(c.records...)
+			if d := cmp.Diff(c.want, s.sessions()); d != "" {
+				t.Errorf("sessions (-want +got):\n%s", d)
+			}
+			s.exec("OPTIMIZE TABLE " + s.name + ".sessions_hourly FINAL")
+			if d := cmp.Diff(c.want, s.sessions()); d != "" {
+				t.Errorf("sessions after merging (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func (s *store) sessions() []string {
+	return s.rows(`SELECT concat(client, '>', server, ' ', service, ' flows=', flows, ' complete=', complete, ' half_open=', half_open, ' denied=', denied)
+		FROM {db}.sessions ORDER BY client, server, service`)
+}
+
+func TestAmbiguousDirectionSaysSo(t *testing.T) {
+	s := newStore(t)
+	s.insert(rec("10.0.0.1", 9001, "10.0.0.2", 9002, 6), rec("10.0.0.2", 9002, "10.0.0.1", 9001, 6))
+	if got, want := s.rows("SELECT client, server, service, direction_basis, client_bytes, server_bytes FROM {db}.sessions"),
+		[]string{"10.0.0.2\t10.0.0.1\ttcp/9001\tnone\t100\t100"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := s.rows("SELECT verdict, server_degree, client_degree FROM {db}.session_directions"); !slices.Equal(got, []string{"ambiguous\t1\t1"}) {
+		t.Errorf("session_directions: %q", got)
+	}
+}
+
+func TestTwoExportersCountOnce(t *testing.T) {
+	s := newStore(t)
+	other := from("10.9.9.2")
+	s.insert(
+		rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward), rec("10.0.0.2", 443, "10.0.0.1", 40000, 6, reverse),
+		rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, other),
+		// The way back goes past the other one only.
+		rec("10.0.0.1", 40000, "10.0.0.3", 443, 6, forward), rec("10.0.0.3", 443, "10.0.0.1", 40000, 6, reverse, other),
+		rec("10.0.0.1", 40000, "10.0.0.4", 443, 6, forward, from("::")),
+	)
+	got := s.rows("SELECT server, client_packets, client_bytes, server_packets, server_bytes, flows, complete, exporters FROM {db}.sessions ORDER BY server")
+	want := []string{
+		"10.0.0.2\t1\t100\t1\t100\t2\t2\t['10.9.9.1','10.9.9.2']",
+		"10.0.0.3\t1\t100\t1\t100\t2\t2\t['10.9.9.1','10.9.9.2']",
+		"10.0.0.4\t1\t100\t0\t0\t1\t1\t[]",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("sessions (-want +got):\n%s", d)
+	}
+}
+
+func TestFirstAndLastSeen(t *testing.T) {
+	s := newStore(t)
+	s.insert(
+		rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, after(-3*time.Hour)), rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward),
+		// Without a clock, the time of receipt.
+		rec("10.0.0.1", 40000, "10.0.0.3", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 0, 5e6 }),
+	)
+	got := s.rows("SELECT server, first_seen, last_seen FROM {db}.sessions ORDER BY server")
+	want := []string{
+		"10.0.0.2\t2026-11-20 09:00:00.000000\t2026-11-20 12:00:01.000000",
+		"10.0.0.3\t2026-11-20 12:00:05.000000\t2026-11-20 12:00:05.000000",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("sessions (-want +got):\n%s", d)
+	}
+	// A window has what overlaps it.
+	for window, want := range map[string][]string{
+		"since = '2026-11-20 12:00:00', until = '2026-11-20 12:00:02'":        {"10.0.0.2\t1\t1"},
+		"since = '2026-11-20 12:00:01.000001', until = '2026-11-21 00:00:00'": {"10.0.0.3\t1\t1"},
+		"since = '2026-11-20 09:00:01', until = '2026-11-20 12:00:00'":        {"10.0.0.2\t1\t1"},
+		"since = '2026-11-20 09:30:00', until = '2026-11-20 12:00:00'":        nil,
+		"since = '2026-11-20 00:00:00', until = '2026-11-21 00:00:00'":        {"10.0.0.2\t2\t2", "10.0.0.3\t1\t1"},
+	} {
+		got := s.rows("SELECT server, flows, hours FROM {db}.sessions_window(" + window + ") ORDER BY server")
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("sessions_window(%s) (-want +got):\n%s", window, d)
+		}
+	}
+}
+
+func TestPeoplesQueries(t *testing.T) {
+	s := newStore(t)
+	s.insert(
+		rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward), rec("192.0.2.1", 40000, "10.0.0.2", 443, 6, forward),
+		rec("2001:db8::1", 40000, "2001:db8::2", 443, 6, forward),
+	)
+	for query, want := range map[string]string{
+		"SELECT count() FROM {db}.sessions WHERE client = '10.0.0.1'":                                                                                             "1",
+		"SELECT count() FROM {db}.sessions WHERE server = '10.0.0.2' AND service = 'tcp/443'":                                                                     "2",
+		"SELECT client FROM {db}.sessions WHERE isIPAddressInRange(client, '10.0.0.0/8')":                                                                         "10.0.0.1",
+		"SELECT client FROM {db}.sessions WHERE isIPAddressInRange(client, '2001:db8::/32')":                                                                      "2001:db8::1",
+		"SELECT dst FROM {db}.flows WHERE src = '10.0.0.1'":                                                                                                       "10.0.0.2",
+		"SELECT arrayStringConcat(groupArray(name), ',') FROM (SELECT name FROM system.columns WHERE database = '{db}' AND table = 'sessions' ORDER BY position)": "vrf,client,server,proto,port,icmp_type,icmp_code,service,first_seen,last_seen,flows,client_packets,client_bytes,server_packets,server_bytes,complete,half_open,denied,direction_basis,exporters",
+		"SELECT count() FROM (SELECT * FROM {db}.sessions ORDER BY ALL)":                                                                                          "3",
+		// Types that any client knows.
+		"SELECT count() FROM system.columns WHERE database = '{db}' AND table IN ('sessions', 'sessions_window', 'exporters', 'groups', 'proposals') AND type LIKE '%Aggregate%'": "0",
+		"SELECT count() FROM {db}.sessions WHERE direction_basis = 'port-range' AND has(exporters,'10.9.9.1')":                                                                    "3",
+	} {
+		if got := s.rows(query); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: got %q, want %q", query, got, want)
+		}
+	}
+}
+
+// Any order of arrival and any division into batches gives the same sessions.
+func TestOrderOfArrivalChangesNothing(t *testing.T) {
+	s, again := newStore(t), newStore(t)
+	const all = "SELECT * FROM {db}.sessions ORDER BY vrf, client, server, service, icmp_code"
+	seed := 0
+	for range 4 {
+		records := make([]schema.Record, 300)
+		for i := range records {
+			records[i] = flowRecords().Example(seed)
+			seed++
+		}
+		for _, x := range []*store{s, again} {
+			x.exec("TRUNCATE TABLE " + x.name + ".sessions_hourly")
+		}
+		s.insert(records...)
+		want := s.rows(all)
+
+		order := rapid.Permutation(records).Example(seed)
+		for len(order) > 0 {
+			seed++
+			n := min(rapid.IntRange(1, 100).Example(seed), len(order))
+			again.insert(order[:n]...)
+			order = order[n:]
+		}
+		if d := cmp.Diff(want, again.rows(all)); d != "" {
+			t.Fatalf("sessions (-one batch +many):\n%.5000s", d)
+		}
+	}
+}
+
+// vector reads a case that restates another product's test.
+func vector(t *testing.T, name string, v any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "shared", "vectors", name))
+	if err != nil {
+		t.Skip("needs ../shared: ", err)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Five one-way records, one of them from a second exporter, make one session.
+func TestStitchVector(t *testing.T) {
+	var v struct {
+		Records []struct {
+			T              int64
+			Src, Dst       string
+			Bytes, Packets uint64
+			Duplicate      bool
+		}
+		Expected struct {
+			Sessions []struct {
+				A, B      string
+				BytesAB   uint64 `json:"bytes_ab"`
+				BytesBA   uint64 `json:"bytes_ba"`
+				PacketsAB uint64 `json:"packets_ab"`
+				PacketsBA uint64 `json:"packets_ba"`
+				Records   uint64
+				FirstSeen int64 `json:"first_seen"`
+				LastSeen  int64 `json:"last_seen"`
+			}
+		}
+	}
+	vector(t, "11_stitch_bidirectional_session.json", &v)
+	var records []schema.Record
+	for _, r := range v.Records {
+		src, dst := netip.MustParseAddrPort(r.Src), netip.MustParseAddrPort(r.Dst)
+		records = append(records, rec(src.Addr().String(), src.Port(), dst.Addr().String(), dst.Port(), 6, func(x *schema.Record) {
+			x.Bytes, x.Packets = r.Bytes, r.Packets
+			x.Start = noon.Unix()*1e6 + r.T*1e6
+			x.End = x.Start
+			if r.Duplicate {
+				x.Exporter = ip("10.9.9.2")
+			}
+		}))
+	}
+	want := v.Expected.Sessions[0]
+	for _, name := range []string{"in order", "reversed"} {
+		s := newStore(t)
+		for _, r := range records {
+			s.insert(r)
+		}
+		slices.Reverse(records)
+		got := s.rows(`SELECT client, client_bytes, server_bytes, client_packets, server_packets, flows,
+			toUnixTimestamp(first_seen) - ` + strconv.FormatInt(noon.Unix(), 10) + `, toUnixTimestamp(last_seen) - ` + strconv.FormatInt(noon.Unix(), 10) + ` FROM {db}.sessions`)
+		// Nothing tells client from server, so either may be A.
+		a := fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d", netip.MustParseAddrPort(want.A).Addr(), want.BytesAB, want.BytesBA, want.PacketsAB, want.PacketsBA, want.Records, want.FirstSeen, want.LastSeen)
+		b := fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d", netip.MustParseAddrPort(want.B).Addr(), want.BytesBA, want.BytesAB, want.PacketsBA, want.PacketsAB, want.Records, want.FirstSeen, want.LastSeen)
+		if len(got) != 1 || got[0] != a && got[0] != b {
+			t.Errorf("%s: got\n%s\nwant\n%s\nor\n%s", name, strings.Join(got, "\n"), a, b)
+		}
+	}
+}
+
+// Replies seen alone, their direction unknown, are sessions to the one port
+// that many talk to.
+func TestEphemeralStormVector(t *testing.T) {
+	var v struct {
+		Records []struct {
+			Src, Dst     string
+			Sport, Dport uint16
+		} `json:"raw_records"`
+		Flows []struct {
+			Src, Dst struct{ IP string }
+			Dport    uint16
+		}
+	}
+	vector(t, "09_direction_ephemeral_storm.json", &v)
+	s := newStore(t)
+	for _, r := range v.Records {
+		s.insert(rec(r.Src, r.Sport, r.Dst, r.Dport, 6, flags(0x18)))
+	}
+	var want []string
+	for _, f := range v.Flows {
+		want = append(want, fmt.Sprintf("%s>%s tcp/%d flows=1 complete=1 half_open=0 denied=0", f.Src.IP, f.Dst.IP, f.Dport))
+	}
+	slices.Sort(want)
+	if d := cmp.Diff(want, s.sessions()); d != "" {
+		t.Errorf("sessions (-want +got):\n%s", d)
+	}
+}

@@ -1,0 +1,558 @@
+-- 00001_flows.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Raw flow records, one row each, as the exporter gave them. Short-lived: what
+-- the recommender needs is folded into sessions_hourly on insert.
+--
+-- Partition: day of `received`, the collector's clock. An exporter's clock can
+--   say anything, and each partition of an insert is a part of its own.
+-- Sort key: `received` alone. Every question to raw records has a time range
+--   ("what did host X do around 10:30"), and batches come in that order, so that
+--   an insert has nothing to sort and a merge nothing to interleave. With the
+--   endpoints behind the minute an insert of 28,000 rows took 15 ms instead of 8
+--   and merges twice as long, and the rows took more space, not less: 34 bytes
+--   instead of 31.
+-- TTL: whole parts only (ttl_only_drop_parts), so expiry rewrites nothing.
+-- Deduplication: a redelivered batch comes with the same token within the
+--   consumer's AckWait; the window is measured in inserts.
+CREATE TABLE IF NOT EXISTS `cordon`.flows_local ON CLUSTER `main`
+(
+    received          DateTime64(6, 'UTC') COMMENT 'when the collector got the record' CODEC(Delta(8), LZ4),
+    exporter          IPv6                                          COMMENT 'address of the exporter; :: for imported files',
+    domain            UInt32                                        COMMENT 'observation domain id (RFC 7011, section 3.1)',
+    start_time        DateTime64(6, 'UTC') COMMENT 'flow start, by the exporter''s clock' CODEC(Delta(8), LZ4),
+    end_time          DateTime64(6, 'UTC') COMMENT 'flow end, by the exporter''s clock' CODEC(Delta(8), LZ4),
+    src_ip            IPv6                                          COMMENT 'source address, IPv4 mapped; see src',
+    dst_ip            IPv6                                          COMMENT 'destination address, IPv4 mapped; see dst',
+    src_port          UInt16,
+    dst_port          UInt16,
+    proto             UInt8                                         COMMENT 'IANA protocol number',
+    icmp_type         UInt8                                         COMMENT 'as sent, for ICMP and ICMPv6',
+    icmp_code         UInt8,
+    bytes             UInt64                                        COMMENT 'source to destination',
+    packets           UInt64                                        COMMENT 'source to destination',
+    rev_bytes         UInt64                                        COMMENT 'destination to source, in biflow records (RFC 5103)',
+    rev_packets       UInt64                                        COMMENT 'destination to source, in biflow records (RFC 5103)',
+    tcp_flags         UInt16                                        COMMENT 'union over the flow, source to destination',
+    rev_tcp_flags     UInt16                                        COMMENT 'union over the flow, destination to source',
+    in_if             UInt32                                        COMMENT 'SNMP index of the ingress interface',
+    out_if            UInt32                                        COMMENT 'SNMP index of the egress interface',
+    vlan              UInt16,
+    l2_segment        UInt64                                        COMMENT 'layer2SegmentId (IE 351), encapsulation type included',
+    vrf_id            UInt32                                        COMMENT 'ingressVRFID (IE 234)',
+    vrf               LowCardinality(String) DEFAULT 'default',
+    flow_direction    Enum8('unknown' = 0, 'ingress' = 1, 'egress' = 2)             COMMENT 'flowDirection (IE 61) at the observation point',
+    forwarding_status UInt8                                         COMMENT 'IE 89 (RFC 7270): 64-127 forwarded, 128-191 dropped, 192-255 consumed',
+    firewall_event    UInt8                                         COMMENT 'IE 233: 1 created, 2 deleted, 3 denied, 4 alert, 5 updated',
+    end_reason        UInt8                                         COMMENT 'IE 136: 1 idle, 2 active timeout, 3 end detected, 4 forced, 5 lack of resources',
+    sampling          UInt32                                        COMMENT 'one packet in so many was looked at; 0 unknown',
+    action            Enum8('' = 0, 'forwarded' = 1, 'dropped' = 2)                 COMMENT 'what became of the packets',
+    direction         Enum8('unknown' = 0, 'forward' = 1, 'reverse' = 2)            COMMENT 'forward: the source is the client; reverse: the destination is',
+    basis             Enum8('none' = 0, 'degree' = 1, 'known-port' = 2, 'port-range' = 3, 'icmp' = 4, 'tcp-flags' = 5, 'initiator' = 6, 'stated' = 7) COMMENT 'evidence for direction',
+    completeness      Enum8('one-way' = 0, 'both-ways' = 1, 'unknowable' = 2)       COMMENT 'what the record alone can tell of an answer',
+    count             UInt32 DEFAULT 1                              COMMENT 'identical records that this row stands for',
+
+    -- For people: addresses as text, IPv4 as IPv4. Cost nothing until asked for.
+    src String ALIAS if(src_ip BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(src_ip), 8), toString(src_ip)),
+    dst String ALIAS if(dst_ip BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(dst_ip), 8), toString(dst_ip))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toDate(received)
+ORDER BY received
+TTL toDateTime(received) + INTERVAL 86400 SECOND
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 20000, replicated_deduplication_window_seconds = 86400, min_parts_to_merge_at_once = 30
+COMMENT 'raw flow records';
+
+-- Both directions between two endpoints belong on one shard: the session that
+-- they make is then folded there, once. Hence least/greatest.
+CREATE TABLE IF NOT EXISTS `cordon`.flows ON CLUSTER `main` AS `cordon`.flows_local
+ENGINE = Distributed('main', 'cordon', 'flows_local', cityHash64(vrf, least(src_ip, dst_ip), greatest(src_ip, dst_ip)));
+-- 00002_sessions.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Sessions by hour: what every proposal is computed from. One row (once parts
+-- have merged) for each session, hour and exporter. The ingester folds each
+-- batch into such rows and inserts them under the batch's deduplication token;
+-- why not a materialized view does is told at type Folder of package schema.
+--
+-- Each record has its client and server, or is undecided. The rows of
+-- undecided records keep both ports, and `server` is, for the time being, the
+-- end with the lower port (then the lower address); session_directions says
+-- later, over everything stored, which end it really is.
+--
+-- The exporter is part of the key so that a flow seen at two places is not
+-- counted twice: views sum over hours the most that one exporter saw in each.
+--
+-- Counts of flow records, each record in one of them:
+--   complete    the record itself shows an answer, or cannot tell
+--   half_open   a record with both directions, of which one is empty
+--   unanswered  one-way, and shows by its TCP flags that nothing was accepted:
+--               SYN without ACK, or nothing but RST
+--   requests    one-way, client to server, no evidence either way
+--   replies     one-way, server to client: an answer
+--   denied      dropped by the network
+--
+-- Partition: month of `received`, since the hour is the exporter's word and
+--   TTL must drop whole parts; and decided or not, so that reading the few
+--   undecided rows does not touch the others.
+-- Sort key: day first, so that a window reads its days only; then the server's
+--   end, the question asked most ("who talks to this host", "who uses this
+--   service") and the best neighbours for compression.
+CREATE TABLE IF NOT EXISTS `cordon`.sessions_hourly_local ON CLUSTER `main`
+(
+    month          Date                                COMMENT 'first day of the month in which the records were received',
+    decided        Bool                                COMMENT 'the records tell client from server',
+    hour           DateTime('UTC')                     COMMENT 'hour of the flow start, or of its receipt where the exporter''s clock is out of its mind',
+    vrf            LowCardinality(String),
+    server         IPv6,
+    proto          UInt8,
+    port           UInt16                              COMMENT 'at the server''s end',
+    icmp_type      UInt8                               COMMENT 'of the request',
+    icmp_code      UInt8,
+    client         IPv6,
+    client_port    UInt16                              COMMENT 'where undecided, else 0',
+    exporter       IPv6,
+    first_seen     SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+    last_seen      SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    client_packets SimpleAggregateFunction(sum, UInt64),
+    client_bytes   SimpleAggregateFunction(sum, UInt64),
+    server_packets SimpleAggregateFunction(sum, UInt64),
+    server_bytes   SimpleAggregateFunction(sum, UInt64),
+    complete       SimpleAggregateFunction(sum, UInt64),
+    half_open      SimpleAggregateFunction(sum, UInt64),
+    unanswered     SimpleAggregateFunction(sum, UInt64),
+    requests       SimpleAggregateFunction(sum, UInt64),
+    replies        SimpleAggregateFunction(sum, UInt64),
+    denied         SimpleAggregateFunction(sum, UInt64),
+    client_flags   SimpleAggregateFunction(groupBitOr, UInt16) COMMENT 'union of the client''s TCP flags',
+    server_flags   SimpleAggregateFunction(groupBitOr, UInt16) COMMENT 'union of the server''s TCP flags',
+    sides          SimpleAggregateFunction(groupBitOr, UInt8)  COMMENT 'one-way records seen: 1 from the client, 2 from the server',
+    basis          SimpleAggregateFunction(max, UInt8)         COMMENT 'strongest evidence for the direction, as in flows',
+    sampling       SimpleAggregateFunction(max, UInt32)        COMMENT 'coarsest sampling; 0 unknown',
+
+    -- Built by merges, not by inserts: a part just inserted is small.
+    INDEX last_seen last_seen TYPE minmax GRANULARITY 1,
+    INDEX client    client    TYPE bloom_filter(0.01) GRANULARITY 4
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY (month, decided)
+ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour)
+TTL month + INTERVAL 1 MONTH + INTERVAL 34819200 SECOND
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 20000, replicated_deduplication_window_seconds = 86400, min_parts_to_merge_at_once = 60
+COMMENT 'sessions by hour and exporter';
+
+CREATE TABLE IF NOT EXISTS `cordon`.sessions_hourly ON CLUSTER `main` AS `cordon`.sessions_hourly_local
+ENGINE = Distributed('main', 'cordon', 'sessions_hourly_local', cityHash64(vrf, least(server, client), greatest(server, client)));
+
+-- Which end of an undecided session is the server, from everything stored:
+--   1. the same endpoints in a decided session;
+--   2. degree: how many different ends (address and port) an end was seen with,
+--      decided clients included. A server's port is used by many, a client's
+--      port by one. Twice as many as the other's says enough;
+--   3. neither: ambiguous, and the lower port stays the server.
+-- A row of this view shows why, so a person can check it.
+CREATE VIEW IF NOT EXISTS `cordon`.session_directions ON CLUSTER `main` AS
+SELECT
+    p.vrf AS vrf, p.proto AS proto,
+    p.server AS server, p.port AS port, p.client AS client, p.client_port AS client_port,
+    maxIf(p.degree, p.side = 1) AS server_degree,
+    maxIf(p.degree, p.side = 2) AS client_degree,
+    maxIf(p.served, p.side = 1) AS decided_as_here,
+    maxIf(p.served, p.side = 2) AS decided_opposite,
+    if(decided_as_here != decided_opposite, decided_opposite, client_degree >= 2 * server_degree) AS turned,
+    multiIf(
+        decided_as_here != decided_opposite, 'decided',
+        client_degree >= 2 * server_degree OR server_degree >= 2 * client_degree, 'degree',
+        'ambiguous') AS verdict
+FROM
+(
+    -- One row for each end (address, end_port) and each peer it was seen with.
+    SELECT e.*,
+        count() OVER (PARTITION BY vrf, proto, address, end_port) AS degree,
+        max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port, peer) AS served
+    FROM
+    (
+        SELECT DISTINCT vrf, proto, server, port, client, client_port, side,
+            if(side = 1, server, client) AS address, if(side = 1, port, client_port) AS end_port, if(side = 1, client, server) AS peer
+        FROM `cordon`.sessions_hourly
+        ARRAY JOIN [1, 2] AS side
+        WHERE NOT decided
+        UNION ALL
+        SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, server AS address, port AS end_port, client AS peer
+        FROM `cordon`.sessions_hourly
+        WHERE decided AND (server, proto, port) GLOBAL IN
+        (
+            SELECT if(side = 1, server, client), proto, if(side = 1, port, client_port)
+            FROM `cordon`.sessions_hourly
+            ARRAY JOIN [1, 2] AS side
+            WHERE NOT decided
+        )
+    ) AS e
+) AS p
+WHERE p.side > 0
+GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
+
+
+
+
+
+-- Every session stored, one row for each (vrf, client, server, proto, port,
+-- icmp_type, icmp_code). The public view.
+CREATE VIEW IF NOT EXISTS `cordon`.sessions ON CLUSTER `main` AS
+WITH
+    two_way_quick AS (SELECT DISTINCT exporter FROM `cordon`.sessions_hourly WHERE sides = 3),
+    two_way_exporters AS
+    (
+        SELECT exporter FROM two_way_quick
+        UNION ALL
+        -- Those whose directions lie in rows not merged yet, or in different
+        -- hours. Reads little where the quick way found the exporters.
+        SELECT exporter FROM `cordon`.sessions_hourly
+        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM two_way_quick)
+        GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+        HAVING groupBitOr(sides) = 3
+    ),
+    directed AS
+    (
+        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
+            client_packets, client_bytes, server_packets, server_bytes,
+            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
+        FROM `cordon`.sessions_hourly
+        WHERE decided
+        UNION ALL
+        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
+            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
+            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
+            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
+            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
+            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
+            d.verdict = 'degree' AS basis, sampling
+        FROM `cordon`.sessions_hourly AS u
+        GLOBAL INNER JOIN `cordon`.session_directions AS d
+            ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
+        WHERE NOT u.decided
+    ),
+    by_exporter AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
+            min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
+            sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
+            sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
+            sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
+            sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
+            groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
+            max(d.basis) AS basis, max(d.sampling) AS sampling
+        FROM directed AS d
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
+    ),
+    by_hour AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+            min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+            max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
+            max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
+            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
+            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
+            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
+        FROM by_exporter AS e
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
+    )
+SELECT
+    h.vrf AS vrf,
+    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
+    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
+    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
+    min(h.first_seen)::DateTime64(6, 'UTC') AS first_seen,
+    max(h.last_seen)::DateTime64(6, 'UTC') AS last_seen,
+    sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
+    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+    if(sum(h.complete + h.replies) > 0,
+        sum(h.complete + h.replies + h.requests + h.unanswered),
+        sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
+    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
+    sum(h.denied) AS denied,
+    CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
+    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters
+FROM by_hour AS h
+GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
+
+-- The sessions that overlap [since, until): SELECT ... FROM
+-- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
+-- those of the hours that overlap. Beyond the columns of view sessions it has
+-- the addresses as IPv6 (client_ip, server_ip), the number of hours with
+-- records, both ends' TCP flags and the sampling.
+CREATE VIEW IF NOT EXISTS `cordon`.sessions_window ON CLUSTER `main` AS
+WITH
+    two_way_quick AS (SELECT DISTINCT exporter FROM `cordon`.sessions_hourly WHERE sides = 3),
+    two_way_exporters AS
+    (
+        SELECT exporter FROM two_way_quick
+        UNION ALL
+        -- Those whose directions lie in rows not merged yet, or in different
+        -- hours. Reads little where the quick way found the exporters.
+        SELECT exporter FROM `cordon`.sessions_hourly
+        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM two_way_quick)
+        GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+        HAVING groupBitOr(sides) = 3
+    ),
+    directed AS
+    (
+        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
+            client_packets, client_bytes, server_packets, server_bytes,
+            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
+        FROM `cordon`.sessions_hourly
+        WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        UNION ALL
+        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
+            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
+            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
+            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
+            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
+            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
+            d.verdict = 'degree' AS basis, sampling
+        FROM `cordon`.sessions_hourly AS u
+        GLOBAL INNER JOIN `cordon`.session_directions AS d
+            ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
+        WHERE NOT u.decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+    ),
+    by_exporter AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
+            min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
+            sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
+            sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
+            sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
+            sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
+            groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
+            max(d.basis) AS basis, max(d.sampling) AS sampling
+        FROM directed AS d
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
+    ),
+    by_hour AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+            min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+            max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
+            max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
+            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
+            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
+            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
+        FROM by_exporter AS e
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
+    )
+SELECT
+    h.vrf AS vrf,
+    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
+    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
+    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
+    min(h.first_seen)::DateTime64(6, 'UTC') AS first_seen,
+    max(h.last_seen)::DateTime64(6, 'UTC') AS last_seen,
+    sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
+    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+    if(sum(h.complete + h.replies) > 0,
+        sum(h.complete + h.replies + h.requests + h.unanswered),
+        sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
+    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
+    sum(h.denied) AS denied,
+    CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
+    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters,
+    h.client AS client_ip,
+    h.server AS server_ip,
+    count() AS hours,
+    groupBitOr(h.client_flags)::UInt16 AS client_flags,
+    groupBitOr(h.server_flags)::UInt16 AS server_flags,
+    max(h.sampling)::UInt32 AS sampling
+FROM by_hour AS h
+GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
+-- 00003_exporters.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- What collectors count for each exporter, as differences over some ten
+-- seconds. Small: a row for each exporter, domain and transport per interval.
+--
+-- Partition: month, TTL as for sessions, since a proposal states the loss of
+--   its window however old that is.
+-- Sort key: hour and exporter, the grouping of every question to it. Not
+--   time first: an exporter's hour should lie together.
+-- Deduplicated by its batch token like flows, so a plain MergeTree is enough.
+CREATE TABLE IF NOT EXISTS `cordon`.exporter_stats_local ON CLUSTER `main`
+(
+    time            DateTime64(3, 'UTC') COMMENT 'end of the interval, by the collector''s clock' CODEC(Delta(8), LZ4),
+    interval_ms     UInt32                  COMMENT 'length of the interval',
+    collector       LowCardinality(String)  COMMENT 'collector instance',
+    exporter        IPv6                    COMMENT ':: in rows about a listener as a whole',
+    domain          UInt32                  COMMENT 'observation domain id',
+    transport       LowCardinality(String)  COMMENT 'udp, tcp, tls or file',
+    name            LowCardinality(String)  COMMENT 'what the exporter calls itself, from options data',
+    messages        UInt64,
+    bytes           UInt64,
+    records         UInt64                  COMMENT 'data records decoded',
+    options_records UInt64,
+    templates       UInt64                  COMMENT 'template records, new or repeated',
+    lost_messages   UInt64                  COMMENT 'estimated from sequence gaps, UDP',
+    lost_records    UInt64                  COMMENT 'from sequence gaps (RFC 7011, section 3.1)',
+    duplicates      UInt64                  COMMENT 'messages received twice',
+    reordered       UInt64                  COMMENT 'messages that came late',
+    restarts        UInt64                  COMMENT 'sequence numbers started anew',
+    no_template     UInt64                  COMMENT 'data sets given up because their template never came',
+    waiting         UInt64                  COMMENT 'data sets waiting for their template, at the end of the interval',
+    late_records    UInt64                  COMMENT 'records whose flow ended long before they came',
+    errors          UInt64                  COMMENT 'malformed messages, sets and records',
+    dropped_records UInt64                  COMMENT 'records that no queue had room for',
+    refused         UInt64                  COMMENT 'messages of exporters that the allow-list does not have',
+    kernel_drops    UInt64                  COMMENT 'datagrams that the listener''s socket buffer had no room for',
+    sampling        UInt32                  COMMENT 'coarsest sampling in use; 0 unknown',
+    clock_skew_ms   Int64                   COMMENT 'export time less time of receipt, of the last message',
+    last_export     DateTime64(3, 'UTC')    COMMENT 'export time of the last message, by the exporter''s clock'
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
+PARTITION BY toStartOfMonth(time)
+ORDER BY (toStartOfHour(time), exporter, domain, transport, collector)
+TTL toDateTime(toStartOfMonth(time)) + INTERVAL 1 MONTH + INTERVAL 34819200 SECOND
+SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 20000, replicated_deduplication_window_seconds = 86400
+COMMENT 'counters of collectors about exporters';
+
+CREATE TABLE IF NOT EXISTS `cordon`.exporter_stats ON CLUSTER `main` AS `cordon`.exporter_stats_local
+ENGINE = Distributed('main', 'cordon', 'exporter_stats_local', cityHash64(exporter));
+
+-- One row for each exporter, observation domain, transport and hour.
+CREATE VIEW IF NOT EXISTS `cordon`.exporters_hourly ON CLUSTER `main` AS
+SELECT
+    if(e.exporter BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(e.exporter), 8), toString(e.exporter)) AS exporter,
+    e.domain AS domain, e.transport AS transport,
+    toStartOfHour(e.time) AS hour,
+    argMaxIf(e.name, e.time, e.name != '') AS name,
+    arraySort(groupUniqArray(toString(e.collector))) AS collectors,
+    sum(e.messages) AS messages, sum(e.bytes) AS bytes, sum(e.records) AS records,
+    sum(e.options_records) AS options_records, sum(e.templates) AS templates,
+    sum(e.lost_messages) AS lost_messages, sum(e.lost_records) AS lost_records,
+    sum(e.duplicates) AS duplicates, sum(e.reordered) AS reordered, sum(e.restarts) AS restarts,
+    sum(e.no_template) AS no_template, argMax(e.waiting, e.time) AS waiting,
+    sum(e.late_records) AS late_records, sum(e.errors) AS errors,
+    sum(e.dropped_records) AS dropped_records, sum(e.refused) AS refused, sum(e.kernel_drops) AS kernel_drops,
+    max(e.sampling) AS sampling,
+    argMax(e.clock_skew_ms, e.time) AS clock_skew_ms,
+    max(e.last_export) AS last_export,
+    min(e.time - INTERVAL e.interval_ms MILLISECOND) AS first_seen,
+    maxIf(e.time, e.messages > 0) AS last_seen
+FROM `cordon`.exporter_stats AS e
+GROUP BY e.exporter, e.domain, e.transport, hour;
+
+-- One row for each exporter: what a person wants to know of it.
+CREATE VIEW IF NOT EXISTS `cordon`.exporters ON CLUSTER `main` AS
+SELECT
+    exporter,
+    argMaxIf(h.name, h.hour, h.name != '') AS name,
+    arraySort(groupUniqArray(h.domain)) AS domains,
+    arraySort(groupUniqArray(toString(h.transport))) AS transports,
+    arraySort(groupUniqArrayArray(h.collectors)) AS collectors,
+    min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
+    sum(h.messages) AS messages, sum(h.bytes) AS bytes, sum(h.records) AS records,
+    sum(h.options_records) AS options_records, sum(h.templates) AS templates,
+    sum(h.lost_messages) AS lost_messages, sum(h.lost_records) AS lost_records,
+    round(lost_records / greatest(records + lost_records, 1), 6) AS loss,
+    sum(h.duplicates) AS duplicates, sum(h.reordered) AS reordered, sum(h.restarts) AS restarts,
+    sum(h.no_template) AS no_template,
+    sum(h.late_records) AS late_records, sum(h.errors) AS errors,
+    sum(h.dropped_records) AS dropped_records, sum(h.refused) AS refused, sum(h.kernel_drops) AS kernel_drops,
+    max(h.sampling) AS sampling,
+    argMax(h.clock_skew_ms, h.hour) AS clock_skew_ms,
+    max(h.last_export) AS last_export
+FROM `cordon`.exporters_hourly AS h
+GROUP BY exporter;
+-- 00004_policy.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Small tables that whole answers are written to, once and as one insert. In a
+-- cluster every node has all of them (no shard in their path), so that they
+-- join with anything.
+--
+-- ReplacingMergeTree: writing the same again, after a failure or by a second
+-- recommender, leaves one copy. Readers use the views, which read FINAL; the
+-- tables are small.
+
+-- Group prefixes by the file that they were loaded from. A file is known by
+-- the hash of its contents.
+CREATE TABLE IF NOT EXISTS `cordon`.group_prefixes ON CLUSTER `main`
+(
+    file_id  String                 COMMENT 'hash of the groups file',
+    loaded   DateTime64(3, 'UTC')   COMMENT 'when this file was loaded last',
+    category LowCardinality(String),
+    `group`  LowCardinality(String),
+    prefix   String                 COMMENT 'CIDR notation'
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}', loaded)
+ORDER BY (file_id, category, `group`, prefix)
+COMMENT 'every groups file that was loaded';
+
+-- The groups file loaded last.
+CREATE VIEW IF NOT EXISTS `cordon`.groups ON CLUSTER `main` AS
+SELECT category, `group`, prefix, file_id, loaded
+FROM `cordon`.group_prefixes FINAL
+WHERE file_id = (SELECT argMax(g.file_id, (g.loaded, g.file_id)) FROM `cordon`.group_prefixes AS g);
+
+-- A proposal's id is the hash of its document, so a row never changes.
+CREATE TABLE IF NOT EXISTS `cordon`.proposal_documents ON CLUSTER `main`
+(
+    id          String                  COMMENT 'sha256 of the document',
+    created     DateTime64(3, 'UTC')    COMMENT 'when it was computed first',
+    vrf         LowCardinality(String),
+    window_from DateTime64(6, 'UTC'),
+    window_to   DateTime64(6, 'UTC'),
+    categories  Array(String)           COMMENT 'selected, in order of precedence',
+    rules       UInt32,
+    lower_bound UInt32                  COMMENT 'no sound and complete rule set has fewer rules',
+    optimal     Bool,
+    cells       UInt64,
+    sessions    UInt64                  COMMENT 'in the window',
+    included    UInt64                  COMMENT 'permitted by the rules',
+    document    String COMMENT 'JSON, as published' CODEC(ZSTD(6))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}')
+ORDER BY (vrf, id)
+COMMENT 'policy proposals';
+
+CREATE VIEW IF NOT EXISTS `cordon`.proposals ON CLUSTER `main` AS
+SELECT id, created, vrf, window_from, window_to, categories, rules, lower_bound, optimal, cells, sessions, included, document
+FROM `cordon`.proposal_documents FINAL;
+
+CREATE TABLE IF NOT EXISTS `cordon`.proposal_rule_rows ON CLUSTER `main`
+(
+    proposal        String                  COMMENT 'id of the proposal',
+    ordinal         UInt32                  COMMENT 'position in the document, from 0',
+    id              String,
+    name            String,
+    action          LowCardinality(String),
+    sources         Array(String)           COMMENT 'group:NAME, ip:PREFIX or any',
+    destinations    Array(String)           COMMENT 'group:NAME, ip:PREFIX or any',
+    services        Array(String),
+    sessions        UInt64                  COMMENT 'evidence',
+    flows           UInt64                  COMMENT 'evidence',
+    bytes           UInt64                  COMMENT 'evidence, both directions',
+    clients         UInt64                  COMMENT 'evidence',
+    servers         UInt64                  COMMENT 'evidence',
+    first_seen      DateTime64(6, 'UTC')    COMMENT 'evidence',
+    last_seen       DateTime64(6, 'UTC')    COMMENT 'evidence',
+    permitted_pairs UInt64,
+    observed_pairs  UInt64
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}')
+ORDER BY (proposal, ordinal)
+COMMENT 'rules of policy proposals';
+
+CREATE VIEW IF NOT EXISTS `cordon`.proposal_rules ON CLUSTER `main` AS
+SELECT proposal, ordinal, id, name, action, sources, destinations, services,
+    sessions, flows, bytes, clients, servers, first_seen, last_seen, permitted_pairs, observed_pairs
+FROM `cordon`.proposal_rule_rows FINAL;

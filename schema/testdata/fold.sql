@@ -1,0 +1,79 @@
+-- Folding of flow records into rows of sessions_hourly, in SQL. What package
+-- schema does in Go is tested against this.
+SELECT
+    toStartOfMonth(received_sane) AS month,
+    known::Bool AS decided,
+    toStartOfHour(least(start_sane, end_sane)) AS hour,
+    vrf,
+    if(turned, src_ip, dst_ip) AS server,
+    proto,
+    if(turned, s_port, d_port) AS port,
+    itype AS icmp_type,
+    icode AS icmp_code,
+    if(turned, dst_ip, src_ip) AS client,
+    multiIf(known, 0, turned, d_port, s_port) AS client_port,
+    exporter,
+    min(least(start_sane, end_sane)) AS first_seen,
+    max(greatest(start_sane, end_sane)) AS last_seen,
+    sum(if(turned, rev_packets, packets)) AS client_packets,
+    sum(if(turned, rev_bytes, bytes)) AS client_bytes,
+    sum(if(turned, packets, rev_packets)) AS server_packets,
+    sum(if(turned, bytes, rev_bytes)) AS server_bytes,
+    sumIf(records, kind = 1) AS complete,
+    sumIf(records, kind = 2) AS half_open,
+    sumIf(records, kind = 3) AS unanswered,
+    sumIf(records, kind = 4) AS requests,
+    sumIf(records, kind = 5) AS replies,
+    sumIf(records, kind = 6) AS denied,
+    groupBitOr(if(turned, rev_tcp_flags, tcp_flags)) AS client_flags,
+    groupBitOr(if(turned, tcp_flags, rev_tcp_flags)) AS server_flags,
+    groupBitOr(side) AS sides,
+    max(evidence) AS basis,
+    max(sample) AS sampling
+FROM
+(
+    SELECT
+        least(greatest(received, toDateTime64('2000-01-01 00:00:00', 6, 'UTC')), toDateTime64('2100-01-01 00:00:00', 6, 'UTC')) AS received_sane,
+        vrf, exporter, src_ip, dst_ip, proto,
+        packets, bytes, rev_packets, rev_bytes, tcp_flags, rev_tcp_flags, sampling AS sample, count AS records,
+        direction != 'unknown' AS known,
+        if(known, basis::UInt8, 0) AS evidence,
+        if(proto IN (6, 17, 33, 132, 136), src_port, 0) AS s_port,
+        if(proto IN (6, 17, 33, 132, 136), dst_port, 0) AS d_port,
+        -- The source is the server, or stands in for it.
+        multiIf(direction = 'reverse', 1, direction = 'forward', 0, s_port != d_port, s_port < d_port, src_ip < dst_ip) AS turned,
+        -- 256 * protocol + type: ICMP and ICMPv6 number their types apart. A
+        -- reply's code says nothing about the request.
+        multiIf(proto NOT IN (1, 58), 0, direction != 'reverse', icmp_type,
+            transform(256 * proto + icmp_type, {replies}, {requests}, icmp_type))::UInt8 AS itype,
+        multiIf(proto NOT IN (1, 58), 0, direction != 'reverse', icmp_code, 256 * proto + icmp_type IN {replies}, 0, icmp_code) AS icode,
+        start_time BETWEEN '2000-01-01 00:00:00' AND received_sane + INTERVAL 1 DAY AS start_ok,
+        end_time BETWEEN '2000-01-01 00:00:00' AND received_sane + INTERVAL 1 DAY AS end_ok,
+        multiIf(start_ok, start_time, end_ok, end_time, received_sane) AS start_sane,
+        multiIf(end_ok, end_time, start_ok, start_time, received_sane) AS end_sane,
+        multiIf(completeness != 'one-way', 0, action = 'dropped', 0, turned, 2, 1)::UInt8 AS side,
+        -- Nothing but RST (0x04), with or without ACK (0x10), is a refusal.
+        proto = 6 AND tcp_flags IN (0x04, 0x14) AS reset,
+        proto = 6 AND rev_tcp_flags IN (0x04, 0x14) AS rev_reset,
+        -- 1 complete, 2 half_open, 3 unanswered, 4 requests, 5 replies, 6 denied.
+        multiIf(
+            action = 'dropped', 6,
+            completeness = 'unknowable', 1,
+            -- The server sent packets, more than a refusal. Where the server
+            -- is not known, that goes for both sides.
+            completeness = 'both-ways', 2 - multiIf(
+                direction = 'forward', if(rev_reset, 0, rev_packets + rev_bytes > 0),
+                direction = 'reverse', if(reset, 0, packets + bytes > 0),
+                if(reset, 0, packets + bytes > 0) * if(rev_reset, 0, rev_packets + rev_bytes > 0)),
+            -- One-way from here on. The client's reset may end anything.
+            reset, if(direction = 'forward', 4, 3),
+            -- Who sends ACK has been answered.
+            bitAnd(if(proto = 6, tcp_flags, 0), 0x10) != 0, 1,
+            turned, 5,
+            -- A SYN of the client that no ACK of its own followed. Where
+            -- packets are sampled, the ACK may have been missed.
+            bitAnd(if(proto = 6, tcp_flags, 0), 0x02) != 0, if(sampling <= 1, 3, 4),
+            4)::UInt8 AS kind
+    FROM {db}.flows
+)
+GROUP BY month, decided, hour, vrf, server, proto, port, icmp_type, icmp_code, client, client_port, exporter
