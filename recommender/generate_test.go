@@ -420,3 +420,22 @@ func TestIPv6PrefixesHoldNoIPv4(t *testing.T) {
 		}
 	}
 }
+
+// TestPairsPermittedBeforeAreNoExcess: evidence is what a rule is needed for,
+// but a pair that was seen is not one that was not.
+func TestPairsPermittedBeforeAreNoExcess(t *testing.T) {
+	conn := store(t)
+	file := parseGroups(t, "categories: [{name: role, groups: [{name: web, prefixes: [10.0.0.1, 10.0.0.2, 10.0.0.3]}, {name: db, prefixes: [10.0.1.1]}]}]")
+	insertFlows(t, conn, []flow{
+		{client: "10.0.0.1", server: "10.0.1.1", proto: 6, port: 80, completeness: schema.Unknowable},
+		{client: "10.0.0.2", server: "10.0.1.1", proto: 6, port: 80, completeness: schema.Unknowable},
+	})
+	got, err := Generate(t.Context(), conn, Settings{Existing: parsePolicies(t, "  - {sources: [ip:10.0.0.1], destinations: [group:db]}\n")}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := got[0].Rules[0]
+	if r.Evidence.Sessions != 1 || r.Evidence.Clients != 1 || r.Excess != (policy.Excess{PermittedPairs: 3, ObservedPairs: 2}) {
+		t.Errorf("%+v %+v", r.Evidence, r.Excess)
+	}
+}
