@@ -23,6 +23,13 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if job := os.Getenv(senderEnv); job != "" {
+		os.Exit(runSender(job))
+	}
+	if dir := os.Getenv(natsEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, runNATS(dir))
+		os.Exit(1)
+	}
 	if dir := os.Getenv(serversEnv); dir != "" {
 		fmt.Fprintln(os.Stderr, runServers(dir))
 		os.Exit(1)
@@ -47,7 +54,7 @@ func TestMain(m *testing.M) {
 
 // process is a running cordon.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	log  *logBuffer
@@ -103,7 +110,7 @@ func environment(extra ...string) []string {
 }
 
 // start starts cordon with args; it is killed at the end of the test.
-func start(t *testing.T, env []string, args ...string) *process {
+func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: args[0], cmd: exec.Command(binary, args...), log: new(logBuffer), done: make(chan struct{})}
 	p.cmd.Env = environment(env...)
@@ -152,7 +159,7 @@ func (p *process) stop() {
 }
 
 // up starts `cordon up` on dir and waits until every part is ready.
-func up(t *testing.T, dir string, env ...string) (*process, addresses) {
+func up(t testing.TB, dir string, env ...string) (*process, addresses) {
 	t.Helper()
 	p := start(t, env, "up", "--data-dir", dir)
 	return p, p.ready(dir)
@@ -211,7 +218,7 @@ func (a addresses) query(q string) (string, error) {
 }
 
 // count is query for one number.
-func (a addresses) count(t *testing.T, q string) int {
+func (a addresses) count(t testing.TB, q string) int {
 	t.Helper()
 	s, err := a.query(q)
 	if err != nil {
@@ -225,7 +232,7 @@ func (a addresses) count(t *testing.T, q string) int {
 }
 
 // cordon runs a command to its end and gives its standard output.
-func cordon(t *testing.T, env []string, args ...string) string {
+func cordon(t testing.TB, env []string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
@@ -240,7 +247,7 @@ func cordon(t *testing.T, env []string, args ...string) string {
 }
 
 // eventually waits until check gives nil; the test fails with its last error.
-func eventually(t *testing.T, limit time.Duration, what string, check func() error) {
+func eventually(t testing.TB, limit time.Duration, what string, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	for {

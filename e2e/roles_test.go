@@ -67,7 +67,7 @@ func runServers(dir string) error {
 }
 
 // startServers starts that process and waits until both servers are ready.
-func startServers(t *testing.T, dir string) (*process, servers) {
+func startServers(t testing.TB, dir string) (*process, servers) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
