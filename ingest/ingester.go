@@ -82,14 +82,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 // Run consumes until ctx ends, then finishes the inserts that run and returns
 // nil. It returns an error only if the consumer cannot be made.
 func (i *Ingester) Run(ctx context.Context) error {
-	consumer, err := i.deps.Bus.JS.CreateOrUpdateConsumer(ctx, bus.StreamFlows, jetstream.ConsumerConfig{
-		Durable:       bus.ConsumerIngest,
-		Description:   "batches on their way into ClickHouse",
-		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       i.cfg.AckWait,
-		MaxAckPending: i.cfg.MaxAckPending,
-		MaxDeliver:    -1,
-	})
+	consumer, err := i.deps.Bus.JS.CreateOrUpdateConsumer(ctx, bus.StreamFlows, i.consumerConfig())
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -117,6 +110,18 @@ func (i *Ingester) Run(ctx context.Context) error {
 		i.log.Warn("acknowledgements may not have reached NATS; batches come again and are dropped as duplicates", "err", err)
 	}
 	return nil
+}
+
+// consumerConfig describes the durable consumer that all ingesters share.
+func (i *Ingester) consumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       bus.ConsumerIngest,
+		Description:   "batches on their way into ClickHouse",
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       i.cfg.AckWait,
+		MaxAckPending: i.cfg.MaxAckPending,
+		MaxDeliver:    -1,
+	}
 }
 
 // consume takes one batch after the other until ctx ends.
