@@ -75,7 +75,7 @@ func codeBlocks(t *testing.T, name string) (blocks []codeBlock, lines []string) 
 // store with a day and a half of two monitor nodes, and has the columns of the
 // answer that is printed beside it.
 func TestCookbook(t *testing.T) {
-	a := cookbookStore(t)
+	a, dir := cookbookStore(t)
 	blocks, lines := codeBlocks(t, "sql-cookbook.md")
 	queries := 0
 	for i := len(blocks) - 1; i >= 0; i-- { // from the end, so that answers of another length move nothing
@@ -116,12 +116,23 @@ func TestCookbook(t *testing.T) {
 		}
 	}
 	t.Run("clients", func(t *testing.T) { cookbookClients(t, a, blocks) })
+
+	commands := regexp.MustCompile("`cordon (sessions [^`]+)`").FindAllStringSubmatch(strings.Join(lines, "\n"), -1)
+	if len(commands) < 5 {
+		t.Errorf("%d commands in the cookbook", len(commands))
+	}
+	for _, c := range commands {
+		out := cordon(t, nil, append(strings.Fields(c[1]), "--data-dir", dir, "--format", "csv")...)
+		if strings.Count(out, "\n") < 2 {
+			t.Errorf("docs/sql-cookbook.md: cordon %s finds nothing", c[1])
+		}
+	}
 }
 
 // align prints the first rows of a result in columns, with what was cut off
 // marked.
 func align(rows []string) []string {
-	const most, widest = 6, 56
+	const most, widest = 6, 40
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	for _, r := range rows[:min(len(rows), most+1)] {
@@ -498,10 +509,11 @@ func cookbookClients(t *testing.T, a addresses, blocks []codeBlock) {
 // cookbookStore runs a cordon whose store holds: the lab of a day ago, imported;
 // the lab of today, from two monitor nodes over UDP, one of which loses datagrams
 // on the way and has a clock that is behind; some traffic that the lab does not
-// have; and a proposal.
-func cookbookStore(t *testing.T) addresses {
-	dir := t.TempDir()
-	_, a := up(t, dir, "CORDON_COLLECTOR_STATS_INTERVAL=200ms")
+// have; and a proposal. It
+// gives the addresses of that cordon and its data folder.
+func cookbookStore(t *testing.T) (a addresses, dir string) {
+	dir = t.TempDir()
+	_, a = up(t, dir, "CORDON_COLLECTOR_STATS_INTERVAL=200ms")
 	now := time.Now()
 	records := 0
 	write := func(rows [][]string) string {
@@ -550,7 +562,7 @@ func cookbookStore(t *testing.T) addresses {
 		t.Fatal(err)
 	}
 	cordon(t, nil, "generate-rules", "--data-dir", dir, "--groups", groups, "--category", "role,infra,clients", "--vrf", "default")
-	return a
+	return a, dir
 }
 
 var flowHeader = []string{
