@@ -34,7 +34,7 @@ var protocolNames = map[uint8]string{
 // icmpPairs maps the types of ICMP and ICMPv6 replies to those of their
 // requests, from IANA's parameter registries. The key is 256 * protocol + type.
 var icmpPairs = []struct{ reply, request uint16 }{
-	{1<<8 | 0, 8},      // echo
+	{1 << 8, 8},        // echo: reply type 0
 	{1<<8 | 9, 10},     // router advertisement, solicitation (RFC 1256)
 	{1<<8 | 14, 13},    // timestamp
 	{1<<8 | 16, 15},    // information (RFC 792)
