@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// section is a table of the document: what to run, and what the figures mean.
+type section struct {
+	title    string
+	note     string
+	commands []command
+	verbatim bool // what the commands print is the figure
+}
+
+// goTest is `go test` for benchmarks of one package and nothing else.
+func goTest(pkg, bench string, args ...string) command {
+	return append(command{"go", "test", pkg, "-run", "^$", "-bench", bench, "-timeout", "20m"}, args...)
+}
+
+const (
+	setFrom   = "../shared/data/sets/cisco_g21/sessions.csv.zst"
+	setGroups = "../shared/data/sets/cisco_g21/groups.csv"
+)
+
+// sections are in the order in which the data flows, peers behind what they are
+// compared with.
+var sections = []section{
+	{
+		title: "Decoding",
+		note: "One core, datagrams in memory, twenty records of 69 bytes each. `Decode` is the collector's way from datagram to columns, direction included; " +
+			"`DecodeOnly` leaves the columns out, `Walk` only finds the fields; `CalmhParse` and `CalmhInterpret` are github.com/calmh/ipfix to raw fields and to typed values.",
+		commands: []command{goTest("./collector/ipfix", "Decode|Walk|Calmh", "-benchtime", "500ms", "-count", "3", "-cpu", "1")},
+	},
+	{
+		title: "Collector",
+		note: "UDP in to JetStream acknowledged, a million records a second for five seconds. The collector has the first core alone, the sender the last. " +
+			"`nats=apart`: the NATS server is a process on the sender's core; `nats=inside`: it is in the collector's process, and its work counts.",
+		commands: []command{goTest("./collector", "^BenchmarkCollector$", "-benchtime", "5000000x", "-rate", "1000000", "-count", "3")},
+	},
+	{
+		title: "Ingest",
+		note: "Messages in JetStream to rows that queries see, folded into sessions, with embedded NATS and ClickHouse in one process on all cores: " +
+			"a hundred batches of 28,000 rows, by the number of inserts at a time.",
+		commands: []command{goTest("./ingest", "^BenchmarkIngest$", "-benchtime", "100x", "-count", "2")},
+	},
+	{
+		title: "The whole of `cordon up`",
+		note: "A real `cordon up` on all cores, which the sender shares; UDP in to row visible over HTTP. `lag` is the time from the last datagram to the last row. " +
+			"Memory is the process's own (anonymous) when half and when all is sent, its growth in the second half, and the highest resident set, files included. " +
+			"`highest` is the highest rate at which nothing is lost and the lag stays below 2 s.",
+		commands: []command{
+			goTest("./e2e", "^BenchmarkUp$/^rate=(100000|400000)$", "-benchtime", "1x", "-send", "15s"),
+			goTest("./e2e", "^BenchmarkUp$/^rate=250000$", "-benchtime", "1x", "-send", "60s"),
+			goTest("./e2e", "^BenchmarkUp$/^highest$", "-benchtime", "1x", "-probe", "8s"),
+		},
+	},
+	{
+		title: "Delay at a low rate",
+		note: "A hundred datagrams a second of one record each; from the moment before a datagram is sent to the moment at which a query over HTTP " +
+			"has counted its row. A batch is sealed a second after its first record, so half a second is the median that this setting allows.",
+		commands: []command{goTest("./e2e", "^BenchmarkUpLatency$", "-benchtime", "1x", "-latency", "15s")},
+	},
+	{
+		title: "Peers",
+		note: "The same stream to others and to `cordon collect`, each alone on the first core, with a receive buffer of net.core.rmem_max (goflow2 has no setting for it). " +
+			"The rate is the highest at which the collector's own count is what was sent, searched within 7 %; the processor time is taken there, with the writing out at the end. " +
+			"What they do differs: nfcapd writes its binary files; nfacctd adds up by addresses, ports and protocol and prints the sums; goflow2 writes protobuf or JSON to a file; " +
+			"cordon publishes columns to JetStream, which runs beside the sender.",
+		commands: []command{goTest("./e2e", "^BenchmarkPeers$", "-benchtime", "1x", "-probe", "2s")},
+	},
+	{
+		title:    "Rules from 503,111 session records",
+		note:     "`cordon generate-rules` on a file of a real network's records, from an empty temporary store to the proposal.",
+		verbatim: true,
+		commands: []command{{"bin/cordon", "generate-rules", "--log-level", "warn", "--from", setFrom, "--groups", setGroups, "--category", "role", "--verbose", "--format", "yaml", "--output", "/dev/null"}},
+	},
+}
+
+// print writes the section with its table.
+func (s *section) print(w io.Writer, rs results, load string, took time.Duration) {
+	fmt.Fprintf(w, "\n### %s\n\n%s\n\n", s.title, s.note)
+	for _, c := range s.commands {
+		fmt.Fprintf(w, "    %s\n", c)
+	}
+	fmt.Fprintf(w, "\nLoad average before: %s; took %v.\n\n", load, took.Round(time.Second))
+	if s.verbatim {
+		fmt.Fprintf(w, "```\n%s```\n", rs.text)
+		return
+	}
+	rs.table(w)
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// target is a figure with what it is to be.
+type target struct {
+	what       string
+	benchmarks string // beginning of their names; of several, the best counts
+	unit       string
+	limit      float64
+	atMost     bool // else at least
+}
+
+// targets are what the pipeline is to be able to do, on two cores.
+var targets = []target{
+	{"decoding into columns, one core, million records/s", "Decode", "Mrecords/s", 0.68, false},
+	{"collector: CPU of a record, ns", "Collector/nats=apart", "cpu-ns/record", 600, true},
+	{"collector, one core: records/s", "Collector/nats=apart", "records/s", 1_000_000, false},
+	{"collector: records lost at that rate", "Collector/nats=apart", "lost-records", 0, true},
+	{"collector: allocations a record (a batch has some)", "Collector/nats=apart", "allocs/record", 0.01, true},
+	{"`cordon collect`, one core: highest rate without loss, records/s", "Peers/cordon", "records/s", 1_000_000, false},
+	{"ingest: rows/s into embedded ClickHouse", "Ingest/", "rows/s", 600_000, false},
+	{"`cordon up`: highest rate without loss, records/s", "Up/highest", "records/s", 250_000, false},
+	{"`cordon up`: records lost in a minute at 250,000/s", "Up/rate=250000", "lost-records", 0, true},
+	{"`cordon up`: longest delay at a low rate, ms", "UpLatency", "max-ms", 2000, true},
+}
+
+// printTargets prints targets beside results. Nothing is printed for benchmarks
+// that were not run.
+func printTargets(w io.Writer, all results) {
+	var rows [][]string
+	for _, t := range targets {
+		got := math.NaN()
+		for _, r := range all.list {
+			if r.name != t.benchmarks && !(strings.HasSuffix(t.benchmarks, "/") && strings.HasPrefix(r.name, t.benchmarks)) {
+				continue
+			}
+			// A rate that is sent is not met to the last record.
+			if v := r.median(t.unit); math.IsNaN(got) || t.atMost == (v < got) {
+				got = v
+			}
+		}
+		if math.IsNaN(got) {
+			continue
+		}
+		sign, met := "at least", got >= 0.995*t.limit
+		if t.atMost {
+			sign, met = "at most", got <= t.limit
+		}
+		rows = append(rows, []string{t.what, sign + " " + figure(t.limit), figure(got), map[bool]string{true: "yes", false: "no"}[met]})
+	}
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\n### Targets\n\n")
+	row(w, []string{"figure", "target", "measured", "met"})
+	row(w, []string{"---", "---:", "---:", "---"})
+	for _, r := range rows {
+		row(w, r)
+	}
+}
