@@ -74,8 +74,9 @@ type upRun struct {
 	stored    uint64 // rows that a query sees
 	lag       time.Duration
 	cpu       time.Duration // of the process, from the first datagram to the last row
-	half, end memory        // when half of the records, and all of them, were sent
-	slope     float64       // of anonymous memory in the second half, bytes a second
+	middle    float64       // bytes of the process's own memory, the mean of the second third
+	last      float64       // of the last third
+	peak      float64       // bytes, the most that was resident, files included
 	buffer    uint64        // bytes of the socket's receive buffer
 	load      float64       // load average before
 }
@@ -83,7 +84,7 @@ type upRun struct {
 func (r upRun) String() string {
 	return fmt.Sprintf("sent %d at %.0f/s, dropped %d datagrams, decoded %d, published %d, stored %d; last row after %v; %.0f ns CPU a record; %.0f MB; receive buffer %d KiB; sender took %.0f %% of a core; load average %.1f",
 		r.sent.Records, r.sent.rate(), r.drops, r.decoded, r.published, r.stored, r.lag.Round(time.Millisecond),
-		r.cpuPerRecord(), r.end.peak/1e6, r.buffer>>10, 100*r.sent.CPU.Seconds()/r.sent.Elapsed.Seconds(), r.load)
+		r.cpuPerRecord(), r.peak/1e6, r.buffer>>10, 100*r.sent.CPU.Seconds()/r.sent.Elapsed.Seconds(), r.load)
 }
 
 func (r upRun) cpuPerRecord() float64 {
@@ -101,12 +102,9 @@ func (r upRun) report(b *testing.B) {
 	b.ReportMetric(float64(r.drops), "kernel-drops")
 	b.ReportMetric(r.cpuPerRecord(), "cpu-ns/record")
 	b.ReportMetric(r.lag.Seconds(), "lag-s")
-	b.ReportMetric(r.half.anonymous/1e6, "half-MB")
-	b.ReportMetric(r.end.anonymous/1e6, "end-MB")
-	b.ReportMetric(r.end.peak/1e6, "peak-MB")
-	if r.sent.Elapsed >= 30*time.Second { // before, buffers still come to their size
-		b.ReportMetric(60*r.slope/1e6, "MB/min")
-	}
+	b.ReportMetric(r.middle/1e6, "middle-MB")
+	b.ReportMetric(r.last/1e6, "last-MB")
+	b.ReportMetric(r.peak/1e6, "peak-MB")
 	b.ReportMetric(100*r.sent.CPU.Seconds()/r.sent.Elapsed.Seconds(), "sender-%")
 	b.ReportMetric(float64(r.buffer), "buffer-B")
 	b.ReportMetric(0, "ns/op")
@@ -129,7 +127,8 @@ func runUp(b *testing.B, rate float64, sending, patience time.Duration) (r upRun
 	r.await(b, a, port, patience)
 	after, _ := readStat(p.cmd.Process.Pid)
 	r.cpu = after.cpu - before.cpu
-	r.end, _ = readMemory(p.cmd.Process.Pid)
+	memory, _ := readMemory(p.cmd.Process.Pid)
+	r.peak = memory.peak
 	m := a.metrics(b)
 	r.decoded, r.buffer = m.sum("cordon_collector_exporter_flows_total"), m.sum("cordon_collector_receive_buffer_bytes")
 	r.published = m.sum(`cordon_collector_records_total{result="published"}`)
@@ -167,50 +166,31 @@ func (r *upRun) await(b *testing.B, a addresses, port int, patience time.Duratio
 	}
 }
 
-// watchMemory samples the memory of a process while records are sent to it.
+// watchMemory samples the memory of a process while records are sent to it. What it
+// has of its own goes up and down with merges and garbage; whether it grows shows in
+// the means of the second and of the last third.
 func watchMemory(pid int, sending time.Duration, r *upRun) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		began, tick := time.Now(), time.NewTicker(250*time.Millisecond)
+		began, tick := time.Now(), time.NewTicker(100*time.Millisecond)
 		defer tick.Stop()
-		var t, y []float64
+		var sum, n [3]float64
 		for {
 			select {
 			case <-ctx.Done():
-				r.slope = slope(t, y)
+				r.middle, r.last = sum[1]/max(n[1], 1), sum[2]/max(n[2], 1)
 				return
 			case now := <-tick.C:
-				if now.Sub(began) < sending/2 {
-					continue
-				}
 				if m, ok := readMemory(pid); ok {
-					if len(t) == 0 {
-						r.half = m
-					}
-					t, y = append(t, now.Sub(began).Seconds()), append(y, m.anonymous)
+					third := min(int(3*now.Sub(began)/sending), 2)
+					sum[third] += m.anonymous
+					n[third]++
 				}
 			}
 		}
 	})
 	return func() { cancel(); wg.Wait() }
-}
-
-// slope is that of the straight line with the least squares.
-func slope(x, y []float64) float64 {
-	var mx, my, xy, xx float64
-	for i := range x {
-		mx += x[i] / float64(len(x))
-		my += y[i] / float64(len(x))
-	}
-	for i := range x {
-		xy += (x[i] - mx) * (y[i] - my)
-		xx += (x[i] - mx) * (x[i] - mx)
-	}
-	if xx == 0 {
-		return 0
-	}
-	return xy / xx
 }
 
 // search is where highest looks, in records a second.

@@ -79,8 +79,8 @@ func (r *result) median(unit string) float64 {
 // columns are the heads of figures that do not explain themselves.
 var columns = map[string]string{
 	"cpu-ns/record": "CPU ns/record", "nats-cpu-ns/record": "NATS CPU ns/record", "cpu-ns/row": "CPU ns/row",
-	"lost-records": "lost records", "kernel-drops": "kernel drops", "lag-s": "lag, s", "half-MB": "half, MB", "end-MB": "end, MB",
-	"peak-MB": "peak, MB", "MB/min": "growth, MB/min", "sender-%": "sender, % of a core", "buffer-B": "receive buffer, bytes",
+	"lost-records": "lost records", "kernel-drops": "kernel drops", "lag-s": "lag, s", "middle-MB": "middle third, MB", "last-MB": "last third, MB",
+	"peak-MB": "peak, MB", "sender-%": "sender, % of a core", "buffer-B": "receive buffer, bytes",
 	"median-ms": "median, ms", "p99-ms": "p99, ms", "max-ms": "max, ms", "message-B/row": "message, B/row",
 	"flows-B/row": "flows, B/row", "sessions_hourly-B/row": "sessions, B/row", "Mrecords/s": "M records/s",
 }
@@ -127,7 +127,7 @@ func (rs *results) table(w io.Writer) {
 
 // rank puts what matters first: speed, cost, loss.
 func rank(unit string) int {
-	for i, u := range []string{"records/s", "Mrecords/s", "rows/s", "cpu-ns/record", "nats-cpu-ns/record", "cpu-ns/row", "ns/record", "lost-records", "kernel-drops", "allocs/record", "lag-s", "median-ms", "p99-ms", "max-ms", "half-MB", "end-MB", "MB/min", "peak-MB"} {
+	for i, u := range []string{"records/s", "Mrecords/s", "rows/s", "cpu-ns/record", "nats-cpu-ns/record", "cpu-ns/row", "ns/record", "lost-records", "kernel-drops", "allocs/record", "lag-s", "median-ms", "p99-ms", "max-ms", "middle-MB", "last-MB", "peak-MB"} {
 		if u == unit {
 			return i
 		}
