@@ -68,6 +68,11 @@ func (a *app) generateCommand() *cobra.Command {
 	f.StringVar(&g.external, "external", "report", "public addresses in no selected group: report, host or internet (the built-in group)")
 	f.Uint64Var(&g.settings.MinSessions, "min-sessions", 1, "sessions that a cell needs")
 	f.Uint64Var(&g.settings.MinHosts, "min-hosts", 1, "clients that a cell needs")
+	f.Uint64Var(&g.settings.MinHours, "min-hours", 1, "distinct hours in which a cell needs sessions")
+	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", 0, "report the sessions of clients that scan: nothing came of so many of their targets, and of most")
+	f.Lookup("exclude-scanners").NoOptDefVal = fmt.Sprint(recommender.DefaultScannerTargets)
+	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
+	f.Lookup("port-ranges").NoOptDefVal = fmt.Sprint(recommender.DefaultPortRanges)
 	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report, allow-udp or allow")
 	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
 	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
@@ -207,15 +212,33 @@ func (a *app) writeProposals(format, output string, proposals []policy.Proposal,
 		_, err := buf.WriteTo(a.stdout)
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(output), "."+filepath.Base(output)+"-")
+	return writeFile(output, buf.Bytes())
+}
+
+// writeFile writes a file completely or not at all. What is no regular file,
+// such as a device or a pipe, is written to instead of being replaced.
+func writeFile(name string, data []byte) error {
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("--output: %w", err)
+		}
+		_, err = f.Write(data)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("--output: %w", err)
+		}
+		return nil
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
 	if err != nil {
 		return fmt.Errorf("--output: %w", err)
 	}
 	defer os.Remove(tmp.Name())
-	if _, err := buf.WriteTo(tmp); err != nil {
+	_, err = tmp.Write(data)
+	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
 		return fmt.Errorf("--output: %w", err)
 	}
-	if err := errors.Join(tmp.Chmod(0o644), tmp.Close(), os.Rename(tmp.Name(), output)); err != nil {
+	if err := os.Rename(tmp.Name(), name); err != nil {
 		return fmt.Errorf("--output: %w", err)
 	}
 	return nil
