@@ -147,11 +147,11 @@ func TestOutsideAttacks(t *testing.T) {
 // TestOutsideLimits sees that each limit ends a query.
 func TestOutsideLimits(t *testing.T) {
 	c := openTest(t, ClickHouseConfig{Listen: "127.0.0.1:0", Limits: Limits{
-		OutsideTime: 4 * time.Second, OutsideMemory: 64 << 20, OutsideResultRows: 1000, OutsideResultBytes: 100_000}})
+		OutsideTime: 2 * time.Second, OutsideMemory: 64 << 20, OutsideResultRows: 1000, OutsideResultBytes: 100_000}})
 	for _, tt := range []struct{ params, sql, want string }{
 		{"", "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", "TIMEOUT_EXCEEDED"},
 		{"max_execution_time=0", "SELECT sum(sipHash64(number)) FROM system.numbers", "TIMEOUT_EXCEEDED"},
-		{"max_execution_time=3600", "SELECT sleepEachRow(0.05) FROM numbers(100)", "TIMEOUT_EXCEEDED"},
+		{"max_execution_time=3600", "SELECT sleepEachRow(0.05) FROM numbers(58)", "TIMEOUT_EXCEEDED"},
 		{"", "SELECT length(groupArray(number)) FROM numbers(100000000)", "MEMORY_LIMIT_EXCEEDED"},
 		{"", "SELECT number FROM numbers(100000000) ORDER BY sipHash64(number) LIMIT 1 OFFSET 90000000", "MEMORY_LIMIT_EXCEEDED"},
 		{"", "SELECT number FROM numbers(100000)", "TOO_MANY_ROWS_OR_BYTES"},
