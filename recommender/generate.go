@@ -278,6 +278,7 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	if !r.Until.IsZero() {
 		d.Window.To = policy.NewTime(r.Until)
 	}
+	d.Proposal.Settings = r.documented()
 	d.Unproposed = unproposed
 	left := uint64(0)
 	for _, u := range unproposed {

@@ -179,6 +179,7 @@ func TestAgainstReference(t *testing.T) {
 				if err := x.check(&got[i], vrfs[got[i].VRF]); err != nil {
 					rt.Fatalf("%v\n%s", err, got[i].JSON())
 				}
+				verifyProposal(rt, t, conn, &got[i], s, file)
 				included += int(got[i].Summary.Included)
 				for _, u := range got[i].Unproposed {
 					reasons[u.Reason]++

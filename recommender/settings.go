@@ -137,3 +137,32 @@ func (s Settings) withDefaults() (Settings, *template.Template, error) {
 	}
 	return s, t, nil
 }
+
+// documented gives the settings that a proposal has to say, see policy.Settings.
+func (p *plan) documented() *policy.Settings {
+	var out policy.Settings
+	at := func(t time.Time) *policy.Time {
+		if t.IsZero() {
+			return nil
+		}
+		x := policy.NewTime(t)
+		return &x
+	}
+	out.Since, out.Until = at(p.Since), at(p.Until)
+	if p.Ungrouped != UngroupedHost {
+		out.Ungrouped = string(p.Ungrouped)
+	}
+	if p.External != ExternalReport {
+		out.External = string(p.External)
+	}
+	if p.HalfOpen != HalfOpenReport {
+		out.HalfOpen = string(p.HalfOpen)
+	}
+	if p.MinSessions > 1 {
+		out.MinSessions = p.MinSessions
+	}
+	if p.MinHosts > 1 {
+		out.MinHosts = p.MinHosts
+	}
+	return out.OrNil()
+}

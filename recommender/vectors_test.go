@@ -153,6 +153,7 @@ func testVector(t *testing.T, v *vector) {
 		t.Fatalf("%d proposals", len(got))
 	}
 	p := got[0]
+	verifyProposal(t, t, conn, &p, Settings{}, file)
 
 	type rule struct{ Src, Dst, Services []string }
 	sorted := func(s []string) []string { s = slices.Clone(s); slices.Sort(s); return s }

@@ -13,6 +13,9 @@ import (
 func knownKeys(n *yaml.Node, into any) error { return checkKeys(n, reflect.TypeOf(into).Elem()) }
 
 func checkKeys(n *yaml.Node, t reflect.Type) error {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch {
 	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
 		for _, item := range n.Content {

@@ -22,6 +22,7 @@ type Proposal struct {
 	Unproposed  []Unproposed `json:"unproposed" yaml:"unproposed"` // in order of precedence of reasons
 	Certificate Certificate  `json:"certificate" yaml:"certificate"`
 	Summary     Summary      `json:"summary" yaml:"summary"`
+	Settings    *Settings    `json:"settings,omitempty" yaml:"settings,omitempty"` // nil for the defaults
 }
 
 // Window is the time that a proposal rests on: as asked for, and where it was

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+
+	"cordon/categories"
+	"cordon/recommender"
+	"cordon/recommender/policy"
+	"cordon/recommender/verify"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const verifyHelp = `Reads the sessions that a proposal is about and checks everything that it says,
+without the code that made it: that its rules permit nothing that was not observed
+and every session that is included, that each is needed, that no fewer would do,
+and all numbers. A proposal that was edited by hand is checked like any other;
+what no longer holds is said, with the name of the rule.
+
+The proposal is a file, YAML or JSON, or the beginning of the id of a stored one.
+Exit code 0 means that all holds, 1 that something is wrong.`
+
+// verifyFlags are the flags of verify.
+type verifyFlags struct {
+	groups     string
+	from       []string
+	settings   policy.Settings
+	existing   []string
+	guardrails []string
+	examples   int
+	format     string
+	set        *pflag.FlagSet
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	var v verifyFlags
+	c := &cobra.Command{
+		Use:   "verify FILE|ID",
+		Short: "Check a proposal against the sessions",
+		Long:  verifyHelp,
+		Example: `  cordon verify 3f2a --groups groups.yaml
+  cordon verify proposal.yaml --from flows.csv.zst --groups groups.yaml --format json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("%s takes one file or id, got %d", cmd.CommandPath(), len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v.set = cmd.Flags()
+			return a.verify(cmd.Context(), args[0], &v)
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&v.groups, "groups", "g", "", "groups file that the proposal was made with (default: the one that generate-rules used last)")
+	f.StringArrayVar(&v.from, "from", nil, "take the sessions from this file (may be repeated)")
+	f.StringVar(&v.settings.Ungrouped, "ungrouped", "host", "as generate-rules had it; this and the next four are in the proposal")
+	f.StringVar(&v.settings.External, "external", "report", "as generate-rules had it")
+	f.StringVar(&v.settings.HalfOpen, "half-open", "report", "as generate-rules had it")
+	f.Uint64Var(&v.settings.MinSessions, "min-sessions", 1, "as generate-rules had it")
+	f.Uint64Var(&v.settings.MinHosts, "min-hosts", 1, "as generate-rules had it")
+	f.StringArrayVar(&v.existing, "existing", nil, "as generate-rules had it (may be repeated)")
+	f.StringArrayVar(&v.guardrails, "guardrails", nil, "as generate-rules had it (may be repeated)")
+	f.IntVar(&v.examples, "examples", 5, "at most so many of what a finding counts are named")
+	f.StringVarP(&v.format, "format", "f", "text", "text or json (one object a line)")
+	return c
+}
+
+// idText is what the beginning of an id looks like.
+var idText = regexp.MustCompile(`^(sha256:)?[0-9a-f]+$`)
+
+func (a *app) verify(ctx context.Context, what string, v *verifyFlags) error {
+	if v.format != "text" && v.format != "json" {
+		return usagef("--format %q: use text or json", v.format)
+	}
+	if v.examples < 1 {
+		return usagef("--examples %d: must be at least 1", v.examples)
+	}
+	for _, m := range []struct {
+		flag, value string
+		all         []string
+	}{
+		{"ungrouped", v.settings.Ungrouped, []string{"host", "report"}},
+		{"external", v.settings.External, []string{"report", "host", "internet"}},
+		{"half-open", v.settings.HalfOpen, []string{"report", "allow-udp", "allow"}},
+	} {
+		if err := oneOf(m.flag, m.value, m.all); err != nil {
+			return err
+		}
+	}
+	o := verify.Options{Examples: v.examples}
+	var err error
+	for _, p := range []struct {
+		files []string
+		into  *[]policy.Policy
+	}{{v.existing, &o.Existing}, {v.guardrails, &o.Guardrails}} {
+		for _, name := range p.files {
+			list, err := policy.ReadPolicyFile(name)
+			if err != nil {
+				return usageError(err)
+			}
+			*p.into = append(*p.into, list...)
+		}
+	}
+	if v.groups != "" {
+		if o.Groups, err = categories.ReadFile(v.groups); err != nil {
+			return usageError(err)
+		}
+	}
+	proposals, err := policy.ReadProposalFile(what)
+	stored := errors.Is(err, fs.ErrNotExist) && idText.MatchString(what)
+	switch {
+	case stored && len(v.from) > 0:
+		return usagef("%s: no such file, and with --from no stored proposal is at hand", what)
+	case err != nil && !stored:
+		return usageError(err)
+	}
+
+	readers, err := openFlowFiles(v.from)
+	if err != nil {
+		return err
+	}
+	st, err := a.openStore(ctx, storeNeeds{bus: len(v.from) > 0, temporary: len(v.from) > 0})
+	if err != nil {
+		closeAll(readers)
+		return err
+	}
+	defer st.close()
+	if len(v.from) > 0 {
+		rep, err := a.ingestFiles(ctx, st, v.from, readers)
+		if err != nil {
+			return err
+		}
+		if rep.bad > 0 {
+			return usagef("%d rows of the input could not be read; the first ones are named above", rep.bad)
+		}
+	}
+	if stored {
+		p, err := recommender.Get(ctx, st.Conn, what)
+		if errors.Is(err, recommender.ErrNoProposal) || errors.Is(err, recommender.ErrSeveralProposals) {
+			return usageError(err)
+		}
+		if err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+		proposals = []policy.Proposal{*p}
+	}
+	if o.Groups == nil && len(v.from) == 0 {
+		if o.Groups, err = storedGroups(ctx, st.Reader); err != nil {
+			return err
+		}
+	}
+	return a.verifyAll(ctx, st, proposals, v, o)
+}
+
+func oneOf(flag, value string, all []string) error {
+	for _, x := range all {
+		if x == value {
+			return nil
+		}
+	}
+	return usagef("--%s %q: use one of %v", flag, value, all)
+}
+
+// verifyAll reports on each proposal.
+func (a *app) verifyAll(ctx context.Context, st *store, proposals []policy.Proposal, v *verifyFlags, o verify.Options) error {
+	wrong := 0
+	for i := range proposals {
+		p := &proposals[i]
+		o.Settings = v.madeWith(p)
+		r, err := verify.Proposal(ctx, st.Conn, p, o)
+		if errors.Is(err, verify.ErrGroups) {
+			return usagef("%w (--groups)", err)
+		}
+		if err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+		if !r.OK {
+			wrong++
+		}
+		if v.format == "json" {
+			err = json.NewEncoder(a.stdout).Encode(r)
+		} else {
+			err = r.WriteText(a.stdout)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if wrong > 0 {
+		return fmt.Errorf("verify: %d of %d proposals do not hold", wrong, len(proposals))
+	}
+	return nil
+}
+
+// madeWith gives the settings of a proposal: those that the flags say, else those
+// that the document says, else the defaults.
+func (v *verifyFlags) madeWith(p *policy.Proposal) policy.Settings {
+	s := policy.Settings{}
+	if p.Settings != nil {
+		s = *p.Settings
+	}
+	for _, f := range []struct {
+		flag     string
+		from, to *string
+	}{{"ungrouped", &v.settings.Ungrouped, &s.Ungrouped}, {"external", &v.settings.External, &s.External}, {"half-open", &v.settings.HalfOpen, &s.HalfOpen}} {
+		if v.set.Changed(f.flag) {
+			*f.to = *f.from
+		}
+	}
+	if v.set.Changed("min-sessions") {
+		s.MinSessions = v.settings.MinSessions
+	}
+	if v.set.Changed("min-hosts") {
+		s.MinHosts = v.settings.MinHosts
+	}
+	return s
+}
+

@@ -1,0 +1,25 @@
+package policy
+
+// Settings are the choices behind a proposal that change which sessions it
+// counts, as far as they differ from the defaults: with them a reader of the
+// document can count again. Policies in force and guardrails are files of their
+// own and not part of it.
+type Settings struct {
+	// Since and Until bound the window where it was asked for.
+	Since *Time `json:"since,omitempty" yaml:"since,omitempty"`
+	Until *Time `json:"until,omitempty" yaml:"until,omitempty"`
+	// The others are the values of the flags of generate-rules.
+	Ungrouped   string `json:"ungrouped,omitempty" yaml:"ungrouped,omitempty"`
+	External    string `json:"external,omitempty" yaml:"external,omitempty"`
+	HalfOpen    string `json:"halfOpen,omitempty" yaml:"halfOpen,omitempty"`
+	MinSessions uint64 `json:"minSessions,omitempty" yaml:"minSessions,omitempty"`
+	MinHosts    uint64 `json:"minHosts,omitempty" yaml:"minHosts,omitempty"`
+}
+
+// OrNil is what a document holds: nil where every choice is the default.
+func (s Settings) OrNil() *Settings {
+	if s == (Settings{}) {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,228 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+
+	"cordon/recommender/cover"
+	"cordon/recommender/cover/check"
+	"cordon/recommender/policy"
+)
+
+// certificate checks the lower bound.
+func (v *verifier) certificate() {
+	c := &v.p.Certificate
+	n := len(v.p.Rules)
+	if c.Rules != n {
+		v.report.find(WrongCount, "", "certificate.rules is %d, the document has %d rules", c.Rules, n)
+	}
+	if c.LowerBound > n {
+		v.report.find(BadBound, "", "the lower bound of %d rules is above the number of rules, %d: they cannot be complete, or the bound is wrong", c.LowerBound, n)
+	}
+	if c.Optimal != (c.LowerBound == c.Rules) {
+		v.report.find(BadBound, "", "optimal is %v, with %d rules and a lower bound of %d", c.Optimal, c.Rules, c.LowerBound)
+	}
+	before := len(v.report.Findings)
+	v.witness()
+	proved := 0
+	if len(v.report.Findings) == before {
+		proved = len(c.Witness)
+	}
+	switch cover.Method(c.Method) {
+	case cover.FoolingSet:
+		if len(c.Witness) != c.LowerBound {
+			v.report.find(BadBound, "", "the lower bound is %d, but the witness has %d cells", c.LowerBound, len(c.Witness))
+		}
+		if len(c.Parts) > 0 {
+			v.report.find(BadBound, "", "a bound that rests on the witness has no parts; here are %d", len(c.Parts))
+		}
+	case cover.Dual, cover.Exhaustive:
+		proved = max(proved, v.parts())
+	default:
+		v.report.find(BadBound, "", "the method is %q, not one of %s, %s and %s", c.Method, cover.FoolingSet, cover.Dual, cover.Exhaustive)
+	}
+	v.report.LowerBound = min(proved, c.LowerBound)
+}
+
+// cellOf gives the cell that a document writes, and whether an included session is in it.
+func (v *verifier) cellOf(c policy.Cell) (cell, bool) {
+	src, ok := v.ends.ids[c.Source]
+	dst, ok2 := v.ends.ids[c.Destination]
+	at := cell{src, dst, c.Service}
+	return at, ok && ok2 && v.judge.cells[at]
+}
+
+func text(c policy.Cell) string {
+	return fmt.Sprintf("%s -> %s %s", c.Source, c.Destination, c.Service)
+}
+
+// witness checks that every cell of the witness needs a rule of its own: any
+// rule with two of them holds the smallest box around both, and in that is a cell
+// that no rule may hold.
+func (v *verifier) witness() {
+	list := v.p.Certificate.Witness
+	var cells []cell
+	var named []policy.Cell
+	var absent, twice, together []string
+	seen := map[cell]bool{}
+	for _, w := range list {
+		c, ok := v.cellOf(w)
+		switch {
+		case !ok:
+			absent = append(absent, text(w))
+		case seen[c]:
+			twice = append(twice, text(w))
+		default:
+			seen[c] = true
+			cells, named = append(cells, c), append(named, w)
+		}
+	}
+	for i, a := range cells {
+		for j := range i {
+			if v.fit(a, cells[j]) {
+				together = append(together, text(named[j])+" and "+text(named[i]))
+			}
+		}
+	}
+	for _, x := range []struct {
+		list []string
+		what string
+	}{
+		{absent, "%d cells of the witness have no included session:"},
+		{twice, "%d cells of the witness are there a second time:"},
+		{together, "%d pairs of the witness fit into one rule:"},
+	} {
+		if n := len(x.list); n > 0 {
+			f := v.report.find(BadWitness, "", x.what, n)
+			f.Count, f.Examples = uint64(n), x.list[:min(n, v.o.Examples)]
+		}
+	}
+}
+
+// fit reports whether one rule may hold both cells.
+func (v *verifier) fit(a, b cell) bool {
+	for _, src := range [2]int32{b.src, a.src} {
+		for _, dst := range [2]int32{a.dst, b.dst} {
+			for _, s := range [2]policy.Service{a.service, b.service} {
+				if !v.judge.legal(cell{src, dst, s}) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// parts has package check look at a bound that is the sum of parts, and gives
+// how much of it holds.
+func (v *verifier) parts() int {
+	c := &v.p.Certificate
+	sum := 0
+	for _, part := range c.Parts {
+		sum += part.Bound
+	}
+	if sum != c.LowerBound {
+		v.report.find(BadBound, "", "the lower bound is %d, the bounds of its %d parts add up to %d", c.LowerBound, len(c.Parts), sum)
+	}
+	problem, number, name := v.problem()
+	solution := cover.Solution{LowerBound: sum, Method: cover.Method(c.Method)}
+	for i, part := range c.Parts {
+		p := cover.Part{Method: cover.Method(part.Method), Bound: part.Bound, Weights: part.Weights, Scale: part.Scale}
+		for _, w := range part.Cells {
+			at, ok := v.cellOf(w)
+			if !ok {
+				v.report.find(BadBound, "", "part %d of the bound has %s, where no included session is", i+1, text(w))
+				return 0
+			}
+			p.Cells = append(p.Cells, number(at))
+		}
+		solution.Parts = append(solution.Parts, p)
+	}
+	// The rules were looked at already; check sees one box for all, which is not asked about.
+	report := check.Check(problem, solution, check.Limits{Findings: v.o.Examples})
+	proved := 0
+	for _, part := range c.Parts {
+		proved += part.Bound
+	}
+	failed := map[int]bool{}
+	for _, f := range report.Findings {
+		var cells []string
+		for _, at := range f.Cells {
+			cells = append(cells, v.name(name(at)))
+		}
+		switch {
+		case f.Kind == check.Unproved:
+			part := &c.Parts[f.Part]
+			v.report.find(Unproved, "", "part %d of the bound, that %d cells need %d rules, rests on %s search and was not checked", f.Part+1, len(part.Cells), part.Bound, part.Method)
+		case f.Kind == check.BadParts:
+			x := v.report.find(BadBound, "", "a rule may hold cells of two parts of the bound, so that they do not add up:")
+			x.Count, x.Examples = 1, []string{joinTwo(cells)}
+			proved = 0
+			continue
+		case f.Part < 0:
+			continue // about boxes, and about counts that were compared above
+		case f.Kind == check.BadDual && len(cells) > 1:
+			x := v.report.find(BadBound, "", "part %d of the bound: one rule may hold these cells, which weigh more together than they may:", f.Part+1)
+			x.Count, x.Examples = uint64(len(cells)), cells[:min(len(cells), v.o.Examples)]
+		case f.Kind == check.BadWitness && len(cells) == 2:
+			x := v.report.find(BadBound, "", "part %d of the bound: one rule may hold both of two cells that it says need two:", f.Part+1)
+			x.Count, x.Examples = 1, []string{joinTwo(cells)}
+		default:
+			v.report.find(BadBound, "", "part %d of the bound does not hold: weights, scale, number of cells and bound do not go together", f.Part+1)
+		}
+		if f.Part >= 0 && !failed[f.Part] {
+			failed[f.Part] = true
+			proved -= c.Parts[f.Part].Bound
+		}
+	}
+	return max(proved, 0)
+}
+
+func joinTwo(cells []string) string {
+	if len(cells) != 2 {
+		return fmt.Sprint(cells)
+	}
+	return cells[0] + " and " + cells[1]
+}
+
+// problem numbers the cells that rules may hold for package check.
+func (v *verifier) problem() (p cover.Problem, number func(cell) cover.Cell, name func(cover.Cell) cell) {
+	var src, dst []int32
+	var services []policy.Service
+	for c, needed := range v.judge.cells {
+		if needed {
+			src, dst, services = append(src, c.src), append(dst, c.dst), append(services, c.service)
+		}
+	}
+	slices.Sort(src)
+	slices.Sort(dst)
+	slices.SortFunc(services, policy.Service.Compare)
+	src, dst, services = slices.Compact(src), slices.Compact(dst), slices.Compact(services)
+	find := func(c cell) (cover.Cell, bool) {
+		s, ok := slices.BinarySearch(src, c.src)
+		d, ok2 := slices.BinarySearch(dst, c.dst)
+		x, ok3 := slices.BinarySearchFunc(services, c.service, policy.Service.Compare)
+		return cover.Cell{int32(s), int32(d), int32(x)}, ok && ok2 && ok3
+	}
+	p.Dims = [3]int{len(src), len(dst), len(services)}
+	for c, needed := range v.judge.cells {
+		if at, ok := find(c); ok && needed {
+			p.Ones = append(p.Ones, at)
+		} else if ok {
+			p.DontCare = append(p.DontCare, at)
+		}
+	}
+	if len(v.judge.existing.statements) > 0 && len(src)*len(dst)*len(services) <= maxJudged {
+		for i, s := range src {
+			for j, d := range dst {
+				for k, x := range services {
+					if v.judge.isPermitted(cell{s, d, x}) {
+						p.DontCare = append(p.DontCare, cover.Cell{int32(i), int32(j), int32(k)})
+					}
+				}
+			}
+		}
+	}
+	return p, func(c cell) cover.Cell { at, _ := find(c); return at },
+		func(at cover.Cell) cell { return cell{src[at[0]], dst[at[1]], services[at[2]]} }
+}

@@ -1,0 +1,24 @@
+// Package verify checks a proposal against the sessions that it is about. It
+// shares no code with what makes proposals: it reads the sessions one by one,
+// looks every address up in the groups itself, gives every session its reason
+// as the public contract says, and counts again. Of the cover it uses only
+// package cover/check, for bounds that rest on weights.
+//
+// A proposal may have been edited by hand. What then no longer holds is said in
+// findings, each with the name of the rule.
+//
+// What is checked:
+//
+//   - the document's id, and each rule's;
+//   - soundness: every (source, destination, service) that a rule permits was
+//     observed, or is permitted by the policy in force;
+//   - completeness: every included session is in a rule, and for every reason
+//     as many sessions are left out as the proposal says;
+//   - that every rule is needed;
+//   - the certificate: no two cells of the witness fit into one rule that holds
+//     nothing but permitted cells, and the bounds of parts;
+//   - every number: evidence, excess and summary.
+//
+// A literal may hold part of a group, after an edit: it then permits nothing more
+// than the group's cell, which is what has to be observed.
+package verify

@@ -1,0 +1,158 @@
+package verify
+
+import (
+	"math/bits"
+	"net/netip"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// bitset is a set of rules by their place.
+type bitset []uint64
+
+func (b bitset) set(i int)      { b[i/64] |= 1 << (i % 64) }
+func (b bitset) has(i int) bool { return b[i/64]>>(i%64)&1 == 1 }
+
+func (b bitset) each(f func(i int)) {
+	for w, x := range b {
+		for ; x != 0; x &= x - 1 {
+			f(w*64 + bits.TrailingZeros64(x))
+		}
+	}
+}
+
+// statement is a rule of a proposal or of a policy.
+type statement struct {
+	vrf      string // empty: every VRF
+	deny     bool
+	ends     [2][]policy.Endpoint // sources, destinations
+	services []policy.Service
+}
+
+// index finds the rules that hold an address at one end, or a service.
+type index struct {
+	statements []statement
+	addresses  *policy.Addresses
+	ends       [2]endIndex
+	services   map[categories.Service]bitset // as asked for so far
+}
+
+type endIndex struct {
+	groups map[int]bitset        // by place in Resolver.Groups
+	hosts  map[netip.Addr]bitset // /32 and /128
+	wide   []wideLiteral         // everything else is looked at in turn
+	known  map[netip.Addr]bitset // as asked for so far
+}
+
+type wideLiteral struct {
+	literal policy.Endpoint
+	rules   bitset
+}
+
+func newIndex(a *policy.Addresses, statements []statement) *index {
+	x := &index{statements: statements, addresses: a, services: map[categories.Service]bitset{}}
+	for side := range 2 {
+		literals := map[policy.Endpoint]bitset{}
+		for i := range statements {
+			for _, e := range statements[i].ends[side] {
+				if literals[e] == nil {
+					literals[e] = x.empty()
+				}
+				literals[e].set(i)
+			}
+		}
+		end := &x.ends[side]
+		*end = endIndex{groups: map[int]bitset{}, hosts: map[netip.Addr]bitset{}, known: map[netip.Addr]bitset{}}
+		for e, rules := range literals {
+			m, err := a.Meaning(e)
+			switch {
+			case err != nil: // an unknown group holds nothing
+			case m.Group >= 0:
+				end.groups[m.Group] = rules
+			case e.Prefix.IsValid() && e.Prefix.IsSingleIP():
+				end.hosts[e.Prefix.Addr()] = rules
+			default:
+				end.wide = append(end.wide, wideLiteral{e, rules})
+			}
+		}
+	}
+	return x
+}
+
+func (x *index) empty() bitset { return make(bitset, (len(x.statements)+63)/64) }
+
+// address gives the rules that hold the address as source (side 0) or destination (side 1).
+func (x *index) address(side int, addr netip.Addr) bitset {
+	end := &x.ends[side]
+	if b, ok := end.known[addr]; ok {
+		return b
+	}
+	b := x.empty()
+	add := func(o bitset) {
+		for w := range o {
+			b[w] |= o[w]
+		}
+	}
+	add(end.hosts[addr])
+	if g := x.addresses.Resolver().LookupIndex(addr); g >= 0 {
+		add(end.groups[g])
+	}
+	for i := range end.wide {
+		if x.addresses.Contains(end.wide[i].literal, addr) {
+			add(end.wide[i].rules)
+		}
+	}
+	end.known[addr] = b
+	return b
+}
+
+func (x *index) service(s categories.Service) bitset {
+	b, ok := x.services[s]
+	if !ok {
+		b = x.empty()
+		for i := range x.statements {
+			for _, t := range x.statements[i].services {
+				if t.Matches(s) {
+					b.set(i)
+					break
+				}
+			}
+		}
+		x.services[s] = b
+	}
+	return b
+}
+
+// match writes the rules that hold a session into out.
+func (x *index) match(client, server netip.Addr, s categories.Service, out bitset) {
+	a, b, c := x.address(0, client), x.address(1, server), x.service(s)
+	for w := range out {
+		out[w] = a[w] & b[w] & c[w]
+	}
+}
+
+// first returns the first statement that holds a session of the VRF, or -1.
+func (x *index) first(vrf string, client, server netip.Addr, s categories.Service) int {
+	a, b, c := x.address(0, client), x.address(1, server), x.service(s)
+	for w := range a {
+		for m := a[w] & b[w] & c[w]; m != 0; m &= m - 1 {
+			i := w*64 + bits.TrailingZeros64(m)
+			if v := x.statements[i].vrf; v == "" || v == vrf {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// statements gives the rules of policies in order.
+func statements(policies []policy.Policy) []statement {
+	var out []statement
+	for _, p := range policies {
+		for _, r := range p.Rules {
+			out = append(out, statement{p.VRF, r.Action == policy.Deny, [2][]policy.Endpoint{r.Sources, r.Destinations}, r.Services})
+		}
+	}
+	return out
+}

@@ -1,0 +1,152 @@
+package verify
+
+import (
+	"fmt"
+	"io"
+
+	"cordon/recommender/policy"
+)
+
+// Kind classifies a finding.
+type Kind string
+
+// The kinds. The last three are notes: nothing is wrong.
+const (
+	BadRule      Kind = "bad-rule"      // a rule that says what no proposal says: an unknown group, another action
+	Unsound      Kind = "unsound"       // a rule permits what was not observed
+	Incomplete   Kind = "incomplete"    // included sessions are in no rule
+	WrongReason  Kind = "wrong-reason"  // another number of sessions is left out for a reason
+	Redundant    Kind = "redundant"     // other rules hold all sessions of a rule
+	BadBound     Kind = "bad-bound"     // the lower bound does not follow, or not from what is there
+	BadWitness   Kind = "bad-witness"   // cells of the witness do not prove what they should
+	WrongCount   Kind = "wrong-count"   // a number of the certificate or the summary
+	WrongNumbers Kind = "wrong-numbers" // evidence or excess of a rule
+	Edited       Kind = "edited"        // the content is not what an id was made of
+	Unproved     Kind = "unproved"      // part of a bound that cannot be checked here
+	Hint         Kind = "hint"          // what would explain other findings
+)
+
+// Note reports whether findings of the kind are only worth knowing.
+func (k Kind) Note() bool { return k == Edited || k == Unproved || k == Hint }
+
+// Finding is one thing that is wrong, or worth knowing.
+type Finding struct {
+	Kind     Kind     `json:"kind"`
+	Rule     string   `json:"rule,omitempty"` // name of the rule that it is about
+	Text     string   `json:"text"`           // one sentence
+	Count    uint64   `json:"count,omitempty"`
+	Examples []string `json:"examples,omitempty"` // some of what Count counts
+}
+
+// Report is the result for one proposal.
+type Report struct {
+	Proposal string        `json:"proposal"` // the id that the document has
+	VRF      string        `json:"vrf"`
+	Window   policy.Window `json:"window"`
+	OK       bool          `json:"ok"` // nothing is wrong; there may be notes
+
+	Sessions   uint64 `json:"sessions"`   // of the VRF and window
+	Included   uint64 `json:"included"`   // those that need a rule
+	Cells      int    `json:"cells"`      // with an included session
+	Rules      int    `json:"rules"`      // in the document
+	Permits    uint64 `json:"permits"`    // cells that the rules hold, each as often as a rule does
+	LowerBound int    `json:"lowerBound"` // as far as it was proved here
+	Optimal    bool   `json:"optimal"`    // proved here: sound, complete, and no fewer rules can be
+
+	Findings []Finding `json:"findings"`
+}
+
+func (r *Report) find(k Kind, rule, format string, args ...any) *Finding {
+	r.Findings = append(r.Findings, Finding{Kind: k, Rule: rule, Text: fmt.Sprintf(format, args...)})
+	return &r.Findings[len(r.Findings)-1]
+}
+
+// has reports whether there is a finding of one of the kinds.
+func (r *Report) has(kinds ...Kind) bool {
+	for i := range r.Findings {
+		for _, k := range kinds {
+			if r.Findings[i].Kind == k {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// wrong counts the findings that are not notes.
+func (r *Report) wrong() (n int) {
+	for i := range r.Findings {
+		if !r.Findings[i].Kind.Note() {
+			n++
+		}
+	}
+	return n
+}
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(w io.Writer) error {
+	e := &errWriter{w: w}
+	e.printf("Proposal %s, VRF %s, %s to %s\n", r.Proposal, r.VRF, r.Window.From.Format("2006-01-02 15:04:05"), r.Window.To.Format("2006-01-02 15:04:05"))
+	e.printf("%d sessions, of which %d are included, in %d cells; %d rules\n", r.Sessions, r.Included, r.Cells, r.Rules)
+	for _, c := range []struct {
+		kinds []Kind
+		holds string
+	}{
+		{[]Kind{Unsound, BadRule}, fmt.Sprintf("sound: all %d permissions of the rules were observed or in force", r.Permits)},
+		{[]Kind{Incomplete, WrongReason}, "complete: every included session is in a rule, all others have the reason that the proposal gives"},
+		{[]Kind{Redundant}, "every rule is needed"},
+		{[]Kind{WrongNumbers, WrongCount}, "all numbers are right"},
+	} {
+		if !r.has(c.kinds...) {
+			e.printf("  holds  %s\n", c.holds)
+		}
+	}
+	if !r.has(BadBound, BadWitness) {
+		if r.Optimal {
+			e.printf("  holds  minimal: no fewer than %d rules do\n", r.LowerBound)
+		} else {
+			e.printf("  holds  lower bound: at least %d rules are needed\n", r.LowerBound)
+		}
+	}
+	for _, notes := range []bool{false, true} {
+		for i := range r.Findings {
+			f := &r.Findings[i]
+			if f.Kind.Note() != notes {
+				continue
+			}
+			mark := "WRONG"
+			if notes {
+				mark = "note "
+			}
+			e.printf("  %s  ", mark)
+			if f.Rule != "" {
+				e.printf("rule %s: ", f.Rule)
+			}
+			e.printf("%s\n", f.Text)
+			for _, x := range f.Examples {
+				e.printf("           %s\n", x)
+			}
+			if n := f.Count - uint64(len(f.Examples)); f.Count > 0 && len(f.Examples) > 0 && n > 0 {
+				e.printf("           and %d more\n", n)
+			}
+		}
+	}
+	if r.OK {
+		e.printf("Verified.\n")
+	} else {
+		e.printf("Not verified: %d finding(s).\n", r.wrong())
+	}
+	return e.err
+}
+
+// errWriter keeps the first error.
+type errWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (e *errWriter) printf(format string, args ...any) {
+	if e.err == nil {
+		_, e.err = fmt.Fprintf(e.w, format, args...)
+	}
+}

@@ -1,0 +1,295 @@
+package verify
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const groupsText = `
+categories:
+  - name: role
+    groups:
+      - {name: web, prefixes: [10.0.1.0/24]}
+      - {name: app, prefixes: [10.0.2.1, 10.0.2.2]}
+      - {name: dns, prefixes: [10.0.3.1]}
+      - {name: db, prefixes: [10.0.4.1]}
+`
+
+func groups(t testing.TB) *categories.File {
+	t.Helper()
+	f, err := categories.Parse("groups.yaml", []byte(groupsText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+var base = time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+
+func session(t testing.TB, client, server, service string) Session {
+	t.Helper()
+	s, err := categories.ParseService(service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Session{Client: netip.MustParseAddr(client), Server: netip.MustParseAddr(server), Service: s,
+		Flows: 2, Bytes: 300, First: base, Last: base.Add(time.Minute), Complete: true, Directed: true}
+}
+
+// collected is what the example is about: web uses app and dns, app uses db and
+// dns, one host in no group uses dns, and one session has no answer.
+func collected(t testing.TB) []Session {
+	out := []Session{
+		session(t, "10.0.1.7", "10.0.2.1", "tcp/4567"),
+		session(t, "10.0.1.8", "10.0.2.2", "tcp/4567"),
+		session(t, "10.0.1.7", "10.0.3.1", "udp/53"),
+		session(t, "10.0.2.1", "10.0.3.1", "udp/53"),
+		session(t, "10.0.2.1", "10.0.4.1", "tcp/5432"),
+		session(t, "10.0.9.9", "10.0.3.1", "udp/53"),
+		session(t, "10.0.1.7", "10.0.4.1", "tcp/5432"),
+	}
+	half := &out[len(out)-1]
+	half.Complete, half.HalfOpen = false, true
+	return out
+}
+
+func literals(t testing.TB, texts ...string) (out []policy.Endpoint) {
+	t.Helper()
+	for _, s := range texts {
+		e, err := policy.ParseEndpoint(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func service(t testing.TB, text string) policy.Service {
+	t.Helper()
+	s, err := policy.ParseService(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func newRule(t testing.TB, name string, src, dst []string, svc string, e policy.Evidence, x policy.Excess) policy.Rule {
+	e.FirstSeen, e.LastSeen = policy.NewTime(base), policy.NewTime(base.Add(time.Minute))
+	e.Flows, e.Bytes = 2*e.Sessions, 300*e.Sessions
+	r := policy.Rule{Name: name, Action: policy.Allow, Direction: policy.Bidirectional, Sources: literals(t, src...), Destinations: literals(t, dst...),
+		Services: []policy.Service{service(t, svc)}, Evidence: e, Excess: x}
+	r.ID = r.ContentID()
+	return r
+}
+
+// right is a proposal for the example, counted by hand.
+func right(t testing.TB) *policy.Proposal {
+	at := func(src, dst, svc string) policy.Cell {
+		return policy.Cell{Source: literals(t, src)[0], Destination: literals(t, dst)[0], Service: service(t, svc)}
+	}
+	p := &policy.Proposal{
+		VRF: "default", Window: policy.Window{From: policy.NewTime(base), To: policy.NewTime(base.Add(time.Minute))}, Categories: []string{"role"},
+		Rules: []policy.Rule{
+			newRule(t, "app-to-db", []string{"group:app"}, []string{"group:db"}, "tcp/5432", policy.Evidence{Sessions: 1, Clients: 1, Servers: 1}, policy.Excess{PermittedPairs: 2, ObservedPairs: 1}),
+			newRule(t, "clients-to-dns", []string{"group:app", "group:web", "ip:10.0.9.9/32"}, []string{"group:dns"}, "udp/53", policy.Evidence{Sessions: 3, Clients: 3, Servers: 1}, policy.Excess{PermittedPairs: 5, ObservedPairs: 3}),
+			newRule(t, "web-to-app", []string{"group:web"}, []string{"group:app"}, "tcp/4567", policy.Evidence{Sessions: 2, Clients: 2, Servers: 2}, policy.Excess{PermittedPairs: 4, ObservedPairs: 2}),
+		},
+		Unproposed: []policy.Unproposed{{Reason: policy.HalfOpen, Sessions: 1}},
+		Certificate: policy.Certificate{Rules: 3, LowerBound: 3, Optimal: true, Method: "fooling-set", Witness: []policy.Cell{
+			at("group:app", "group:db", "tcp/5432"), at("group:app", "group:dns", "udp/53"), at("group:web", "group:app", "tcp/4567"),
+		}},
+		Summary: policy.Summary{Sessions: 7, Included: 6, Cells: 5, Rules: 3, PerHostRules: 6, PerPairRules: 5, EOSLines: 36},
+	}
+	p.Seal()
+	return p
+}
+
+func kinds(r *Report) []Kind {
+	out := []Kind{}
+	for i := range r.Findings {
+		out = append(out, r.Findings[i].Kind)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func verified(t testing.TB, p *policy.Proposal, list []Session, o Options) *Report {
+	t.Helper()
+	o.Groups = groups(t)
+	r, err := Sessions(p, list, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestRightProposalIsVerified(t *testing.T) {
+	r := verified(t, right(t), collected(t), Options{})
+	if !r.OK || !r.Optimal || r.LowerBound != 3 || len(r.Findings) > 0 || r.Permits != 5 {
+		var b bytes.Buffer
+		r.WriteText(&b)
+		t.Error(b.String())
+	}
+}
+
+// Each kind of damage has exactly its findings.
+func TestDamage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(p *policy.Proposal)
+		kinds  []Kind
+		says   []string // in the text for people
+	}{
+		{"renamed", func(p *policy.Proposal) { p.Rules[0].Name = "database" }, []Kind{Edited}, []string{"the document was edited", "Verified."}},
+		{"rule removed", func(p *policy.Proposal) { p.Rules = p.Rules[1:] },
+			[]Kind{Incomplete, BadBound, WrongCount, Edited},
+			[]string{"10.0.2.1 -> 10.0.4.1 tcp/5432", "1 included sessions are in no rule", "above the number of rules, 2"}},
+		{"source removed", func(p *policy.Proposal) { p.Rules[1].Sources = p.Rules[1].Sources[:2] },
+			[]Kind{Incomplete, WrongNumbers, Edited}, []string{"10.0.9.9 -> 10.0.3.1 udp/53", "rule clients-to-dns", "evidence.sessions is 3, counted are 2"}},
+		{"service added", func(p *policy.Proposal) { p.Rules[2].Services = append(p.Rules[2].Services, service(t, "tcp/22")) },
+			[]Kind{Unsound, Edited}, []string{"rule web-to-app: permits 1 of 2 cells", "group:web -> group:app tcp/22"}},
+		{"services opened", func(p *policy.Proposal) { p.Rules[2].Services = []policy.Service{service(t, "tcp/4560-4569")} },
+			[]Kind{Unsound, Edited}, []string{"permits 9 of 10 cells", "and 4 more"}},
+		{"any service", func(p *policy.Proposal) { p.Rules[2].Services = []policy.Service{{Any: true}} },
+			[]Kind{Unsound, WrongCount, Edited}, []string{"group:web -> group:app any other service"}},
+		{"destination added", func(p *policy.Proposal) { p.Rules[2].Destinations = literals(t, "group:app", "group:db") },
+			[]Kind{Unsound, WrongNumbers, Edited}, []string{"group:web -> group:db tcp/4567"}},
+		{"any source", func(p *policy.Proposal) { p.Rules[0].Sources = literals(t, "any") },
+			[]Kind{Unsound, WrongNumbers, WrongCount, Edited}, []string{"any -> group:db tcp/5432"}},
+		{"source widened", func(p *policy.Proposal) { p.Rules[1].Sources = literals(t, "group:app", "group:web", "ip:10.0.9.8/31") },
+			[]Kind{Unsound, Edited}, []string{"ip:10.0.9.8/32 -> group:dns udp/53"}},
+		{"part of a group", func(p *policy.Proposal) { p.Rules[2].Sources = literals(t, "ip:10.0.1.7/32", "ip:10.0.1.8/32") },
+			[]Kind{Edited}, []string{"Verified."}},
+		{"unknown group", func(p *policy.Proposal) { p.Rules[0].Sources = literals(t, "group:apps") },
+			[]Kind{BadRule, Incomplete, WrongNumbers, Edited}, []string{"rule app-to-db: group:apps"}},
+		{"deny", func(p *policy.Proposal) { p.Rules[0].Action = policy.Deny },
+			[]Kind{BadRule, Incomplete, Edited}, []string{`rule app-to-db: the action is "deny"`}},
+		{"rule doubled", func(p *policy.Proposal) { p.Rules = append(p.Rules, p.Rules[2]); p.Rules[3].Name = "again" },
+			[]Kind{Redundant, WrongCount, Edited}, []string{"rule again: every session under it is under other rules", "web-to-app"}},
+		{"evidence", func(p *policy.Proposal) { p.Rules[2].Evidence.Bytes++ }, []Kind{WrongNumbers, Edited}, []string{"evidence.bytes is 601, counted are 600"}},
+		{"last seen", func(p *policy.Proposal) { p.Rules[2].Evidence.LastSeen = policy.NewTime(base) }, []Kind{WrongNumbers, Edited}, []string{"evidence.lastSeen"}},
+		{"excess", func(p *policy.Proposal) { p.Rules[1].Excess.PermittedPairs = 3 }, []Kind{WrongNumbers, Edited}, []string{"excess.permittedPairs is 3, counted are 5"}},
+		{"reason", func(p *policy.Proposal) { p.Unproposed[0].Sessions = 2 }, []Kind{WrongReason, Hint, Edited}, []string{"2 sessions are said to be left out as half-open, counted are 1", "--half-open"}},
+		{"summary", func(p *policy.Proposal) { p.Summary.Cells = 4 }, []Kind{WrongCount, Edited}, []string{"summary.cells is 4, counted are 5"}},
+		{"bound", func(p *policy.Proposal) { p.Certificate.LowerBound, p.Certificate.Optimal = 2, false }, []Kind{BadBound, Edited}, []string{"the witness has 3 cells"}},
+		{"optimal", func(p *policy.Proposal) { p.Certificate.Optimal = false }, []Kind{BadBound, Edited}, []string{"optimal is false"}},
+		{"method", func(p *policy.Proposal) { p.Certificate.Method = "guess" }, []Kind{BadBound, Edited}, []string{`"guess"`}},
+		{"witness unobserved", func(p *policy.Proposal) { p.Certificate.Witness[0].Service = service(t, "tcp/1") }, []Kind{BadWitness, Edited}, []string{"group:app -> group:db tcp/1"}},
+		{"witness twice", func(p *policy.Proposal) { p.Certificate.Witness[1] = p.Certificate.Witness[0] }, []Kind{BadWitness, Edited}, []string{"a second time"}},
+		{"witness in one rule", func(p *policy.Proposal) {
+			p.Certificate.Witness[0].Source, p.Certificate.Witness[0].Destination = literals(t, "group:web")[0], literals(t, "group:dns")[0]
+			p.Certificate.Witness[0].Service = service(t, "udp/53")
+		}, []Kind{BadWitness, Edited}, []string{"group:web -> group:dns udp/53 and group:app -> group:dns udp/53"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := right(t)
+			c.damage(p)
+			r := verified(t, p, collected(t), Options{})
+			slices.Sort(c.kinds)
+			if d := cmp.Diff(c.kinds, kinds(r)); d != "" {
+				t.Errorf("findings (-want +got):\n%s", d)
+			}
+			wrong := slices.ContainsFunc(c.kinds, func(k Kind) bool { return !k.Note() })
+			if r.OK == wrong {
+				t.Errorf("OK is %v", r.OK)
+			}
+			var b bytes.Buffer
+			if err := r.WriteText(&b); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range c.says {
+				if !strings.Contains(b.String(), s) {
+					t.Errorf("nothing says %q:\n%s", s, b.String())
+				}
+			}
+		})
+	}
+}
+
+func TestSessionsChanged(t *testing.T) {
+	r := verified(t, right(t), append(collected(t), session(t, "10.0.4.1", "10.0.3.1", "udp/53")), Options{})
+	if d := cmp.Diff([]Kind{Incomplete, WrongCount}, kinds(r)); d != "" || r.OK {
+		t.Error(d)
+	}
+}
+
+func TestPoliciesAndSettings(t *testing.T) {
+	read := func(text string) []policy.Policy {
+		p, err := policy.ParsePolicies("policy.yaml", []byte("apiVersion: cordon/v1\nkind: Policy\nrules:\n"+text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	for _, c := range []struct {
+		name  string
+		o     Options
+		want  []Kind
+		wider string // service of rule web-to-app, besides its own
+	}{
+		{"in force for a part", Options{Existing: read("- {sources: [ip:10.0.1.7/32], services: [udp/53]}\n")}, []Kind{Hint, WrongCount, WrongNumbers, WrongReason}, ""},
+		{"in force for another service", Options{Existing: read("- {sources: [group:web], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{Edited}, "tcp/22"},
+		{"in force for half a group", Options{Existing: read("- {sources: [ip:10.0.1.0/25], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{Edited, Unsound}, "tcp/22"},
+		{"guardrail", Options{Guardrails: read("- {action: deny, sources: [ip:10.0.1.200/32], destinations: [group:app]}\n")},
+			[]Kind{BadWitness, Hint, Redundant, Unsound, WrongCount, WrongNumbers, WrongReason}, ""},
+		{"ungrouped", Options{Settings: policy.Settings{Ungrouped: "report"}}, []Kind{Hint, Unsound, WrongCount, WrongNumbers, WrongReason}, ""},
+		{"half-open", Options{Settings: policy.Settings{HalfOpen: "allow"}}, []Kind{Hint, Incomplete, WrongCount, WrongReason}, ""},
+		{"min-sessions", Options{Settings: policy.Settings{MinSessions: 2}}, []Kind{BadWitness, Hint, Redundant, Unsound, WrongCount, WrongNumbers, WrongReason}, ""},
+		{"min-hosts", Options{Settings: policy.Settings{MinHosts: 2}}, []Kind{BadWitness, Hint, Redundant, Unsound, WrongCount, WrongNumbers, WrongReason}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := right(t)
+			if c.wider != "" {
+				p.Rules[2].Services = append(p.Rules[2].Services, service(t, c.wider))
+			}
+			r := verified(t, p, collected(t), c.o)
+			if d := cmp.Diff(c.want, kinds(r)); d != "" {
+				var b bytes.Buffer
+				r.WriteText(&b)
+				t.Errorf("findings (-want +got):\n%s\n%s", d, b.String())
+			}
+		})
+	}
+}
+
+func TestPartsOfABound(t *testing.T) {
+	p := right(t)
+	w := p.Certificate.Witness
+	p.Certificate.Method = "dual"
+	p.Certificate.Parts = []policy.BoundPart{
+		{Method: "fooling-set", Bound: 2, Cells: w[:2]},
+		{Method: "dual", Bound: 1, Cells: w[2:], Weights: []int64{3}, Scale: 3},
+	}
+	p.Certificate.Witness = w[:1]
+	p.Seal()
+	if r := verified(t, p, collected(t), Options{}); !r.OK || r.LowerBound != 3 {
+		t.Errorf("%+v", r)
+	}
+	p.Certificate.Parts[1].Bound, p.Certificate.Parts[0].Bound = 2, 1
+	if d := cmp.Diff([]Kind{BadBound, Edited}, kinds(verified(t, p, collected(t), Options{}))); d != "" {
+		t.Error(d)
+	}
+	p = right(t)
+	p.Certificate.Method, p.Certificate.Parts = "exhaustive", []policy.BoundPart{{Method: "exhaustive", Bound: 3, Cells: w}}
+	p.Certificate.Witness = w[:2]
+	p.Seal()
+	if r := verified(t, p, collected(t), Options{}); !r.OK || r.LowerBound != 2 || r.Optimal || !slices.Equal(kinds(r), []Kind{Unproved}) {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestGroupsAreNeeded(t *testing.T) {
+	if _, err := Sessions(right(t), nil, Options{}); err == nil || !strings.Contains(err.Error(), "groups") {
+		t.Error(err)
+	}
+}
