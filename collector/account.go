@@ -201,6 +201,7 @@ func (a *account) rows(now time.Time, interval time.Duration, collector string) 
 			Messages: d.Messages, Bytes: d.Bytes, Records: d.Records, OptionsRecords: d.OptionsRecords,
 			LostMessages: lost.messages, LostRecords: lost.records,
 			Duplicates: d.Duplicates, Reordered: d.Reordered, Restarts: d.Restarts,
+			Templates: d.Templates, LateRecords: d.LateRecords,
 			NoTemplate: d.NoTemplateSets, Waiting: uint64(t.waiting), Errors: errorsIn(&d),
 			Sampling: t.sampling, ClockSkew: -t.skew / 1000, LastExport: t.lastExport / 1000,
 		}
@@ -237,6 +238,8 @@ func subtract(a, b *ipfix.Counters) ipfix.Counters {
 		Records:           less(a.Records, b.Records),
 		Flows:             less(a.Flows, b.Flows),
 		OptionsRecords:    less(a.OptionsRecords, b.OptionsRecords),
+		LateRecords:       less(a.LateRecords, b.LateRecords),
+		Templates:         less(a.Templates, b.Templates),
 		WaitedSets:        less(a.WaitedSets, b.WaitedSets),
 		RecoveredSets:     less(a.RecoveredSets, b.RecoveredSets),
 		NoTemplateSets:    less(a.NoTemplateSets, b.NoTemplateSets),

@@ -61,12 +61,13 @@ func TestAccountWritesDifferences(t *testing.T) {
 		want           []schema.ExporterStats
 	}{
 		{"first",
-			[]ipfix.SourceStats{sourceStats(1, 3, ipfix.Counters{Messages: 2, Bytes: 200, Records: 20, MissedRecords: 10, MissedMessages: 1})}, nil,
+			[]ipfix.SourceStats{sourceStats(1, 3, ipfix.Counters{Messages: 2, Bytes: 200, Records: 20, MissedRecords: 10, MissedMessages: 1, LateRecords: 3, Templates: 4})}, nil,
 			row(func(r *schema.ExporterStats) {
 				r.Messages, r.Bytes, r.Records, r.LostRecords, r.LostMessages = 2, 200, 20, 10, 1
+				r.LateRecords, r.Templates = 3, 4
 			})},
 		{"nothing new",
-			[]ipfix.SourceStats{sourceStats(1, 3, ipfix.Counters{Messages: 2, Bytes: 200, Records: 20, MissedRecords: 10, MissedMessages: 1})}, nil, nil},
+			[]ipfix.SourceStats{sourceStats(1, 3, ipfix.Counters{Messages: 2, Bytes: 200, Records: 20, MissedRecords: 10, MissedMessages: 1, LateRecords: 3, Templates: 4})}, nil, nil},
 		{"late datagram fills the gap",
 			[]ipfix.SourceStats{sourceStats(1, 3, ipfix.Counters{Messages: 3, Records: 30, MissedRecords: 10, MissedMessages: 1, FilledRecords: 10, FilledMessages: 1})}, nil,
 			row(func(r *schema.ExporterStats) { r.Messages, r.Records = 1, 10 })},

@@ -70,9 +70,10 @@ func TestExportersView(t *testing.T) {
 	s := newStore(t)
 	at := noon.UnixMilli()
 	rows := []schema.ExporterStats{
-		{Time: at, Interval: 10_000, Collector: "c1", Exporter: ip("10.9.9.1"), Domain: 1, Transport: "udp", Messages: 90, Records: 900, LostRecords: 100, ClockSkew: -5000, LastExport: at - 5000},
+		{Time: at, Interval: 10_000, Collector: "c1", Exporter: ip("10.9.9.1"), Domain: 1, Transport: "udp", Messages: 90, Records: 900, LostRecords: 100, LateRecords: 7, Templates: 4, ClockSkew: -5000, LastExport: at - 5000},
 		{Time: at + 7200e3, Interval: 10_000, Collector: "c2", Exporter: ip("10.9.9.1"), Domain: 2, Transport: "udp", Name: "leaf1", Messages: 10, Records: 100, Restarts: 1, ClockSkew: 250, LastExport: at + 7200e3},
 		{Time: at, Interval: 10_000, Collector: "c1", Exporter: ip("2001:db8::9"), Transport: "tcp", NoTemplate: 3, Waiting: 2},
+		{Time: at, Interval: 10_000, Collector: "c1", Exporter: ip("10.9.9.8"), Transport: "file", Messages: 1, Records: 5, LastExport: at - 48*3600e3},
 	}
 	payload, err := schema.SealExporterStats(rows)
 	if err != nil {
@@ -87,16 +88,24 @@ func TestExportersView(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := s.rows("SELECT exporter, name, domains, transports, collectors, messages, records, lost_records, loss, restarts, no_template, clock_skew_ms, last_seen FROM {db}.exporters ORDER BY exporter")
+	got := s.rows("SELECT exporter, name, domains, transports, collectors, messages, records, lost_records, loss, restarts, no_template, clock_skew_ms, last_seen FROM {db}.exporters_total ORDER BY exporter")
 	want := []string{
 		"10.9.9.1\tleaf1\t[1,2]\t['udp']\t['c1','c2']\t100\t1000\t100\t0.090909\t1\t0\t250\t2026-11-20 14:00:00.000",
+		"10.9.9.8\t\t[0]\t['file']\t['c1']\t1\t5\t0\t0\t0\t0\t0\t2026-11-20 12:00:00.000",
 		"2001:db8::9\t\t[0]\t['tcp']\t['c1']\t0\t0\t0\t0\t0\t3\t0\t1970-01-01 00:00:00.000",
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("exporters (-want +got):\n%s", d)
+		t.Errorf("exporters_total (-want +got):\n%s", d)
 	}
-	if got := s.rows("SELECT exporter, domain, hour, lost_records FROM {db}.exporters_hourly WHERE lost_records > 0"); len(got) != 1 || got[0] != "10.9.9.1\t1\t2026-11-20 12:00:00\t100" {
-		t.Errorf("exporters_hourly with loss: %q", got)
+	got = s.rows("SELECT exporter, hour, domains, records, lost_records, loss, late_records, templates FROM {db}.exporters ORDER BY exporter, hour")
+	want = []string{
+		"10.9.9.1\t2026-11-20 12:00:00\t[1]\t900\t100\t0.1\t7\t4",
+		"10.9.9.1\t2026-11-20 14:00:00\t[2]\t100\t0\t0\t0\t0",
+		"10.9.9.8\t2026-11-18 12:00:00\t[0]\t5\t0\t0\t0\t0", // a file: when it was exported, not when it was read
+		"2001:db8::9\t2026-11-20 12:00:00\t[0]\t0\t0\t0\t0\t0",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("exporters by hour (-want +got):\n%s", d)
 	}
 	// The table has the columns of the batch, in its order.
 	if got := s.rows("SELECT groupArray(name) = " + sqlArray(schema.StatsColumnNames) + " FROM (SELECT name FROM system.columns WHERE database = '{db}' AND table = 'exporter_stats' ORDER BY position)"); got[0] != "1" {

@@ -117,6 +117,10 @@ func (x *decoding) message(b []byte) (rest []byte) {
 	d.lastMessage, d.lastExport = x.received, exportTime
 	x.export = exportTime * second
 	x.limit = x.received + day
+	x.late = x.received - lateAfter
+	if x.source.key.Transport == File {
+		x.late = 0 // a file is read when somebody gets round to it
+	}
 	if exportTime == 0 || x.export > x.limit {
 		x.export = x.received
 	}

@@ -34,6 +34,7 @@ type context struct {
 	export   int64 // export time, Unix microseconds, made plausible
 	received int64
 	limit    int64 // no record time is later than this
+	late     int64 // a flow that ended before this is late
 }
 
 // uintOf reads an unsigned integer of 1 to 8 bytes.

@@ -306,6 +306,26 @@ func TestExportTimeUnset(t *testing.T) {
 	}
 }
 
+// TestLateRecords: a flow that ended over an hour before it came is late, by
+// the collector's clock, unless it is read from a file; templates count each
+// time they come.
+func TestLateRecords(t *testing.T) {
+	w := newWriter(7, testExport)
+	template, inTime := encode(w, 256, append(ends(protoTCP, 1, 2), num(153, 8, uint64(testRecv-lateAfter)/1000+1)))
+	_, late := encode(w, 256, append(ends(protoTCP, 1, 2), num(153, 8, uint64(testRecv-lateAfter)/1000-1)))
+	for src, want := range map[Source]uint64{testSource: 1, {Transport: File}: 0} {
+		d := New(Config{})
+		for _, m := range [][]byte{w.message(template, inTime), w.message(template, late)} {
+			if err := d.Message(src, m, testRecv, &records{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c := d.Stats().Counters; c.Flows != 2 || c.LateRecords != want || c.Templates != 2 {
+			t.Errorf("%s: %d flows, %d late, %d templates; want 2, %d, 2", src, c.Flows, c.LateRecords, c.Templates, want)
+		}
+	}
+}
+
 // options feeds an options record, and then a flow.
 func afterOptions(t *testing.T, scope []value, option []value, flow []value) (schema.Record, DomainStats) {
 	t.Helper()

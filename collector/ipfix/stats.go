@@ -19,6 +19,8 @@ type Counters struct {
 	Records        uint64 // data records that were decoded, options left out
 	Flows          uint64 // of these, flow records given to the sink; the others are ReasonNotFlow
 	OptionsRecords uint64
+	LateRecords    uint64 // flow records received more than lateAfter after the flow's end; none from files
+	Templates      uint64 // template records that could be used, new or repeated
 
 	WaitedSets        uint64 // data sets that came before their template
 	RecoveredSets     uint64 // of these, decoded when it came
@@ -51,6 +53,8 @@ func (c *Counters) Add(o *Counters) {
 	c.Records += o.Records
 	c.Flows += o.Flows
 	c.OptionsRecords += o.OptionsRecords
+	c.LateRecords += o.LateRecords
+	c.Templates += o.Templates
 	c.WaitedSets += o.WaitedSets
 	c.RecoveredSets += o.RecoveredSets
 	c.NoTemplateSets += o.NoTemplateSets

@@ -104,6 +104,7 @@ func (x *decoding) define(id uint16, scope, count int, raw []byte) {
 	old := d.templates[id]
 	if old != nil && old.scope == scope && bytes.Equal(old.raw, raw) {
 		old.seen = x.received
+		d.counters.Templates++
 		return
 	}
 	t, reason, err := newTemplate(id, scope, count, raw)
@@ -127,6 +128,7 @@ func (x *decoding) define(id uint16, scope, count int, raw []byte) {
 		x.source.templates++
 	}
 	d.templates[id] = t
+	d.counters.Templates++
 	d.last = nil
 	d.recognise(t)
 	if len(t.plan.bad) > 0 {

@@ -92,11 +92,20 @@ func (x *decoding) times(p *plan) {
 		r.Start = x.export - min(r.End-r.Start, day)
 		r.End = x.export
 	}
+	if r.End < x.late {
+		x.domain.counters.LateRecords++
+	}
 }
 
 // maxActive is longer than any active timeout in use: within it the end of a
 // reported flow lies before its export.
 const maxActive = 3600 * second
+
+// lateAfter is how long after its end a flow may be received. A flow is reported
+// an inactive timeout after its end, which is seconds or minutes, and a busy
+// exporter or path takes minutes more: past this bound, a proposal may have
+// been made without it.
+const lateAfter = maxActive
 
 // uptimes turns flowStartSysUpTime and flowEndSysUpTime, milliseconds since
 // the exporter started, into times. When it started is said by the record, by

@@ -181,6 +181,10 @@ func (f *findings) streaming(s *Stream, here bool) {
 // storing is about what lies in the tables.
 func (f *findings) storing(d *Document) {
 	s := d.Store
+	for _, e := range s.OneWay {
+		f.add(Note, "store", fmt.Sprintf("exporter %s shows one direction only: completeness of its sessions is unknown, and unknown counts as complete", e),
+			"export both directions, or bidirectional flows (RFC 5103), where the exporter can")
+	}
 	switch {
 	case s.Error != "":
 		f.add(Problem, "store", "the store cannot be read: "+s.Error, "is ClickHouse up? `cordon migrate` creates the tables")

@@ -74,6 +74,8 @@ func TestDiagnose(t *testing.T) {
 		{"dead letters", func(d *Document) { d.Stream.Dead = 1 }, "warning ingest 1 messages could not be inserted"},
 		{"published but not stored", func(d *Document) { d.Store = &Store{} }, "problem store 100 records were published, but none is stored yet"},
 		{"old data", func(d *Document) { d.Store.NewestFlow = now.Add(-48 * time.Hour) }, "note store the newest flow ended at 2026-11-18T12:00:00Z"},
+		{"one direction only", func(d *Document) { d.Store.OneWay = []string{"10.0.0.7"} },
+			"note store exporter 10.0.0.7 shows one direction only: completeness of its sessions is unknown"},
 		{"store away", func(d *Document) { d.Store = &Store{Error: "refused"} }, "problem store the store cannot be read: refused"},
 		{"nothing runs", func(d *Document) { *d = Document{Taken: now, Store: d.Store} }, "note collector no `cordon up` runs"},
 	} {

@@ -48,6 +48,10 @@ type Store struct {
 	NewestFlow   time.Time `json:"newestFlow,omitzero"`   // by the exporters' clocks
 	LastReceived time.Time `json:"lastReceived,omitzero"` // by the collectors' clocks
 	Exporters    uint64    `json:"exporters"`
+
+	// OneWay are the exporters of which no session was stored in both
+	// directions: nobody can tell whether theirs were answered.
+	OneWay []string `json:"oneWay,omitempty"`
 }
 
 // AddStream looks at the streams.
@@ -85,12 +89,43 @@ func (d *Document) AddStore(ctx context.Context, conn driver.Conn) {
 		count(), toUnixTimestamp64Micro(min(start_time)), toUnixTimestamp64Micro(max(end_time)), toUnixTimestamp64Micro(max(received)), uniqExact(exporter),
 		(SELECT sum(bytes_on_disk) FROM system.parts WHERE database = currentDatabase() AND active)
 		FROM flows`).Scan(&s.Flows, micros{&s.OldestFlow}, micros{&s.NewestFlow}, micros{&s.LastReceived}, &s.Exporters, &s.Bytes)
+	if err == nil {
+		// On a store so large that this takes too long, it is left out.
+		if err = s.readOneWay(ctx, conn); errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = nil
+		}
+	}
 	if err != nil {
 		s.Error = err.Error()
 	}
 	if s.Flows == 0 {
 		s.OldestFlow, s.NewestFlow, s.LastReceived = time.Time{}, time.Time{}, time.Time{}
 	}
+}
+
+// readOneWay finds the exporters that view sessions knows nothing of the
+// answers of: over the last day stored they have one-way records, not both ways
+// of any session, and no record that has both.
+//
+// The directions of a session may lie in rows not merged yet; looking for them
+// is the costly part, and done for the exporters in question only.
+func (s *Store) readOneWay(ctx context.Context, conn driver.Conn) error {
+	return conn.QueryRow(ctx, `WITH
+		(SELECT max(hour) FROM sessions_hourly) - INTERVAL 1 DAY AS day,
+		suspects AS
+		(
+			SELECT exporter FROM sessions_hourly WHERE hour >= day AND exporter != toIPv6('::')
+			GROUP BY exporter
+			HAVING max(sides) IN (1, 2) AND countIf(half_open > 0 OR sides = 0 AND complete > 0) = 0
+		)
+		SELECT arraySort(groupArray(replaceOne(toString(exporter), '::ffff:', ''))) FROM suspects
+		WHERE exporter NOT IN
+		(
+			SELECT exporter FROM sessions_hourly
+			WHERE hour >= day AND exporter IN (SELECT exporter FROM suspects)
+			GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+			HAVING groupBitOr(sides) = 3
+		)`).Scan(&s.OneWay)
 }
 
 // micros scans Unix microseconds into a time.

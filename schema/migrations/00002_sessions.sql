@@ -181,6 +181,10 @@ WITH
             sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
             groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
             max(d.basis) AS basis, max(d.sampling) AS sampling
+{{- if .}},
+            sum((d.client_packets + d.server_packets) * greatest(d.sampling, 1)) AS scaled_packets,
+            sum((d.client_bytes + d.server_bytes) * greatest(d.sampling, 1)) AS scaled_bytes
+{{- end}}
         FROM directed AS d
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
     ),
@@ -195,6 +199,9 @@ WITH
             maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
             groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
             max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
+{{- if .}},
+            max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
+{{- end}}
         FROM by_exporter AS e
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
     )
@@ -220,9 +227,12 @@ SELECT
     h.client AS client_ip,
     h.server AS server_ip,
     count() AS hours,
+    groupArray(h.hour) AS active_hours,
     groupBitOr(h.client_flags)::UInt16 AS client_flags,
     groupBitOr(h.server_flags)::UInt16 AS server_flags,
-    max(h.sampling)::UInt32 AS sampling
+    max(h.sampling)::UInt32 AS sampling,
+    sum(h.scaled_packets) AS scaled_packets,
+    sum(h.scaled_bytes) AS scaled_bytes
 {{- end}}
 FROM by_hour AS h
 GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client
@@ -240,7 +250,10 @@ CREATE VIEW IF NOT EXISTS {{table "sessions"}} {{onCluster}} AS
 -- The sessions that overlap [since, until): SELECT ... FROM
 -- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
 -- those of the hours that overlap. Beyond the columns of view sessions it has
--- the addresses as IPv6 (client_ip, server_ip), the number of hours with
--- records, both ends' TCP flags and the sampling.
+-- the addresses as IPv6 (client_ip, server_ip), the hours with records
+-- (active_hours) and their number, both ends' TCP flags, the coarsest
+-- sampling, and the packets and bytes of both directions multiplied by the
+-- sampling (scaled_packets, scaled_bytes): an estimate of what was sent. All
+-- other counters are as the exporters gave them.
 CREATE VIEW IF NOT EXISTS {{table "sessions_window"}} {{onCluster}} AS
 {{template "sessions" true}};

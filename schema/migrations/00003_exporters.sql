@@ -48,37 +48,43 @@ COMMENT 'counters of collectors about exporters';
 
 {{distributed "exporter_stats" "cityHash64(exporter)"}}
 
--- One row for each exporter, observation domain, transport and hour.
-CREATE VIEW IF NOT EXISTS {{table "exporters_hourly"}} {{onCluster}} AS
+-- One row for each exporter and hour: what came, and what is missing. The
+-- hour is that of receipt, or for files, which are read long after, that of
+-- export. '::' stands for what cannot be laid to one exporter: datagrams that
+-- a socket had no room for, records that no queue had room for.
+CREATE VIEW IF NOT EXISTS {{table "exporters"}} {{onCluster}} AS
 SELECT
     {{text "e.exporter"}} AS exporter,
-    e.domain AS domain, e.transport AS transport,
-    toStartOfHour(e.time) AS hour,
+    toStartOfHour(if(e.transport = 'file', e.last_export, e.time)) AS hour,
     argMaxIf(e.name, e.time, e.name != '') AS name,
+    arraySort(groupUniqArray(e.domain)) AS domains,
+    arraySort(groupUniqArray(toString(e.transport))) AS transports,
     arraySort(groupUniqArray(toString(e.collector))) AS collectors,
+    min(e.time - INTERVAL e.interval_ms MILLISECOND) AS first_seen,
+    maxIf(e.time, e.messages > 0) AS last_seen,
     sum(e.messages) AS messages, sum(e.bytes) AS bytes, sum(e.records) AS records,
     sum(e.options_records) AS options_records, sum(e.templates) AS templates,
     sum(e.lost_messages) AS lost_messages, sum(e.lost_records) AS lost_records,
+    round(lost_records / greatest(records + lost_records, 1), 6) AS loss,
     sum(e.duplicates) AS duplicates, sum(e.reordered) AS reordered, sum(e.restarts) AS restarts,
-    sum(e.no_template) AS no_template, argMax(e.waiting, e.time) AS waiting,
+    sum(e.no_template) AS no_template,
     sum(e.late_records) AS late_records, sum(e.errors) AS errors,
     sum(e.dropped_records) AS dropped_records, sum(e.refused) AS refused, sum(e.kernel_drops) AS kernel_drops,
     max(e.sampling) AS sampling,
     argMax(e.clock_skew_ms, e.time) AS clock_skew_ms,
-    max(e.last_export) AS last_export,
-    min(e.time - INTERVAL e.interval_ms MILLISECOND) AS first_seen,
-    maxIf(e.time, e.messages > 0) AS last_seen
+    max(e.last_export) AS last_export
 FROM {{table "exporter_stats"}} AS e
-GROUP BY e.exporter, e.domain, e.transport, hour;
+GROUP BY e.exporter, hour;
 
--- One row for each exporter: what a person wants to know of it.
-CREATE VIEW IF NOT EXISTS {{table "exporters"}} {{onCluster}} AS
+-- One row for each exporter, over everything stored.
+CREATE VIEW IF NOT EXISTS {{table "exporters_total"}} {{onCluster}} AS
 SELECT
     exporter,
     argMaxIf(h.name, h.hour, h.name != '') AS name,
-    arraySort(groupUniqArray(h.domain)) AS domains,
-    arraySort(groupUniqArray(toString(h.transport))) AS transports,
+    arraySort(groupUniqArrayArray(h.domains)) AS domains,
+    arraySort(groupUniqArrayArray(h.transports)) AS transports,
     arraySort(groupUniqArrayArray(h.collectors)) AS collectors,
+    count() AS hours,
     min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
     sum(h.messages) AS messages, sum(h.bytes) AS bytes, sum(h.records) AS records,
     sum(h.options_records) AS options_records, sum(h.templates) AS templates,
@@ -91,5 +97,5 @@ SELECT
     max(h.sampling) AS sampling,
     argMax(h.clock_skew_ms, h.hour) AS clock_skew_ms,
     max(h.last_export) AS last_export
-FROM {{table "exporters_hourly"}} AS h
+FROM {{table "exporters"}} AS h
 GROUP BY exporter;

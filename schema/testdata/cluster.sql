@@ -285,8 +285,11 @@ GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
 -- The sessions that overlap [since, until): SELECT ... FROM
 -- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
 -- those of the hours that overlap. Beyond the columns of view sessions it has
--- the addresses as IPv6 (client_ip, server_ip), the number of hours with
--- records, both ends' TCP flags and the sampling.
+-- the addresses as IPv6 (client_ip, server_ip), the hours with records
+-- (active_hours) and their number, both ends' TCP flags, the coarsest
+-- sampling, and the packets and bytes of both directions multiplied by the
+-- sampling (scaled_packets, scaled_bytes): an estimate of what was sent. All
+-- other counters are as the exporters gave them.
 CREATE VIEW IF NOT EXISTS `cordon`.sessions_window ON CLUSTER `main` AS
 WITH
     two_way_quick AS (SELECT DISTINCT exporter FROM `cordon`.sessions_hourly WHERE sides = 3),
@@ -330,7 +333,9 @@ WITH
             sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
             sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
             groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
-            max(d.basis) AS basis, max(d.sampling) AS sampling
+            max(d.basis) AS basis, max(d.sampling) AS sampling,
+            sum((d.client_packets + d.server_packets) * greatest(d.sampling, 1)) AS scaled_packets,
+            sum((d.client_bytes + d.server_bytes) * greatest(d.sampling, 1)) AS scaled_bytes
         FROM directed AS d
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
     ),
@@ -344,7 +349,8 @@ WITH
             max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
             maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
             groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
-            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
+            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by,
+            max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
         FROM by_exporter AS e
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
     )
@@ -369,9 +375,12 @@ SELECT
     h.client AS client_ip,
     h.server AS server_ip,
     count() AS hours,
+    groupArray(h.hour) AS active_hours,
     groupBitOr(h.client_flags)::UInt16 AS client_flags,
     groupBitOr(h.server_flags)::UInt16 AS server_flags,
-    max(h.sampling)::UInt32 AS sampling
+    max(h.sampling)::UInt32 AS sampling,
+    sum(h.scaled_packets) AS scaled_packets,
+    sum(h.scaled_bytes) AS scaled_bytes
 FROM by_hour AS h
 GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
 -- 00003_exporters.sql
@@ -426,37 +435,43 @@ COMMENT 'counters of collectors about exporters';
 CREATE TABLE IF NOT EXISTS `cordon`.exporter_stats ON CLUSTER `main` AS `cordon`.exporter_stats_local
 ENGINE = Distributed('main', 'cordon', 'exporter_stats_local', cityHash64(exporter));
 
--- One row for each exporter, observation domain, transport and hour.
-CREATE VIEW IF NOT EXISTS `cordon`.exporters_hourly ON CLUSTER `main` AS
+-- One row for each exporter and hour: what came, and what is missing. The
+-- hour is that of receipt, or for files, which are read long after, that of
+-- export. '::' stands for what cannot be laid to one exporter: datagrams that
+-- a socket had no room for, records that no queue had room for.
+CREATE VIEW IF NOT EXISTS `cordon`.exporters ON CLUSTER `main` AS
 SELECT
     if(e.exporter BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(e.exporter), 8), toString(e.exporter)) AS exporter,
-    e.domain AS domain, e.transport AS transport,
-    toStartOfHour(e.time) AS hour,
+    toStartOfHour(if(e.transport = 'file', e.last_export, e.time)) AS hour,
     argMaxIf(e.name, e.time, e.name != '') AS name,
+    arraySort(groupUniqArray(e.domain)) AS domains,
+    arraySort(groupUniqArray(toString(e.transport))) AS transports,
     arraySort(groupUniqArray(toString(e.collector))) AS collectors,
+    min(e.time - INTERVAL e.interval_ms MILLISECOND) AS first_seen,
+    maxIf(e.time, e.messages > 0) AS last_seen,
     sum(e.messages) AS messages, sum(e.bytes) AS bytes, sum(e.records) AS records,
     sum(e.options_records) AS options_records, sum(e.templates) AS templates,
     sum(e.lost_messages) AS lost_messages, sum(e.lost_records) AS lost_records,
+    round(lost_records / greatest(records + lost_records, 1), 6) AS loss,
     sum(e.duplicates) AS duplicates, sum(e.reordered) AS reordered, sum(e.restarts) AS restarts,
-    sum(e.no_template) AS no_template, argMax(e.waiting, e.time) AS waiting,
+    sum(e.no_template) AS no_template,
     sum(e.late_records) AS late_records, sum(e.errors) AS errors,
     sum(e.dropped_records) AS dropped_records, sum(e.refused) AS refused, sum(e.kernel_drops) AS kernel_drops,
     max(e.sampling) AS sampling,
     argMax(e.clock_skew_ms, e.time) AS clock_skew_ms,
-    max(e.last_export) AS last_export,
-    min(e.time - INTERVAL e.interval_ms MILLISECOND) AS first_seen,
-    maxIf(e.time, e.messages > 0) AS last_seen
+    max(e.last_export) AS last_export
 FROM `cordon`.exporter_stats AS e
-GROUP BY e.exporter, e.domain, e.transport, hour;
+GROUP BY e.exporter, hour;
 
--- One row for each exporter: what a person wants to know of it.
-CREATE VIEW IF NOT EXISTS `cordon`.exporters ON CLUSTER `main` AS
+-- One row for each exporter, over everything stored.
+CREATE VIEW IF NOT EXISTS `cordon`.exporters_total ON CLUSTER `main` AS
 SELECT
     exporter,
     argMaxIf(h.name, h.hour, h.name != '') AS name,
-    arraySort(groupUniqArray(h.domain)) AS domains,
-    arraySort(groupUniqArray(toString(h.transport))) AS transports,
+    arraySort(groupUniqArrayArray(h.domains)) AS domains,
+    arraySort(groupUniqArrayArray(h.transports)) AS transports,
     arraySort(groupUniqArrayArray(h.collectors)) AS collectors,
+    count() AS hours,
     min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
     sum(h.messages) AS messages, sum(h.bytes) AS bytes, sum(h.records) AS records,
     sum(h.options_records) AS options_records, sum(h.templates) AS templates,
@@ -469,7 +484,7 @@ SELECT
     max(h.sampling) AS sampling,
     argMax(h.clock_skew_ms, h.hour) AS clock_skew_ms,
     max(h.last_export) AS last_export
-FROM `cordon`.exporters_hourly AS h
+FROM `cordon`.exporters AS h
 GROUP BY exporter;
 -- 00004_policy.sql
 -- +goose NO TRANSACTION
