@@ -147,7 +147,7 @@ func TestOutsideAttacks(t *testing.T) {
 // TestOutsideLimits sees that each limit ends a query.
 func TestOutsideLimits(t *testing.T) {
 	c := openTest(t, ClickHouseConfig{Listen: "127.0.0.1:0", Limits: Limits{
-		OutsideTime: 2 * time.Second, OutsideMemory: 64 << 20, OutsideResultRows: 1000, OutsideResultBytes: 100_000}})
+		OutsideTime: 2 * time.Second, OutsideMemory: 24 << 20, OutsideResultRows: 1000, OutsideResultBytes: 100_000}})
 	for _, tt := range []struct{ params, sql, want string }{
 		{"", "SELECT sum(sipHash64(number)) FROM numbers(1000000000000)", "TIMEOUT_EXCEEDED"},
 		{"max_execution_time=0", "SELECT sum(sipHash64(number)) FROM system.numbers", "TIMEOUT_EXCEEDED"},
