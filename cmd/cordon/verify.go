@@ -178,6 +178,9 @@ func (a *app) verifyAll(ctx context.Context, st *store, proposals []policy.Propo
 		if errors.Is(err, verify.ErrGroups) {
 			return usagef("%w (--groups)", err)
 		}
+		if errors.Is(err, verify.ErrSettings) {
+			return usageError(err)
+		}
 		if err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
@@ -222,4 +225,3 @@ func (v *verifyFlags) madeWith(p *policy.Proposal) policy.Settings {
 	}
 	return s
 }
-

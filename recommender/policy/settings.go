@@ -14,6 +14,10 @@ type Settings struct {
 	HalfOpen    string `json:"halfOpen,omitempty" yaml:"halfOpen,omitempty"`
 	MinSessions uint64 `json:"minSessions,omitempty" yaml:"minSessions,omitempty"`
 	MinHosts    uint64 `json:"minHosts,omitempty" yaml:"minHosts,omitempty"`
+	MinHours    uint64 `json:"minHours,omitempty" yaml:"minHours,omitempty"`
+	// ScannerTargets and PortRanges are zero where neither is looked for.
+	ScannerTargets uint64 `json:"scannerTargets,omitempty" yaml:"scannerTargets,omitempty"`
+	PortRanges     uint64 `json:"portRanges,omitempty" yaml:"portRanges,omitempty"`
 }
 
 // OrNil is what a document holds: nil where every choice is the default.

@@ -30,8 +30,12 @@ type Options struct {
 // ErrGroups says that a proposal cannot be understood without its groups file.
 var ErrGroups = errors.New("the proposal names groups")
 
+// ErrSettings says that a proposal was made with a setting whose effect is not
+// computed here.
+var ErrSettings = errors.New("verify does not know what comes of the settings of the proposal")
+
 // Proposal checks a proposal against the sessions in the store. The connection's
-// database is Cordon's. An error that is ErrGroups, or about a category, is the caller's.
+// database is Cordon's. An error that is ErrGroups or ErrSettings is the caller's.
 func Proposal(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Options) (*Report, error) {
 	v, err := newVerifier(p, o)
 	if err != nil {
@@ -73,6 +77,10 @@ type box struct {
 }
 
 func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
+	// Better no answer than a wrong one: these change reasons and services.
+	if s := o.Settings; s.MinHours > 1 || s.ScannerTargets > 0 || s.PortRanges > 0 {
+		return nil, fmt.Errorf("%w: hours (%d), scanner targets (%d) and port ranges (%d) cannot be verified", ErrSettings, s.MinHours, s.ScannerTargets, s.PortRanges)
+	}
 	file := o.Groups
 	if file == nil {
 		file = &categories.File{}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -285,6 +286,14 @@ func TestPartsOfABound(t *testing.T) {
 	p.Seal()
 	if r := verified(t, p, collected(t), Options{}); !r.OK || r.LowerBound != 2 || r.Optimal || !slices.Equal(kinds(r), []Kind{Unproved}) {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestSettingsThatAreNotKnown(t *testing.T) {
+	for _, s := range []policy.Settings{{MinHours: 2}, {ScannerTargets: 100}, {PortRanges: 10}} {
+		if _, err := Sessions(right(t), collected(t), Options{Groups: groups(t), Settings: s}); !errors.Is(err, ErrSettings) {
+			t.Errorf("%+v: %v", s, err)
+		}
 	}
 }
 
