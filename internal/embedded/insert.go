@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"strings"
+	"sync"
 )
 
 // insertHead is the part of an INSERT that comes before its data.
@@ -107,9 +108,44 @@ func dataStart(sql string, pos int) int {
 	return pos
 }
 
-// fromFile returns the statement that reads the data from a file.
-func (h insertHead) fromFile(path string) string {
-	return h.target + " FROM INFILE " + quoteString(path) + " COMPRESSION 'none' " + h.settings + " FORMAT " + h.format
+// infile is held by statements with FROM INFILE. The library reads the
+// process's standard input behind the file, into a buffer that all connections
+// share: of two at a time, one may take the other's memory for data.
+var infile sync.Mutex
+
+// fromFile returns the statement that reads the data from a file, and whether
+// it has FROM INFILE.
+func (h insertHead) fromFile(path string) (sql string, isInfile bool) {
+	if columns := h.columns(); columns != "" && strings.EqualFold(h.format, "Native") {
+		return h.target + " " + h.settings + " SELECT " + columns + " FROM file(" + quoteString(path) + ", 'Native')", false
+	}
+	return h.target + " FROM INFILE " + quoteString(path) + " COMPRESSION 'none' " + h.settings + " FORMAT " + h.format, true
+}
+
+// columns returns the target's list of columns, "a, b", or "" if it has none,
+// or one that is more than names.
+func (h insertHead) columns() string {
+	l := lexer{sql: h.target}
+	open, name := -1, false // where the list began; whether a name is next
+	for {
+		t := l.next()
+		switch {
+		case t.kind == tokenEnd || l.is(t, "FUNCTION"):
+			return ""
+		case open < 0:
+			if t.kind == tokenPunct && h.target[t.start] == '(' {
+				open, name = t.end, true
+			}
+		case name && (t.kind == tokenWord || t.kind == tokenQuoted):
+			name = false
+		case !name && t.kind == tokenPunct && h.target[t.start] == ',':
+			name = true
+		case !name && t.kind == tokenPunct && h.target[t.start] == ')' && t.end == len(h.target):
+			return h.target[open:t.start]
+		default:
+			return ""
+		}
+	}
 }
 
 // quoteString returns s as a ClickHouse string literal.

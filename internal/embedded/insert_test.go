@@ -276,3 +276,22 @@ func TestLargeInsert(t *testing.T) {
 		t.Errorf("%d rows, want %d", n, lines)
 	}
 }
+
+func TestColumnsOfInsert(t *testing.T) {
+	for target, want := range map[string]string{
+		"INSERT INTO t (a, `b c`,\"d\")":       "a, `b c`,\"d\"",
+		"INSERT INTO `x`.t(a)":                 "a",
+		"INSERT INTO t":                        "",
+		"INSERT INTO t (* EXCEPT(a))":          "",
+		"INSERT INTO t ()":                     "",
+		"INSERT INTO t (a, )":                  "",
+		"INSERT INTO t (a.b)":                  "",
+		"INSERT INTO FUNCTION f(a)":            "",
+		"INSERT INTO FUNCTION f('x', 'y') (a)": "",
+		"INSERT INTO t (a) PARTITION":          "",
+	} {
+		if got := (insertHead{target: target}).columns(); got != want {
+			t.Errorf("%s: columns %q, want %q", target, got, want)
+		}
+	}
+}
