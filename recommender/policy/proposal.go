@@ -23,6 +23,13 @@ type Proposal struct {
 	Certificate Certificate  `json:"certificate" yaml:"certificate"`
 	Summary     Summary      `json:"summary" yaml:"summary"`
 	Settings    *Settings    `json:"settings,omitempty" yaml:"settings,omitempty"` // nil for the defaults
+
+	// What may be missing; absent where nothing is known to be.
+	Loss     []Loss     `json:"loss,omitempty" yaml:"loss,omitempty"`         // by exporter
+	Sampling []Sampling `json:"sampling,omitempty" yaml:"sampling,omitempty"` // by exporter
+	// ScaledBytes says that the bytes of all evidence are multiplied by their
+	// sampling, and so estimates.
+	ScaledBytes bool `json:"scaledBytes,omitempty" yaml:"scaledBytes,omitempty"`
 }
 
 // Window is the time that a proposal rests on: as asked for, and where it was

@@ -39,6 +39,7 @@ type StatementRule struct {
 	Services     []Service  `yaml:"services"`
 	Evidence     yaml.Node  `yaml:"evidence"`
 	Excess       yaml.Node  `yaml:"excess"`
+	PortRanges   yaml.Node  `yaml:"portRanges"`
 }
 
 // ReadError says what is wrong with a document, and where.

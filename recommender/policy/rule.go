@@ -32,6 +32,17 @@ type Rule struct {
 	Services     []Service  `json:"services" yaml:"services,flow"`
 	Evidence     Evidence   `json:"evidence" yaml:"evidence"`
 	Excess       Excess     `json:"excess" yaml:"excess"`
+	// PortRanges tells of the services that are ranges made of dynamic ports; absent
+	// where there is none.
+	PortRanges []PortRange `json:"portRanges,omitempty" yaml:"portRanges,omitempty"`
+}
+
+// PortRange counts the ports of a range: those seen under its rule, and those
+// that it permits. It is the one place where a rule permits what was not seen.
+type PortRange struct {
+	Service        Service `json:"service" yaml:"service"`
+	ObservedPorts  int     `json:"observedPorts" yaml:"observedPorts"`
+	PermittedPorts int     `json:"permittedPorts" yaml:"permittedPorts"`
 }
 
 // Evidence is what was seen under a rule. Where boxes overlap, a session is
@@ -39,11 +50,16 @@ type Rule struct {
 type Evidence struct {
 	Sessions  uint64 `json:"sessions" yaml:"sessions"` // distinct (client, server, service)
 	Flows     uint64 `json:"flows" yaml:"flows"`       // flow records
-	Bytes     uint64 `json:"bytes" yaml:"bytes"`       // octets, both directions
+	Bytes     uint64 `json:"bytes" yaml:"bytes"`       // octets, both directions; see Proposal.ScaledBytes
 	Clients   uint64 `json:"clients" yaml:"clients"`   // distinct addresses
 	Servers   uint64 `json:"servers" yaml:"servers"`   // distinct addresses
 	FirstSeen Time   `json:"firstSeen" yaml:"firstSeen"`
 	LastSeen  Time   `json:"lastSeen" yaml:"lastSeen"`
+	// Sampling is the coarsest under which a session of the rule was seen, 1 in
+	// so many packets; 0 where nothing was sampled, or nobody says so.
+	Sampling uint32 `json:"sampling,omitempty" yaml:"sampling,omitempty"`
+	// LossyExporters are those of Proposal.Loss that saw a session of the rule.
+	LossyExporters []string `json:"lossyExporters,omitempty" yaml:"lossyExporters,omitempty,flow"`
 }
 
 // Excess compares what a rule permits with what was seen, in (client, server)

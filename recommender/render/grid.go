@@ -15,14 +15,14 @@ type grid struct {
 
 const gap = "  "
 
-// lines lays the grid out. Items that are wider than their column are broken.
-func (g *grid) lines(width int) []string {
+// lines lays the grid out: the lines of the head, and of each row. Items that
+// are wider than their column are broken.
+func (g *grid) lines(width int) (head []string, rows [][]string) {
 	widths := g.widths(width)
-	out := g.wrap(widths, single(g.head))
 	for _, row := range g.rows {
-		out = append(out, g.wrap(widths, row)...)
+		rows = append(rows, g.wrap(widths, row))
 	}
-	return out
+	return g.wrap(widths, single(g.head)), rows
 }
 
 func single(texts []string) [][]string {

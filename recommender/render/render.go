@@ -11,8 +11,8 @@ import (
 
 // Options are what a format may need beside the proposals.
 type Options struct {
-	// Groups is the file that the proposals were made with. The formats table,
-	// yaml and json do without.
+	// Groups is the file that the proposals were made with. The format table
+	// takes names of services from it; yaml and json do without.
 	Groups *categories.File
 	// Width of the terminal in columns; 0 means 100.
 	Width int

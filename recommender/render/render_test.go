@@ -69,6 +69,14 @@ func proposals(t testing.TB) []policy.Proposal {
 			Witness: []policy.Cell{{Source: literals(t, "group:app")[0], Destination: literals(t, "group:internet")[0], Service: services(t, "udp/53")[0]}}},
 		Summary: policy.Summary{Sessions: 123470, Included: 123458, Cells: 101, Rules: 2, PerHostRules: 123458, PerPairRules: 21, EOSLines: 52},
 	}
+	first.Rules[1].Evidence.LossyExporters = []string{"10.9.9.1"}
+	first.Rules[1].Evidence.Sampling = 1000
+	first.Loss = []policy.Loss{
+		{Exporter: "10.9.9.1", Hours: 2, Records: 900, LostRecords: 100, NoTemplate: 1, Restarts: 2, LateRecords: 7},
+		{Exporter: policy.AnyExporter, Hours: 1, KernelDrops: 12, DroppedRecords: 3},
+	}
+	first.Sampling = []policy.Sampling{{Exporter: "10.9.9.2", OneIn: 1000}}
+	first.ScaledBytes = true
 	for i, r := range policy.Reasons {
 		u := policy.Unproposed{Reason: r, Sessions: uint64(i + 1)}
 		for range min(i+1, 2) {
@@ -142,7 +150,8 @@ func TestTableHidesNothing(t *testing.T) {
 	if err := Write(&b, "table", p, Options{Width: 200}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"monitoring", "10.0.0.9", "10.64.0.0/14", "tcp/8000-8080", "gre", "123456", "3/4690", "backup network", "ambiguous-direction", p[0].ID, "VRF guest"} {
+	for _, want := range []string{"monitoring", "10.0.0.9", "10.64.0.0/14", "tcp/8000-8080", "gre", "123456", "3/4690", "backup network", "ambiguous-direction", p[0].ID, "VRF guest",
+		"100 of 1000 records lost (10.0%)", "resting on it: app-and-9-more-to-DNS_NTP_servers", "1 packet in 1000", p[0].Rules[0].Name + "\n"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q is not in the table", want)
 		}

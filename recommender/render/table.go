@@ -7,8 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"cordon/categories"
 	"cordon/recommender/policy"
 )
+
+// indent is before the columns, under the name of their rule.
+const indent = "  "
 
 const (
 	bold  = "\x1b[1m"
@@ -17,18 +21,24 @@ const (
 
 func writeTable(w io.Writer, proposals []policy.Proposal, o Options) error {
 	b := bufio.NewWriter(w)
+	var named []categories.NamedService
+	if o.Groups != nil {
+		named = o.Groups.Services
+	}
+	names := categories.NewServiceNames(named)
 	for i := range proposals {
 		if i > 0 {
 			fmt.Fprintln(b)
 		}
-		table{b, o}.proposal(&proposals[i])
+		table{b, o, names}.proposal(&proposals[i])
 	}
 	return b.Flush()
 }
 
 type table struct {
-	w *bufio.Writer
-	o Options
+	w     *bufio.Writer
+	o     Options
+	names *categories.ServiceNames
 }
 
 func (t table) head(text string) {
@@ -64,6 +74,7 @@ func (t table) proposal(p *policy.Proposal) {
 	t.para("", fmt.Sprintf("sessions from %s to %s, %s", clock(p.Window.From), clock(p.Window.To), categories))
 	fmt.Fprintln(t.w)
 	t.rules(p)
+	t.missing(p)
 	t.unproposed(p)
 	t.para("", Certificate(&p.Certificate))
 	s := &p.Summary
@@ -81,31 +92,65 @@ func (t table) rules(p *policy.Proposal) {
 		return
 	}
 	g := grid{
-		head:    []string{"RULE", "SOURCES", "DESTINATIONS", "SERVICES", "SESSIONS", "CLIENTS", "SERVERS", "PAIRS"},
-		numeric: []bool{false, false, false, false, true, true, true, true},
+		head:    []string{"SOURCES", "DESTINATIONS", "SERVICES", "SESSIONS", "CLIENTS", "SERVERS", "PAIRS"},
+		numeric: []bool{false, false, false, true, true, true, true},
 	}
 	for i := range p.Rules {
 		r := &p.Rules[i]
-		services := make([]string, len(r.Services))
-		for j, s := range r.Services {
-			services[j] = s.String()
-		}
 		number := func(n uint64) []string { return []string{fmt.Sprint(n)} }
 		g.rows = append(g.rows, [][]string{
-			{r.Name}, endpoints(r.Sources), endpoints(r.Destinations), services,
+			endpoints(r.Sources), endpoints(r.Destinations), t.services(r.Services),
 			number(r.Evidence.Sessions), number(r.Evidence.Clients), number(r.Evidence.Servers),
 			{fmt.Sprintf("%d/%d", r.Excess.ObservedPairs, r.Excess.PermittedPairs)},
 		})
 	}
-	for i, line := range g.lines(t.o.Width) {
-		if i == 0 {
-			t.head(line)
-		} else {
-			fmt.Fprintln(t.w, line)
+	head, rows := g.lines(t.o.Width - len(indent))
+	for _, line := range head {
+		t.head(indent + line)
+	}
+	for i, row := range rows {
+		t.head(p.Rules[i].Name)
+		for _, line := range row {
+			fmt.Fprintln(t.w, indent+line)
 		}
 	}
 	t.para("", "PAIRS: (client, server) pairs seen, of those that the rule permits among known hosts.")
+	for i := range p.Rules {
+		for _, pr := range p.Rules[i].PortRanges {
+			t.para("", fmt.Sprintf("%s permits the range %s: %d ports, of which %d were seen.", p.Rules[i].Name, pr.Service, pr.PermittedPorts, pr.ObservedPorts))
+		}
+	}
 	fmt.Fprintln(t.w)
+}
+
+// services writes services with the name that the groups file or common usage has
+// for them, each name once before those it goes with: "DNS tcp/53, udp/53".
+func (t table) services(set []policy.Service) []string {
+	var names []string // in order of first use
+	named := map[string][]string{}
+	for _, s := range set {
+		name := ""
+		if !s.Any && s.Term.Lo == s.Term.Hi {
+			service := categories.Service{Proto: s.Term.Proto, Port: s.Term.Lo}
+			if name = t.names.Name(service); name == service.String() {
+				name = ""
+			}
+		}
+		if _, ok := named[name]; !ok {
+			names = append(names, name)
+		}
+		named[name] = append(named[name], s.String())
+	}
+	var out []string
+	for _, name := range names {
+		for i, s := range named[name] {
+			if i == 0 && name != "" {
+				s = name + " " + s
+			}
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // endpoints writes literals in short: groups by name, hosts by address.
@@ -140,7 +185,7 @@ func Reason(r policy.Reason) string {
 	case policy.AmbiguousDirection:
 		return "client and server cannot be told apart"
 	case policy.Scanner:
-		return "the client scans"
+		return "the client scans (--exclude-scanners)"
 	case policy.External:
 		return "public address in no selected group (--external)"
 	case policy.Ungrouped:
@@ -150,7 +195,7 @@ func Reason(r policy.Reason) string {
 	case policy.AlreadyPermitted:
 		return "the existing policy permits it (--existing)"
 	case policy.BelowSupport:
-		return "too few sessions or clients (--min-sessions, --min-hosts)"
+		return "too few sessions, clients or hours (--min-sessions, --min-hosts, --min-hours)"
 	}
 	return string(r)
 }
