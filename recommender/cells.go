@@ -33,7 +33,7 @@ func (e endpoint) compare(o endpoint) int {
 type cellKey struct {
 	vrf      string
 	src, dst endpoint
-	service  categories.Service
+	service  categories.ServiceTerm // one service, or a range of ports
 }
 
 // part is the sessions of a cell that everything treats alike: those between two
@@ -41,10 +41,12 @@ type cellKey struct {
 type part struct {
 	hash               uint64
 	key                cellKey
+	service            categories.Service
 	srcClass, dstClass uint32
 	reason             uint8 // number of the reason; 0 if none so far
 	note               int32 // statement that decided, or -1
-	sessions, clients  uint64
+	sessions           uint64
+	clients, hours     uint64 // distinct, where the settings ask for it
 	first, last        time.Time
 }
 
@@ -57,9 +59,13 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 	if r.MinHosts > 1 {
 		clients = "uniqExact(client)"
 	}
+	hours := "0::UInt64"
+	if r.MinHours > 1 {
+		hours = "uniqExactArray(hours)"
+	}
 	rows, err := r.conn.Query(ctx, `SELECT cell, vrf, reason, source_group, source_address, source_class,
 		destination_group, destination_address, destination_class, cell_proto, cell_port,
-		count(), `+clients+`, min(first_seen), max(last_seen)
+		count(), `+clients+`, `+hours+`, min(first_seen), max(last_seen)
 		FROM `+r.table("sessions")+`
 		GROUP BY cell, vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port`)
 	if err != nil {
@@ -72,11 +78,12 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 		p := part{note: -1}
 		var src, dst netip.Addr
 		if err := rows.Scan(&p.hash, &p.key.vrf, &p.reason, &p.key.src.group, &src, &p.srcClass,
-			&p.key.dst.group, &dst, &p.dstClass, &p.key.service.Proto, &p.key.service.Port,
-			&p.sessions, &p.clients, &p.first, &p.last); err != nil {
+			&p.key.dst.group, &dst, &p.dstClass, &p.service.Proto, &p.service.Port,
+			&p.sessions, &p.clients, &p.hours, &p.first, &p.last); err != nil {
 			return nil, err
 		}
 		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)
+		p.key.service = p.service.Term()
 		if _, ok := seen[p.hash]; ok {
 			return nil, errHash
 		}

@@ -18,6 +18,23 @@ var (
 	allUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
+// window gives the sessions that the settings select: what to read FROM, what
+// to add to it, and the arguments of that.
+func (r *run) window() (from, where string, args []any) {
+	since, until := allSince, allUntil
+	if !r.Since.IsZero() {
+		since = r.Since
+	}
+	if !r.Until.IsZero() {
+		until = r.Until
+	}
+	from = fmt.Sprintf("sessions_window(since = '%s', until = '%s')", since.UTC().Format(timeFormat), until.UTC().Format(timeFormat))
+	if r.VRF != "" {
+		where, args = "WHERE vrf = ?", append(args, r.VRF)
+	}
+	return from, where, args
+}
+
 // classify copies the sessions of the window into the run's table, each with
 // the cell it belongs to and the first reason to leave it out that needs no
 // policy (0 if none).
@@ -27,17 +44,7 @@ var (
 // the reason is not 0 only the counts matter, so those rows share a cell, unless
 // an exclusion may still apply. The salt goes into the hash.
 func (r *run) classify(ctx context.Context, salt int) error {
-	since, until := allSince, allUntil
-	if !r.Since.IsZero() {
-		since = r.Since
-	}
-	if !r.Until.IsZero() {
-		until = r.Until
-	}
-	where, args := "", []any{}
-	if r.VRF != "" {
-		where, args = "WHERE vrf = ?", append(args, r.VRF)
-	}
+	window, where, args := r.window()
 	detailed := "reason = 0"
 	if len(r.exclusions.statements) > 0 {
 		detailed = "1"
@@ -72,14 +79,26 @@ func (r *run) classify(ctx context.Context, salt int) error {
 		}
 		return end + ".1"
 	}
+	hours, scanner := "[]::Array(DateTime('UTC'))", ""
+	if r.needsHours() {
+		hours = "groupUniqArrayArray(w.active_hours)"
+	}
+	if r.ScannerTargets > 0 {
+		scanner = fmt.Sprintf("(vrf, client) IN (SELECT vrf, client FROM %s), %d,", r.table("scanners"), reasonNumber(policy.Scanner))
+	}
+	bytes := "w.client_bytes + w.server_bytes"
+	if r.ScaleSampled {
+		bytes = "w.scaled_bytes"
+	}
 	dictionary := text(r.database + "." + r.name + "_addresses")
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("sessions")+` (
 		vrf LowCardinality(String), client IPv6, server IPv6, proto UInt8, port UInt16, reason UInt8,
 		source_group UInt32, source_address IPv6, source_class UInt32,
 		destination_group UInt32, destination_address IPv6, destination_class UInt32,
 		cell_proto UInt8, cell_port UInt16, cell UInt64,
-		client_group UInt32, server_group UInt32, flows UInt64, bytes UInt64,
-		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC')
+		client_group UInt32, server_group UInt32, flows UInt64, bytes UInt64, hours Array(DateTime('UTC')),
+		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC'),
+		sampling UInt32, lossy Array(LowCardinality(String))
 	) ENGINE = MergeTree ORDER BY ()`); err != nil {
 		return err
 	}
@@ -94,12 +113,12 @@ SELECT
     if(detailed, server_class, 0) AS destination_class,
     if(detailed, proto, 0) AS cell_proto,
     if(detailed, port, 0) AS cell_port,
-    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[20]d) AS cell,
-    client_group, server_group, flows, bytes, first_seen, last_seen
+    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[19]d) AS cell,
+    client_group, server_group, flows, bytes, hours, first_seen, last_seen, sampling, lossy
 FROM
 (
     SELECT
-        vrf, client, server, proto, port, flows, bytes, first_seen, last_seen,
+        vrf, client, server, proto, port, flows, bytes, hours, first_seen, last_seen, sampling, lossy,
         dictGet(%[2]s, ('group_number', 'kind', 'class'), client) AS c,
         dictGet(%[2]s, ('group_number', 'kind', 'class'), server) AS s,
         multiIf(
@@ -107,6 +126,7 @@ FROM
             complete = 0 AND denied > 0, %[5]d,
             %[6]s
             basis = 0, %[7]d,
+            %[21]s
             %[8]s
             %[9]s
             0)::UInt8 AS reason,
@@ -119,12 +139,13 @@ FROM
         SELECT
             w.vrf AS vrf, w.client_ip AS client, w.server_ip AS server, w.proto AS proto,
             if(w.proto IN (%[15]d, %[16]d), w.icmp_type, w.port)::UInt16 AS port,
-            sum(w.flows) AS flows, sum(w.client_bytes + w.server_bytes) AS bytes,
+            sum(w.flows) AS flows, sum(%[22]s) AS bytes, %[20]s AS hours,
             min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen,
             sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
-            max(w.direction_basis::UInt8) AS basis
-        FROM sessions_window(since = '%[17]s', until = '%[18]s') AS w
-        %[19]s
+            max(w.direction_basis::UInt8) AS basis,
+            max(w.sampling) AS sampling, %[23]s AS lossy
+        FROM %[17]s AS w
+        %[18]s
         GROUP BY vrf, client, server, proto, port
     )
 )`,
@@ -133,6 +154,6 @@ FROM
 		reasonNumber(policy.AmbiguousDirection), external, ungrouped,
 		group("c"), group("s"), class("c"), class("s"), detailed,
 		categories.ProtoICMP, categories.ProtoICMPv6,
-		since.UTC().Format(timeFormat), until.UTC().Format(timeFormat), where, salt)
+		window, where, salt, hours, scanner, bytes, r.lossyOf("w.exporters"))
 	return r.conn.Exec(ctx, query, args...)
 }

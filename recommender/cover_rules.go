@@ -20,7 +20,7 @@ type covered struct {
 	solution cover.Solution
 	sources  []endpoint
 	dests    []endpoint
-	services []categories.Service
+	services []categories.ServiceTerm
 }
 
 // cover finds the boxes for the cells of one VRF. Cells whose sessions are all
@@ -36,13 +36,13 @@ func (p *plan) cover(ctx context.Context, cells []cell, parts []part) (*covered,
 	}
 	c.sources = distinct(c.sources, endpoint.compare)
 	c.dests = distinct(c.dests, endpoint.compare)
-	c.services = distinct(c.services, categories.Service.Compare)
+	c.services = distinct(c.services, categories.ServiceTerm.Compare)
 	problem := cover.Problem{Dims: [3]int{len(c.sources), len(c.dests), len(c.services)}}
 	for i := range cells {
 		k := &cells[i].key
 		s, inS := slices.BinarySearchFunc(c.sources, k.src, endpoint.compare)
 		d, inD := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
-		v, inV := slices.BinarySearchFunc(c.services, k.service, categories.Service.Compare)
+		v, inV := slices.BinarySearchFunc(c.services, k.service, categories.ServiceTerm.Compare)
 		switch at := (cover.Cell{int32(s), int32(d), int32(v)}); {
 		case cells[i].included:
 			problem.Ones = append(problem.Ones, at)
@@ -119,7 +119,7 @@ func (p *plan) rules(c *covered) (rules []policy.Rule, boxes []cover.Box) {
 			r.Destinations = append(r.Destinations, p.literal(c.dests[d]))
 		}
 		for _, v := range b.Sets[2] {
-			r.Services = append(r.Services, policy.ServiceOf(c.services[v]))
+			r.Services = append(r.Services, policy.Service{Term: c.services[v]})
 		}
 		r.Normalize()
 		r.Sources, r.Destinations = p.merger.Merge(r.Sources), p.merger.Merge(r.Destinations)
@@ -140,7 +140,7 @@ func (p *plan) certificate(c *covered) policy.Certificate {
 	name := func(cells []cover.Cell) []policy.Cell {
 		named := make([]policy.Cell, len(cells))
 		for i, at := range cells {
-			named[i] = policy.Cell{Source: p.literal(c.sources[at[0]]), Destination: p.literal(c.dests[at[1]]), Service: policy.ServiceOf(c.services[at[2]])}
+			named[i] = policy.Cell{Source: p.literal(c.sources[at[0]]), Destination: p.literal(c.dests[at[1]]), Service: policy.Service{Term: c.services[at[2]]}}
 		}
 		return named
 	}

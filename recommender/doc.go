@@ -14,6 +14,9 @@
 //  4. ClickHouse counts the evidence of each rule, and finds examples of what
 //     was left out.
 //
+// Cells may have ranges of ports as their services, see Settings.PortRanges: the
+// one choice by which a proposal permits what was not seen.
+//
 // Nothing of a run stays in the database, see run.
 //
 // # The fate of a session
@@ -30,10 +33,11 @@
 //     session counts as answered;
 //   - ambiguous-direction: neither the records nor the degrees of both ends
 //     tell client from server;
+//   - scanner: the client scans, see scanner;
 //   - external: client or server is public and in no selected group;
 //   - ungrouped: client or server is private and in no selected group;
 //   - guardrail: the cell holds a pair of addresses that a guardrail denies;
 //   - already-permitted: the existing policy allows the session;
-//   - below-support: the cell has too few sessions or clients. All sessions
+//   - below-support: the cell has too few sessions, clients or hours. All sessions
 //     that come this far count as support, those already permitted too.
 package recommender

@@ -61,7 +61,8 @@ func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 	}
 	rows, err := r.conn.Query(ctx, `SELECT v.rule, countIf(v.reason = 0), sumIf(s.flows, v.reason = 0), sumIf(s.bytes, v.reason = 0),
 		uniqExactIf(s.client, v.reason = 0), uniqExactIf(s.server, v.reason = 0),
-		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExact(s.client, s.server)
+		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExact(s.client, s.server),
+		maxIf(s.sampling, v.reason = 0), arraySort(groupUniqArrayArrayIf(s.lossy, v.reason = 0))
 		FROM `+r.table("sessions")+` AS s INNER JOIN `+r.table("verdicts")+` AS v ON v.cell = s.cell
 		WHERE v.rule != ?
 		GROUP BY v.rule`, noRule)
@@ -73,8 +74,11 @@ func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 		var rule uint32
 		var e ruleEvidence
 		var first, last time.Time
-		if err := rows.Scan(&rule, &e.Sessions, &e.Flows, &e.Bytes, &e.Clients, &e.Servers, &first, &last, &e.pairs); err != nil {
+		if err := rows.Scan(&rule, &e.Sessions, &e.Flows, &e.Bytes, &e.Clients, &e.Servers, &first, &last, &e.pairs, &e.Sampling, &e.LossyExporters); err != nil {
 			return nil, err
+		}
+		if e.Sampling == 1 {
+			e.Sampling = 0
 		}
 		e.FirstSeen, e.LastSeen = policy.NewTime(first), policy.NewTime(last)
 		out[rule] = e
@@ -158,7 +162,7 @@ func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]po
 			u.Examples = append(u.Examples, policy.Example{
 				Source: addressText(clients[i]), Destination: addressText(servers[i]),
 				Service: categories.Service{Proto: protos[i], Port: ports[i]}.String(),
-				Note:    r.note(why, notes[i]),
+				Note:    r.note(why, notes[i], clientOf{vrf, address(clients[i])}),
 			})
 		}
 		out[vrf] = append(out[vrf], u)
@@ -166,15 +170,17 @@ func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]po
 	return out, rows.Err()
 }
 
-func addressText(ip net.IP) string {
+func address(ip net.IP) netip.Addr {
 	a, _ := netip.AddrFromSlice(ip)
-	return a.Unmap().String()
+	return a.Unmap()
 }
 
-// readClients counts the distinct clients of each cell without the sessions
-// that verdicts were sent about.
-func (r *run) readClients(ctx context.Context) (map[cellKey]uint64, error) {
-	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, uniqExact(client)
+func addressText(ip net.IP) string { return address(ip).String() }
+
+// readBreadth counts the distinct clients and hours of each cell without the
+// sessions that verdicts were sent about.
+func (r *run) readBreadth(ctx context.Context) (map[cellKey]breadth, error) {
+	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, uniqExact(client), uniqExactArray(hours)
 		FROM `+r.table("sessions")+`
 		WHERE reason = 0 AND cell NOT IN (SELECT cell FROM `+r.table("verdicts")+`)
 		GROUP BY vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port`)
@@ -182,16 +188,18 @@ func (r *run) readClients(ctx context.Context) (map[cellKey]uint64, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	out := map[cellKey]uint64{}
+	out := map[cellKey]breadth{}
 	for rows.Next() {
 		var k cellKey
 		var src, dst netip.Addr
-		var n uint64
-		if err := rows.Scan(&k.vrf, &k.src.group, &src, &k.dst.group, &dst, &k.service.Proto, &k.service.Port, &n); err != nil {
+		var s categories.Service
+		var b breadth
+		if err := rows.Scan(&k.vrf, &k.src.group, &src, &k.dst.group, &dst, &s.Proto, &s.Port, &b.clients, &b.hours); err != nil {
 			return nil, err
 		}
 		k.src, k.dst = newEndpoint(k.src.group, src), newEndpoint(k.dst.group, dst)
-		out[k] = n
+		k.service = s.Term()
+		out[k] = b
 	}
 	return out, rows.Err()
 }

@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"slices"
 
+	"cordon/categories"
 	"cordon/recommender/policy"
 )
 
 // Numbers of the reasons that Go decides.
 var (
 	localNumber            = uint8(reasonNumber(policy.Local))
+	scannerNumber          = uint8(reasonNumber(policy.Scanner))
 	excludedNumber         = uint8(reasonNumber(policy.Excluded))
 	guardrailNumber        = uint8(reasonNumber(policy.Guardrail))
 	alreadyPermittedNumber = uint8(reasonNumber(policy.AlreadyPermitted))
@@ -22,7 +24,8 @@ type cell struct {
 	key      cellKey
 	parts    []int // into the run's parts
 	sessions uint64
-	included bool // has a session that needs a rule
+	included bool     // has a session that needs a rule
+	breadth  *breadth // of a range; other cells are counted in ClickHouse
 }
 
 // judge gives each part the reasons that rest on policies: excluded, guardrail
@@ -36,7 +39,7 @@ func (p *plan) judge(parts []part) []cell {
 		if pt.reason == localNumber {
 			continue
 		}
-		if j := p.exclusions.first(pt.key.vrf, pt.srcClass, pt.dstClass, pt.key.service); j >= 0 {
+		if j := p.exclusions.first(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 {
 			pt.reason, pt.note = excludedNumber, int32(j)
 			continue
 		}
@@ -44,11 +47,11 @@ func (p *plan) judge(parts []part) []cell {
 			continue
 		}
 		src, dst := p.classesOf(pt.key.src, pt.srcClass), p.classesOf(pt.key.dst, pt.dstClass)
-		if j := p.guardrails.denied(pt.key.vrf, src, dst, pt.key.service); j >= 0 {
+		if j := p.guardrails.denied(pt.key.vrf, src, dst, pt.service); j >= 0 {
 			pt.reason, pt.note = guardrailNumber, int32(j)
 			continue
 		}
-		if j := p.existing.first(pt.key.vrf, pt.srcClass, pt.dstClass, pt.key.service); j >= 0 && !p.existing.statements[j].deny {
+		if j := p.existing.first(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 && !p.existing.statements[j].deny {
 			pt.reason, pt.note = alreadyPermittedNumber, int32(j)
 		}
 		at, ok := index[pt.key]
@@ -70,12 +73,24 @@ func (k cellKey) compare(o cellKey) int {
 	return cmp.Or(cmp.Compare(k.vrf, o.vrf), k.src.compare(o.src), k.dst.compare(o.dst), k.service.Compare(o.service))
 }
 
-// support takes out the cells that have too little: clients gives the number of
-// distinct clients of a cell. It returns the rest.
-func (p *plan) support(cells []cell, parts []part, clients func(*cell) uint64) []cell {
+// breadth is how many distinct clients and hours a cell has.
+type breadth struct{ clients, hours uint64 }
+
+// support takes out the cells that have too little, and returns the rest.
+func (p *plan) support(cells []cell, parts []part, breadthOf func(*cell) breadth) []cell {
 	return slices.DeleteFunc(cells, func(c cell) bool {
-		if c.sessions >= p.MinSessions && (p.MinHosts <= 1 || clients(&c) >= p.MinHosts) {
-			return false
+		if c.sessions >= p.MinSessions {
+			if !p.needsBreadth() {
+				return false
+			}
+			b := c.breadth
+			if b == nil {
+				counted := breadthOf(&c)
+				b = &counted
+			}
+			if (p.MinHosts <= 1 || b.clients >= p.MinHosts) && (p.MinHours <= 1 || b.hours >= p.MinHours) {
+				return false
+			}
 		}
 		for _, i := range c.parts {
 			if parts[i].reason == 0 {
@@ -86,24 +101,44 @@ func (p *plan) support(cells []cell, parts []part, clients func(*cell) uint64) [
 	})
 }
 
-// note says what a part's reason rests on.
-func (p *plan) note(reason uint8, note int32) string {
+// note says what a session's reason rests on.
+func (r *run) note(reason uint8, note int32, client clientOf) string {
+	if reason == scannerNumber {
+		return r.scanners[client].note()
+	}
 	if note < 0 {
 		return ""
 	}
 	switch reason {
 	case excludedNumber:
-		return p.exclusions.statements[note].note
+		return r.exclusions.statements[note].note
 	case guardrailNumber:
-		return p.guardrails.statements[note].note
+		return r.guardrails.statements[note].note
 	case alreadyPermittedNumber:
-		return p.existing.statements[note].note
+		return r.existing.statements[note].note
 	}
 	return ""
 }
 
-// permitted reports whether the existing policy allows every session that the cell could have.
+// permitted reports whether the existing policy allows every session that the
+// cell could have, and no guardrail forbids one.
 func (p *plan) permitted(k cellKey, hostClass func(endpoint) uint32) bool {
 	src, dst := p.classesOf(k.src, hostClass(k.src)), p.classesOf(k.dst, hostClass(k.dst))
-	return p.existing.permits(k.vrf, src, dst, k.service) && p.guardrails.denied(k.vrf, src, dst, k.service) < 0
+	for s := range p.existing.distinct(k.service) {
+		if !p.existing.permits(k.vrf, src, dst, s) {
+			return false
+		}
+	}
+	return !p.forbidden(k.vrf, src, dst, k.service)
+}
+
+// forbidden reports whether a guardrail denies one of the services to one of the
+// pairs of classes.
+func (p *plan) forbidden(vrf string, src, dst []uint32, t categories.ServiceTerm) bool {
+	for s := range p.guardrails.distinct(t) {
+		if p.guardrails.denied(vrf, src, dst, s) >= 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -40,6 +40,14 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
 		return nil, err
 	}
+	if err := r.step("find loss", true, func() (uint64, error) { return r.readLossy(ctx) }); err != nil {
+		return nil, err
+	}
+	if r.ScannerTargets > 0 {
+		if err := r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) }); err != nil {
+			return nil, err
+		}
+	}
 	parts, err := r.count(ctx)
 	if err != nil {
 		return nil, err
@@ -76,6 +84,10 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	var evidence []ruleEvidence
 	var known map[groupOf]uint64
 	var unproposed map[string][]policy.Unproposed
+	var sampling map[string][]policy.Sampling
+	for _, d := range drafts {
+		r.setWindow(d, parts)
+	}
 	for _, q := range []struct {
 		name string
 		f    func() (uint64, error)
@@ -90,6 +102,8 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 			unproposed, err = r.readUnproposed(ctx, changed)
 			return uint64(len(unproposed)), err
 		}},
+		{"sampling", func() (n uint64, err error) { sampling, err = r.readSampling(ctx); return uint64(len(sampling)), err }},
+		{"loss", func() (uint64, error) { return r.readLoss(ctx, drafts) }},
 	} {
 		if err := r.step(q.name, true, q.f); err != nil {
 			return nil, err
@@ -100,6 +114,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	err = r.step("assemble", false, func() (uint64, error) {
 		for _, d := range drafts {
 			n := len(d.Rules)
+			d.Sampling, d.ScaledBytes = sampling[d.VRF], r.ScaleSampled && len(sampling[d.VRF]) > 0
 			if err := r.finish(d, parts, evidence[:n], known, unproposed[d.VRF]); err != nil {
 				return 0, err
 			}
@@ -138,11 +153,19 @@ func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error
 	}); err != nil {
 		return nil, err
 	}
-	clients := func(c *cell) uint64 { return parts[c.parts[0]].clients }
-	if r.MinHosts > 1 && r.needsClasses() {
+	if r.PortRanges > 0 {
+		if err := r.step("find port ranges", true, func() (n uint64, err error) {
+			cells, err = r.ranges(ctx, cells, parts)
+			return uint64(len(cells)), err
+		}); err != nil {
+			return nil, err
+		}
+	}
+	breadthOf := func(c *cell) breadth { return breadth{parts[c.parts[0]].clients, parts[c.parts[0]].hours} }
+	if r.needsBreadth() && r.needsClasses() {
 		// A client may be in several parts of a cell, so the parts' counts do not add up.
-		var counts map[cellKey]uint64
-		if err := r.step("count clients", true, func() (uint64, error) {
+		var counts map[cellKey]breadth
+		if err := r.step("count clients and hours", true, func() (uint64, error) {
 			var verdicts []verdict
 			for i := range parts {
 				if parts[i].reason == excludedNumber || parts[i].reason == guardrailNumber {
@@ -152,15 +175,15 @@ func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error
 			if _, err := r.sendVerdicts(ctx, parts, verdicts); err != nil {
 				return 0, err
 			}
-			counts, err = r.readClients(ctx)
+			counts, err = r.readBreadth(ctx)
 			// The same verdicts are sent again with all others.
 			return uint64(len(counts)), errors.Join(err, r.conn.Exec(ctx, "TRUNCATE TABLE "+r.table("verdicts")))
 		}); err != nil {
 			return nil, err
 		}
-		clients = func(c *cell) uint64 { return counts[c.key] }
+		breadthOf = func(c *cell) breadth { return counts[c.key] }
 	}
-	return r.support(cells, parts, clients), nil
+	return r.support(cells, parts, breadthOf), nil
 }
 
 // draft is a proposal in the making.
@@ -217,8 +240,9 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 	for i := range d.cells {
 		index[d.cells[i].key] = i
 	}
-	for _, b := range boxes {
+	for n, b := range boxes {
 		var held []int
+		var in []*cell
 		var box boxed
 		for _, s := range b.Sets[0] {
 			box.sources = append(box.sources, c.sources[s])
@@ -226,6 +250,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 				for _, v := range b.Sets[2] {
 					if i, ok := index[cellKey{d.VRF, c.sources[s], c.dests[t], c.services[v]}]; ok {
 						held = append(held, d.cells[i].parts...)
+						in = append(in, &d.cells[i])
 					}
 				}
 			}
@@ -233,9 +258,35 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 		for _, t := range b.Sets[1] {
 			box.dests = append(box.dests, c.dests[t])
 		}
+		if err := r.checkRanges(&d.Rules[n], in, parts); err != nil {
+			return err
+		}
+		d.Rules[n].PortRanges = portRanges(&d.Rules[n], in, parts)
 		d.held, d.boxes = append(d.held, held), append(d.boxes, box)
 	}
 	return nil
+}
+
+// setWindow gives the draft its window: as asked for, and where it was not, the
+// first and last moment of its sessions.
+func (r *run) setWindow(d *draft, parts []part) {
+	var first, last time.Time
+	for _, i := range d.parts {
+		p := &parts[i]
+		if first.IsZero() || p.first.Before(first) {
+			first = p.first
+		}
+		if p.last.After(last) {
+			last = p.last
+		}
+	}
+	d.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
+	if !r.Since.IsZero() {
+		d.Window.From = policy.NewTime(r.Since)
+	}
+	if !r.Until.IsZero() {
+		d.Window.To = policy.NewTime(r.Until)
+	}
 }
 
 // finish adds what was counted, and seals the document.
@@ -243,21 +294,15 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	for i := range d.Rules {
 		rule := &d.Rules[i]
 		rule.Evidence = evidence[i].Evidence
+		rule.Evidence.LossyExporters = d.lossyAmong(rule.Evidence.LossyExporters)
 		rule.Excess = policy.Excess{PermittedPairs: d.boxes[i].pairs(d.VRF, known), ObservedPairs: evidence[i].pairs}
 		d.Summary.EOSLines += rule.EOSLines(rule.Families(r.addresses))
 	}
-	var first, last time.Time
 	for _, i := range d.parts {
 		p := &parts[i]
 		d.Summary.Sessions += p.sessions
 		if p.reason == 0 {
 			d.Summary.Included += p.sessions
-		}
-		if first.IsZero() || p.first.Before(first) {
-			first = p.first
-		}
-		if p.last.After(last) {
-			last = p.last
 		}
 	}
 	type pair struct{ src, dst endpoint }
@@ -271,13 +316,6 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	d.Summary.Rules = len(d.Rules)
 	d.Summary.PerHostRules = d.Summary.Included
 	d.Summary.PerPairRules = len(pairs)
-	d.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
-	if !r.Since.IsZero() {
-		d.Window.From = policy.NewTime(r.Since)
-	}
-	if !r.Until.IsZero() {
-		d.Window.To = policy.NewTime(r.Until)
-	}
 	d.Proposal.Settings = r.documented()
 	d.Unproposed = unproposed
 	left := uint64(0)

@@ -94,12 +94,12 @@ func drawFlow(t *rapid.T) flow {
 	f := flow{
 		client: rapid.SampledFrom(universe).Draw(t, "client").String(), server: rapid.SampledFrom(universe).Draw(t, "server").String(),
 		vrf: rapid.SampledFrom([]string{"default", "default", "red"}).Draw(t, "vrf"),
-		at:  time.Duration(rapid.IntRange(0, 7200).Draw(t, "at")) * time.Second,
+		at:  time.Duration(rapid.IntRange(0, rapid.SampledFrom([]int{7200, 40 * 3600}).Draw(t, "until")).Draw(t, "at")) * time.Second,
 		// Few services, so that cells get several sessions.
 		packets: uint64(rapid.IntRange(1, 3).Draw(t, "packets")), reply: uint64(rapid.IntRange(0, 3).Draw(t, "reply")),
 		completeness: schema.BothWays,
 	}
-	switch rapid.IntRange(0, 5).Draw(t, "service") {
+	switch rapid.IntRange(0, 8).Draw(t, "service") {
 	case 0, 1:
 		f.proto, f.port = 6, 443
 	case 2:
@@ -110,6 +110,8 @@ func drawFlow(t *rapid.T) flow {
 		f.proto, f.icmpType, f.icmpCode = 1, 8, uint8(rapid.IntRange(0, 1).Draw(t, "code"))
 	case 5:
 		f.proto = 47
+	default:
+		f.proto, f.port = 6, uint16(50000+rapid.IntRange(0, 15).Draw(t, "dynamic"))
 	}
 	if rapid.IntRange(0, 3).Draw(t, "unknowable") == 0 {
 		f.completeness, f.reply = schema.Unknowable, 0
@@ -130,7 +132,7 @@ func TestAgainstReference(t *testing.T) {
 		checks.Value.Set("15") // each takes a few dozen queries
 		defer checks.Value.Set(checks.DefValue)
 	}
-	included, reasons := 0, map[policy.Reason]int{}
+	included, ranges, reasons := 0, 0, map[policy.Reason]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt)
 		s := Settings{
@@ -139,8 +141,12 @@ func TestAgainstReference(t *testing.T) {
 			HalfOpen:    rapid.SampledFrom([]HalfOpenMode{HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow}).Draw(rt, "half-open"),
 			MinSessions: rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-sessions"),
 			MinHosts:    rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-hosts"),
-			Existing:    drawPolicies(rt, file, "existing"),
-			Guardrails:  drawPolicies(rt, file, "guardrails"),
+			MinHours:    rapid.SampledFrom([]uint64{1, 1, 1, 1, 2}).Draw(rt, "min-hours"),
+
+			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "scanners"),
+			PortRanges:     rapid.SampledFrom([]uint64{0, 2, 3}).Draw(rt, "port-ranges"),
+			Existing:       drawPolicies(rt, file, "existing"),
+			Guardrails:     drawPolicies(rt, file, "guardrails"),
 		}
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 30, 120).Draw(rt, "flows")
 
@@ -181,6 +187,9 @@ func TestAgainstReference(t *testing.T) {
 				}
 				verifyProposal(rt, t, conn, &got[i], s, file)
 				included += int(got[i].Summary.Included)
+				for _, r := range got[i].Rules {
+					ranges += len(r.PortRanges)
+				}
 				for _, u := range got[i].Unproposed {
 					reasons[u.Reason]++
 				}
@@ -190,8 +199,8 @@ func TestAgainstReference(t *testing.T) {
 			rt.Fatalf("the order of records changes the document:\n%s", cmp.Diff(documents[0], documents[1]))
 		}
 	})
-	if included < 50 || len(reasons) < 6 {
-		t.Errorf("too little was drawn: %d included, %v", included, reasons)
+	if included < 50 || len(reasons) < 6 || ranges == 0 {
+		t.Errorf("too little was drawn: %d included, %d ranges, %v", included, ranges, reasons)
 	}
 }
 
@@ -282,6 +291,7 @@ func TestSettingsErrors(t *testing.T) {
 		"external":      {External: "drop"},
 		"half-open":     {HalfOpen: "drop"},
 		"until":         {Since: base, Until: base},
+		"port-ranges":   {PortRanges: 1},
 		"name-template": {NameTemplate: "{{.Nothing}}"},
 		"category":      {Categories: []string{"site"}},
 		"existing":      {Existing: nobody},

@@ -1,7 +1,9 @@
 package recommender
 
 import (
+	"iter"
 	"math/bits"
+	"slices"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -78,6 +80,37 @@ func (m *matcher) service(s categories.Service) []uint64 {
 		m.services[s] = b
 	}
 	return b
+}
+
+// distinct gives services of a term so that every other service of it is matched
+// by the same statements as one of them.
+func (m *matcher) distinct(t categories.ServiceTerm) iter.Seq[categories.Service] {
+	ports := []uint16{t.Lo}
+	if t.Lo == t.Hi {
+		return slices.Values([]categories.Service{{Proto: t.Proto, Port: t.Lo}})
+	}
+	for j := range m.statements {
+		for _, s := range m.statements[j].services {
+			if s.Any || s.Term.Proto != t.Proto {
+				continue
+			}
+			// Where a statement begins to match, and where it has ceased to.
+			if s.Term.Lo > t.Lo && s.Term.Lo <= t.Hi {
+				ports = append(ports, s.Term.Lo)
+			}
+			if s.Term.Hi >= t.Lo && s.Term.Hi < t.Hi {
+				ports = append(ports, s.Term.Hi+1)
+			}
+		}
+	}
+	slices.Sort(ports)
+	return func(yield func(categories.Service) bool) {
+		for _, port := range slices.Compact(ports) {
+			if !yield(categories.Service{Proto: t.Proto, Port: port}) {
+				return
+			}
+		}
+	}
 }
 
 // first returns the first statement that matches, or -1.

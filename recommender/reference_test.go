@@ -3,7 +3,9 @@ package recommender
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
+	"time"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -23,7 +25,9 @@ type refSession struct {
 	vrf                    string
 	client, server         netip.Addr
 	service                categories.Service
-	flows, bytes           uint64
+	flows, bytes, replies  uint64
+	hours                  map[int64]bool
+	first                  time.Duration
 	complete, half, denied uint64
 	known                  bool
 	reason                 policy.Reason // "" if included
@@ -41,11 +45,14 @@ func (x *reference) sessions(flows []flow) []*refSession {
 		k := key{f.vrf, netip.MustParseAddr(f.client), netip.MustParseAddr(f.server), categories.NewService(f.proto, f.port, f.icmpType)}
 		s := byKey[k]
 		if s == nil {
-			s = &refSession{vrf: k.vrf, client: k.client, server: k.server, service: k.service, known: true}
+			s = &refSession{vrf: k.vrf, client: k.client, server: k.server, service: k.service, known: true, hours: map[int64]bool{}, first: f.at}
 			byKey[k] = s
 			out = append(out, s)
 		}
 		s.flows++
+		s.replies += f.reply
+		s.hours[int64(f.at/time.Hour)] = true
+		s.first = min(s.first, f.at)
 		s.bytes += 100 * (max(f.packets, 1) + f.reply)
 		switch {
 		case f.action == schema.Dropped:
@@ -81,7 +88,7 @@ func (x *reference) end(a netip.Addr) (name string, why policy.Reason) {
 
 type refCell struct {
 	src, dst string
-	service  categories.Service
+	service  categories.ServiceTerm
 }
 
 func (x *reference) cell(client, server netip.Addr, service categories.Service) (refCell, policy.Reason) {
@@ -93,7 +100,7 @@ func (x *reference) cell(client, server netip.Addr, service categories.Service) 
 	case why != "" || why2 != "":
 		return refCell{}, policy.Ungrouped
 	}
-	return refCell{src, dst, service}, ""
+	return refCell{src, dst, service.Term()}, ""
 }
 
 // first finds the action of the first rule that matches, "" if none does.
@@ -130,7 +137,8 @@ func (x *reference) pairs(c refCell, f func(client, server netip.Addr)) {
 
 func (x *reference) forbidden(vrf string, c refCell) (yes bool) {
 	x.pairs(c, func(a, b netip.Addr) {
-		yes = yes || x.first(x.settings.Guardrails, vrf, a, b, c.service) == policy.Deny
+		// Policies are drawn without an edge among the ports of ranges.
+		yes = yes || x.first(x.settings.Guardrails, vrf, a, b, categories.Service{Proto: c.service.Proto, Port: c.service.Lo}) == policy.Deny
 	})
 	return yes
 }
@@ -139,6 +147,7 @@ func (x *reference) forbidden(vrf string, c refCell) (yes bool) {
 // rule may hold: true for those that need one.
 func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 	support := map[refCell][]*refSession{}
+	scanners := x.scanners(sessions)
 	for _, s := range sessions {
 		c, outside := x.cell(s.client, s.server, s.service)
 		local := categories.KindOf(s.client) == categories.Local || categories.KindOf(s.server) == categories.Local
@@ -161,6 +170,8 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 			s.reason = policy.HalfOpen
 		case !s.known:
 			s.reason = policy.AmbiguousDirection
+		case scanners[s.client]:
+			s.reason = policy.Scanner
 		case outside != "":
 			s.reason = outside
 		case x.forbidden(vrf, c):
@@ -172,13 +183,13 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 			support[c] = append(support[c], s)
 		}
 	}
+	if x.settings.PortRanges > 0 {
+		support = x.ranges(vrf, support)
+	}
 	allowed := map[refCell]bool{}
 	for c, list := range support {
-		clients := map[netip.Addr]bool{}
-		for _, s := range list {
-			clients[s.client] = true
-		}
-		enough := uint64(len(list)) >= x.settings.MinSessions && uint64(len(clients)) >= x.settings.MinHosts
+		clients, _, hours := spread(list)
+		enough := uint64(len(list)) >= x.settings.MinSessions && uint64(clients) >= x.settings.MinHosts && uint64(hours) >= x.settings.MinHours
 		for _, s := range list {
 			if !enough && s.reason == "" {
 				s.reason = policy.BelowSupport
@@ -191,12 +202,125 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 	return allowed
 }
 
+// spread counts the distinct clients, servers and hours of sessions.
+func spread(list []*refSession) (clients, servers, hours int) {
+	c, s, h := map[netip.Addr]bool{}, map[netip.Addr]bool{}, map[int64]bool{}
+	for _, session := range list {
+		c[session.client], s[session.server] = true, true
+		for hour := range session.hours {
+			h[hour] = true
+		}
+	}
+	return len(c), len(s), len(h)
+}
+
+// scanners finds the clients that scan.
+func (x *reference) scanners(sessions []*refSession) map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	if x.settings.ScannerTargets == 0 {
+		return out
+	}
+	var targets []*refSession
+	for _, s := range sessions {
+		if categories.HasPorts(s.service.Proto) {
+			targets = append(targets, s)
+		}
+	}
+	_, _, hours := spread(targets)
+	for _, of := range targets {
+		var all, unanswered, oneOff uint64
+		began := map[time.Duration][]*refSession{}
+		for _, s := range targets {
+			if s.client != of.client {
+				continue
+			}
+			all++
+			if s.complete == 0 {
+				unanswered++
+				continue
+			}
+			used := slices.DeleteFunc(slices.Clone(targets), func(o *refSession) bool { return o.server != s.server || o.service != s.service })
+			if _, _, n := spread(used); s.replies == 0 && n == 1 && hours >= scanHours && categories.KindOf(s.server) != categories.Public {
+				oneOff++
+				began[s.first/time.Hour] = append(began[s.first/time.Hour], s)
+			}
+		}
+		many := unanswered >= x.settings.ScannerTargets
+		for _, list := range began {
+			ports := map[categories.Service]bool{}
+			for _, s := range list {
+				ports[s.service] = true
+			}
+			many = many || uint64(len(list)) >= x.settings.ScannerTargets && len(ports) >= scanPorts
+		}
+		out[of.client] = many && 2*(unanswered+oneOff) > all
+	}
+	return out
+}
+
+// ranges joins the weak ports of cells. Only drawn ports from 50000 on have no name.
+func (x *reference) ranges(vrf string, support map[refCell][]*refSession) map[refCell][]*refSession {
+	out := map[refCell][]*refSession{}
+	for c, list := range support {
+		out[c] = list
+	}
+	for of := range support {
+		if of.service.Lo < 50000 {
+			continue
+		}
+		var all []refCell // of the same destination
+		ports := map[uint16][]*refSession{}
+		for c, list := range support {
+			if c.dst == of.dst && c.service.Proto == of.service.Proto && c.service.Lo >= 50000 {
+				all = append(all, c)
+				ports[c.service.Lo] = append(ports[c.service.Lo], list...)
+			}
+		}
+		slices.SortFunc(all, func(a, b refCell) int { return a.service.Compare(b.service) })
+		width := float64(all[len(all)-1].service.Lo-all[0].service.Lo) + 1
+		var clients, hours float64
+		for _, list := range ports {
+			c, _, h := spread(list)
+			clients, hours = clients+float64(c), hours+float64(h)
+		}
+		bySource := map[string][]refCell{}
+		for _, c := range all {
+			n, _, h := spread(ports[c.service.Lo])
+			if float64(n) <= strongTimes*(1+clients/width)+1e-9 && float64(h) <= strongTimes*(1+hours/width)+1e-9 {
+				bySource[c.src] = append(bySource[c.src], c)
+			}
+		}
+		term := categories.ServiceTerm{Proto: of.service.Proto, Lo: 65535}
+		for src, cells := range bySource {
+			var sessions []*refSession
+			for _, c := range cells {
+				sessions = append(sessions, support[c]...)
+			}
+			_, servers, _ := spread(sessions)
+			if uint64(len(cells)) < x.settings.PortRanges || len(cells) < 2*servers {
+				delete(bySource, src)
+				continue
+			}
+			term.Lo, term.Hi = min(term.Lo, cells[0].service.Lo), max(term.Hi, cells[len(cells)-1].service.Lo)
+		}
+		for src, cells := range bySource {
+			joined := refCell{src, of.dst, term}
+			out[joined] = nil
+			for _, c := range cells {
+				delete(out, c)
+				out[joined] = append(out[joined], support[c]...)
+			}
+		}
+	}
+	return out
+}
+
 // permittedAlready reports whether the existing policy permits a cell as a whole.
 func (x *reference) permittedAlready(vrf string, c refCell) bool {
 	all, some := true, false
 	x.pairs(c, func(a, b netip.Addr) {
 		some = true
-		all = all && x.first(x.settings.Existing, vrf, a, b, c.service) == policy.Allow
+		all = all && x.first(x.settings.Existing, vrf, a, b, categories.Service{Proto: c.service.Proto, Port: c.service.Lo}) == policy.Allow
 	})
 	return some && all && !x.forbidden(vrf, c)
 }
@@ -255,7 +379,11 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 					continue
 				}
 				c, why := x.cell(a, b, s)
-				if _, ok := allowed[c]; why != "" || !ok && !x.permittedAlready(p.VRF, c) {
+				ok := false
+				for may := range allowed {
+					ok = ok || may.src == c.src && may.dst == c.dst && may.service.Matches(s)
+				}
+				if why != "" || !ok && !x.permittedAlready(p.VRF, c) {
 					return fmt.Errorf("not sound: %s -> %s %s (%+v) is permitted", a, b, s, c)
 				}
 			}
@@ -290,7 +418,7 @@ func (x *reference) evidence(r *policy.Rule, sessions []*refSession, known map[n
 	}
 	want.Clients, want.Servers = uint64(len(clients)), uint64(len(servers))
 	want.FirstSeen, want.LastSeen = r.Evidence.FirstSeen, r.Evidence.LastSeen
-	if r.Evidence != want {
+	if !reflect.DeepEqual(r.Evidence, want) {
 		return fmt.Errorf("evidence of %s is %+v, want %+v", r.Name, r.Evidence, want)
 	}
 	excess := policy.Excess{ObservedPairs: uint64(len(pairs))}

@@ -20,6 +20,7 @@ import (
 //
 //	<name>_prefixes   what tells addresses apart
 //	<name>_addresses  the same as a dictionary
+//	<name>_scanners   clients that scan, where they are kept out
 //	<name>_sessions   each session of the window, looked up
 //	<name>_verdicts   what Go decided about cells
 //
@@ -30,6 +31,8 @@ type run struct {
 	conn     driver.Conn
 	database string
 	name     string
+	scanners map[clientOf]scanner
+	lossy    []string // exporters with loss around the window, see readLossy
 }
 
 const (
@@ -54,6 +57,7 @@ func (r *run) close(ctx context.Context) error {
 	return errors.Join(
 		r.conn.Exec(ctx, "DROP DICTIONARY IF EXISTS "+r.table("addresses")),
 		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("prefixes")+" SYNC"),
+		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("scanners")+" SYNC"),
 		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("sessions")+" SYNC"),
 		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("verdicts")+" SYNC"),
 	)

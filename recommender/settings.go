@@ -1,6 +1,7 @@
 package recommender
 
 import (
+	"errors"
 	"fmt"
 	"text/template"
 	"time"
@@ -24,9 +25,19 @@ type Settings struct {
 	External  ExternalMode
 	HalfOpen  HalfOpenMode
 
-	// Support that a cell needs: distinct sessions, and distinct clients.
-	// Zero means 1.
-	MinSessions, MinHosts uint64
+	// Support that a cell needs: distinct sessions, distinct clients, and
+	// distinct hours with records of its sessions. Zero means 1.
+	MinSessions, MinHosts, MinHours uint64
+	// ScannerTargets is how many fruitless targets make a client a scanner,
+	// whose sessions are reported; see scanner. Zero looks for none.
+	ScannerTargets uint64
+	// PortRanges is how many weak ports of one protocol, used by one source with
+	// one destination, become a range; see ranges. Zero makes no ranges.
+	PortRanges uint64
+
+	// ScaleSampled multiplies the bytes of evidence by the sampling that its
+	// records were taken with.
+	ScaleSampled bool
 
 	// Existing are policies in force: what they permit is not proposed again.
 	Existing []policy.Policy
@@ -57,6 +68,12 @@ type Step struct {
 	Took   time.Duration
 	Rows   uint64 // that it gave, where it gives rows
 }
+
+// Defaults of settings that are off unless asked for.
+const (
+	DefaultScannerTargets = 100
+	DefaultPortRanges     = 10
+)
 
 // UngroupedMode says what becomes of private addresses in no selected group.
 type UngroupedMode string
@@ -109,7 +126,10 @@ func (s Settings) withDefaults() (Settings, *template.Template, error) {
 	if s.HalfOpen == "" {
 		s.HalfOpen = HalfOpenReport
 	}
-	s.MinSessions, s.MinHosts = max(s.MinSessions, 1), max(s.MinHosts, 1)
+	s.MinSessions, s.MinHosts, s.MinHours = max(s.MinSessions, 1), max(s.MinHosts, 1), max(s.MinHours, 1)
+	if s.PortRanges == 1 {
+		return s, nil, &SettingsError{"port-ranges", errors.New("1 port is no range: 2 is the least")}
+	}
 	switch s.Ungrouped {
 	case UngroupedHost, UngroupedReport:
 	default:
@@ -164,5 +184,9 @@ func (p *plan) documented() *policy.Settings {
 	if p.MinHosts > 1 {
 		out.MinHosts = p.MinHosts
 	}
+	if p.MinHours > 1 {
+		out.MinHours = p.MinHours
+	}
+	out.ScannerTargets, out.PortRanges = p.ScannerTargets, p.PortRanges
 	return out.OrNil()
 }

@@ -74,6 +74,7 @@ func (a *app) generateCommand() *cobra.Command {
 	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
 	f.Lookup("port-ranges").NoOptDefVal = fmt.Sprint(recommender.DefaultPortRanges)
 	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report, allow-udp or allow")
+	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
 	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
 	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
 	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")

@@ -1,0 +1,315 @@
+package recommender
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// What tells dynamic ports from services, beside how many there are.
+const (
+	// firstDynamicPort is where ports begin that need no privilege: what serves
+	// below is a service, used by few or not.
+	firstDynamicPort = 1024
+	// strongTimes is how much more than its share a strong port is used.
+	strongTimes = 4
+	// rangeGap is the largest gap between neighbours in a range. Dynamic ports
+	// are spread over some ten thousand (IANA's and Linux's ephemeral ranges).
+	rangeGap = 8192
+	// portsPerServer is how many of the weak ports there must be for each server: records
+	// with client and server mistaken show many ports too, but one or two of a host.
+	portsPerServer = 2
+)
+
+// use is who used the sessions of a part, and when.
+type use struct {
+	clients, servers map[netip.Addr]bool
+	hours            map[int64]bool
+}
+
+func newUse() *use {
+	return &use{map[netip.Addr]bool{}, map[netip.Addr]bool{}, map[int64]bool{}}
+}
+
+func (u *use) add(o *use) {
+	maps.Copy(u.clients, o.clients)
+	maps.Copy(u.servers, o.servers)
+	maps.Copy(u.hours, o.hours)
+}
+
+// destination is what dynamic ports are looked for at: over all sources, so
+// that a port is weak or strong for all of them and sources with the same range
+// can share a rule.
+type destination struct {
+	vrf   string
+	dst   endpoint
+	proto uint8
+}
+
+// candidate is a cell that may become part of a range.
+type candidate struct {
+	cell int
+	port uint16
+	use  *use
+}
+
+// ranges joins the weak ports that one source uses at one destination into
+// one cell with a range as its service, if there are many of them.
+//
+// A port is strong, and stays a service of its own, if it is below
+// firstDynamicPort, has a name (a known service, or one of the groups file), or
+// is used by more distinct clients, or in more distinct hours, than strongTimes
+// (1 + λ). λ is what each port would have if clients (or hours) were spread evenly from
+// the lowest to the highest of the destination's candidates: a port that some
+// clients hit by chance is no service. The rest is weak.
+//
+// Weak ports of a destination more than rangeGap apart are kept apart. In what
+// remains together, a source needs Settings.PortRanges distinct ports, and portsPerServer
+// for each server that it used them on. All sources that have them get the same range: from the lowest
+// to the highest of their ports. A source for which a guardrail denies a port
+// of the range gets none.
+func (r *run) ranges(ctx context.Context, cells []cell, parts []part) ([]cell, error) {
+	uses, err := r.readUses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byDestination := map[destination][]candidate{}
+	for i := range cells {
+		k := &cells[i].key
+		one := categories.Service{Proto: k.service.Proto, Port: k.service.Lo}
+		if one.Kind() != categories.KindPort || one.Port < firstDynamicPort || r.named(one) {
+			continue
+		}
+		u := newUse()
+		for _, p := range cells[i].parts {
+			if o := uses[parts[p].hash]; o != nil {
+				u.add(o)
+			}
+		}
+		if len(u.clients) > 0 {
+			at := destination{k.vrf, k.dst, k.service.Proto}
+			byDestination[at] = append(byDestination[at], candidate{i, one.Port, u})
+		}
+	}
+	joined := make([]bool, len(cells)) // into a range
+	var ranged []cell
+	for _, candidates := range byDestination { // in any order: what comes of one does not depend on another
+		for _, weak := range clusters(weakPorts(candidates)) {
+			for _, c := range r.rangesOf(cells, parts, weak) {
+				all := newUse()
+				out := cell{key: cells[c.members[0].cell].key}
+				out.key.service = c.term
+				for _, m := range c.members {
+					from := &cells[m.cell]
+					joined[m.cell] = true
+					all.add(m.use)
+					out.parts = append(out.parts, from.parts...)
+					out.sessions += from.sessions
+					out.included = out.included || from.included
+				}
+				out.breadth = &breadth{uint64(len(all.clients)), uint64(len(all.hours))}
+				ranged = append(ranged, out)
+			}
+		}
+	}
+	kept := cells[:0]
+	for i := range cells {
+		if !joined[i] {
+			kept = append(kept, cells[i])
+		}
+	}
+	cells = append(kept, ranged...)
+	slices.SortFunc(cells, func(a, b cell) int { return a.key.compare(b.key) })
+	return cells, nil
+}
+
+// weakPorts leaves out the candidates of one destination whose port is strong,
+// and gives the others in order of port.
+func weakPorts(candidates []candidate) []candidate {
+	ports := map[uint16]*use{}
+	lo, hi := candidates[0].port, candidates[0].port
+	for _, c := range candidates {
+		u := ports[c.port]
+		if u == nil {
+			u = newUse()
+			ports[c.port] = u
+		}
+		u.add(c.use)
+		lo, hi = min(lo, c.port), max(hi, c.port)
+	}
+	var clients, hours int
+	for _, u := range ports {
+		clients += len(u.clients)
+		hours += len(u.hours)
+	}
+	// n > strongTimes * (1 + total/width), in whole numbers.
+	width := int(hi) - int(lo) + 1
+	strong := func(n, total int) bool { return n*width > strongTimes*(width+total) }
+	weak := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool {
+		u := ports[c.port]
+		return strong(len(u.clients), clients) || strong(len(u.hours), hours)
+	})
+	slices.SortFunc(weak, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.cell, b.cell)) })
+	return weak
+}
+
+// clusters cuts candidates in order of port where neighbours are far apart.
+func clusters(weak []candidate) [][]candidate {
+	var out [][]candidate
+	from := 0
+	for i := range weak {
+		if i > 0 && int(weak[i].port)-int(weak[i-1].port) > rangeGap {
+			out = append(out, weak[from:i])
+			from = i
+		}
+	}
+	if from < len(weak) {
+		out = append(out, weak[from:])
+	}
+	return out
+}
+
+// rangeOf is a source's share of a range.
+type rangeOf struct {
+	term    categories.ServiceTerm
+	members []candidate
+}
+
+// rangesOf gives the sources with dynamic ports among weak candidates of one
+// destination, which are in order of port, and the range that they have in common.
+func (p *plan) rangesOf(cells []cell, parts []part, weak []candidate) []rangeOf {
+	bySource := map[endpoint][]candidate{}
+	for _, c := range weak {
+		src := cells[c.cell].key.src
+		bySource[src] = append(bySource[src], c)
+	}
+	var out []rangeOf
+	for _, members := range bySource {
+		all := newUse()
+		for _, m := range members {
+			all.add(m.use)
+		}
+		// A source has one cell for each port.
+		if n := uint64(len(members)); n >= p.PortRanges && n >= portsPerServer*uint64(len(all.servers)) {
+			out = append(out, rangeOf{members: members})
+		}
+	}
+	common := func() categories.ServiceTerm {
+		t := categories.ServiceTerm{Proto: cells[weak[0].cell].key.service.Proto, Lo: 65535}
+		for _, o := range out {
+			t.Lo, t.Hi = min(t.Lo, o.members[0].port), max(t.Hi, o.members[len(o.members)-1].port)
+		}
+		return t
+	}
+	if term := common(); len(out) > 0 {
+		out = slices.DeleteFunc(out, func(o rangeOf) bool {
+			c := &cells[o.members[0].cell]
+			one := &parts[c.parts[0]] // for the class of a host, which is the same in all parts
+			return p.forbidden(c.key.vrf, p.classesOf(c.key.src, one.srcClass), p.classesOf(c.key.dst, one.dstClass), term)
+		})
+	}
+	// Without those that were forbidden the range may be smaller, and forbids nobody else.
+	for i, term := 0, common(); i < len(out); i++ {
+		out[i].term = term
+	}
+	return out
+}
+
+// named reports whether a service has a name of its own: a name for a range says
+// nothing about one port of it.
+func (p *plan) named(s categories.Service) bool {
+	if _, ok := categories.KnownService(s.Proto, s.Port); ok {
+		return true
+	}
+	return slices.ContainsFunc(p.file.Services, func(n categories.NamedService) bool {
+		return slices.Contains(n.Match, s.Term())
+	})
+}
+
+// readUses gives the use of parts by their hash, for the destinations that may have a range.
+func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
+	ends := "vrf, destination_group, destination_address, cell_proto"
+	where := fmt.Sprintf("reason = 0 AND %s AND cell_port >= %d", hasPorts("cell_proto"), firstDynamicPort)
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT cell, groupUniqArray(client), groupUniqArray(server), groupUniqArrayArray(hours)
+		FROM %[1]s
+		WHERE %[2]s AND (%[3]s) IN
+		(
+			SELECT %[3]s FROM %[1]s WHERE %[2]s
+			GROUP BY %[3]s, source_group, source_address HAVING uniqExact(cell_port) >= ?
+		)
+		GROUP BY cell`, r.table("sessions"), where, ends), r.PortRanges)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[uint64]*use{}
+	for rows.Next() {
+		var hash uint64
+		var clients, servers []net.IP
+		var hours []time.Time
+		if err := rows.Scan(&hash, &clients, &servers, &hours); err != nil {
+			return nil, err
+		}
+		u := newUse()
+		for _, ip := range clients {
+			u.clients[address(ip)] = true
+		}
+		for _, ip := range servers {
+			u.servers[address(ip)] = true
+		}
+		for _, h := range hours {
+			u.hours[h.Unix()] = true
+		}
+		out[hash] = u
+	}
+	return out, rows.Err()
+}
+
+// isRange reports whether a term is a range of ports.
+func isRange(t categories.ServiceTerm) bool { return t.Lo != t.Hi }
+
+// portRanges counts the ports of a rule's ranges: held are the cells in it.
+func portRanges(r *policy.Rule, held []*cell, parts []part) []policy.PortRange {
+	var out []policy.PortRange
+	for _, s := range r.Services {
+		if !isRange(s.Term) {
+			continue
+		}
+		ports := map[uint16]bool{}
+		for _, c := range held {
+			if c.key.service != s.Term {
+				continue
+			}
+			for _, i := range c.parts {
+				ports[parts[i].service.Port] = true
+			}
+		}
+		out = append(out, policy.PortRange{Service: s, ObservedPorts: len(ports), PermittedPorts: s.Term.Size()})
+	}
+	return out
+}
+
+// checkRanges makes sure of what joining ports could have broken: each session
+// of the cells that a rule holds is matched by one of its services, and no
+// range has a port that a guardrail denies. It does not use how the ranges were found.
+func (p *plan) checkRanges(r *policy.Rule, held []*cell, parts []part) error {
+	for _, c := range held {
+		for _, i := range c.parts {
+			if !slices.ContainsFunc(r.Services, func(s policy.Service) bool { return s.Matches(parts[i].service) }) {
+				return fmt.Errorf("BUG: rule %s does not permit %s, which it is made for", r.Name, parts[i].service)
+			}
+			if isRange(c.key.service) && p.forbidden(c.key.vrf, p.classesOf(c.key.src, parts[i].srcClass), p.classesOf(c.key.dst, parts[i].dstClass), c.key.service) {
+				return fmt.Errorf("BUG: rule %s permits a port of %s that a guardrail denies", r.Name, c.key.service)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"cordon/categories"
+)
+
+// What tells a scanner from a busy client, beside the number of its targets.
+const (
+	// scanHours is how many hours with sessions a window needs before "not seen
+	// again" says anything: monitoring that comes by every hour has then come again.
+	scanHours = 24
+	// scanPorts is how many ports one-off targets need: a backup of all hosts
+	// that ran once looks like a sweep of one port.
+	scanPorts = 4
+)
+
+// scanner is a client that scans.
+//
+// A target is a (server, protocol, port) of a protocol with ports. It is
+// fruitless for a client if nothing came of it:
+//
+//   - unanswered: all its flows were half-open or dropped, or TCP answered
+//     with nothing but RST;
+//   - one-off: whether it was answered cannot be told, it was used in one hour
+//     only, by any client, and its address is not public.
+//
+// A client scans if more than half of its targets are fruitless and there are
+// many of them (Settings.ScannerTargets): so many unanswered, or so many one-off
+// that began in one hour, on scanPorts ports or more. One-off targets count
+// only where the window has scanHours hours with sessions or more.
+//
+// Breadth alone makes no scanner: what is answered, or comes again, is
+// fruitful, however many targets there are. So monitoring, resolvers, proxies
+// and time servers are none.
+type scanner struct{ targets, fruitless uint64 }
+
+// clientOf is a client of a VRF.
+type clientOf struct {
+	vrf    string
+	client netip.Addr // unmapped
+}
+
+// findScanners makes the run's table of scanners and remembers them. Every
+// session of the window counts, half-open ones among them.
+func (r *run) findScanners(ctx context.Context) (uint64, error) {
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("scanners")+` (
+		vrf LowCardinality(String), client IPv6, targets UInt64, fruitless UInt64
+	) ENGINE = MergeTree ORDER BY ()`); err != nil {
+		return 0, err
+	}
+	window, where, args := r.window()
+	if where == "" {
+		where = "WHERE 1"
+	}
+	if err := r.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %[1]s
+WITH
+    targets AS
+    (
+        SELECT vrf, client_ip AS client, server_ip AS server, proto, port, toStartOfHour(first_seen) AS began, active_hours,
+            complete = 0 AND half_open + denied > 0 OR proto = %[2]d AND bitOr(server_flags, 16) = 20 AS unanswered,
+            NOT unanswered AND server_packets = 0 AS unknown,
+            -- The last hour that anyone used it in is the first.
+            unknown AND max(arrayMax(active_hours)) OVER target = min(arrayMin(active_hours)) OVER target AS once
+        FROM %[3]s
+        %[4]s AND %[5]s
+        WINDOW target AS (PARTITION BY vrf, server_ip, proto, port)
+    ),
+    by_hour AS
+    (
+        SELECT vrf, client, count() AS targets, countIf(unanswered) AS unanswered,
+            countIf(once AND dictGet(%[6]s, 'kind', server) != %[7]d) AS one_off,
+            uniqExactIf((proto, port), once AND dictGet(%[6]s, 'kind', server) != %[7]d) AS ports
+        FROM targets
+        GROUP BY vrf, client, began
+    )
+SELECT vrf, client, sum(h.targets) AS targets,
+    sum(unanswered) + if((SELECT uniqExactArray(active_hours) FROM targets) >= %[8]d, sum(one_off), 0) AS fruitless
+FROM by_hour AS h
+GROUP BY vrf, client
+HAVING 2 * fruitless > targets AND
+    (sum(unanswered) >= %[9]d OR fruitless > sum(unanswered) AND max(if(ports >= %[10]d, one_off, 0)) >= %[9]d)`,
+		r.table("scanners"), categories.ProtoTCP, window, where, hasPorts("proto"),
+		text(r.database+"."+r.name+"_addresses"), categories.Public, scanHours, r.ScannerTargets, scanPorts), args...); err != nil {
+		return 0, err
+	}
+	rows, err := r.conn.Query(ctx, "SELECT vrf, client, targets, fruitless FROM "+r.table("scanners"))
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	r.scanners = map[clientOf]scanner{}
+	for rows.Next() {
+		var c clientOf
+		var s scanner
+		if err := rows.Scan(&c.vrf, &c.client, &s.targets, &s.fruitless); err != nil {
+			return 0, err
+		}
+		c.client = c.client.Unmap()
+		r.scanners[c] = s
+	}
+	return uint64(len(r.scanners)), rows.Err()
+}
+
+// note says what makes a client a scanner.
+func (s scanner) note() string {
+	return fmt.Sprintf("nothing came of %d of the client's %d targets", s.fruitless, s.targets)
+}
+
+// hasPorts is the condition that a column's protocol has ports.
+func hasPorts(column string) string {
+	list := ""
+	for proto := range 256 {
+		if categories.HasPorts(uint8(proto)) {
+			if list != "" {
+				list += ", "
+			}
+			list += fmt.Sprint(proto)
+		}
+	}
+	return column + " IN (" + list + ")"
+}
