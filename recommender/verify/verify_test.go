@@ -302,3 +302,36 @@ func TestGroupsAreNeeded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestReasonsOfSessions(t *testing.T) {
+	list := append(collected(t), session(t, "169.254.0.1", "10.0.3.1", "udp/53"), session(t, "8.8.8.8", "10.0.3.1", "udp/53"),
+		session(t, "10.0.4.1", "10.0.3.1", "udp/53"), session(t, "10.0.4.1", "10.0.3.1", "udp/54"))
+	list[9].Directed = false
+	list[10].Complete, list[10].Denied = false, true
+	p := right(t)
+	p.Unproposed = []policy.Unproposed{{Reason: policy.Local, Sessions: 1}, {Reason: policy.Denied, Sessions: 1}, {Reason: policy.HalfOpen, Sessions: 1},
+		{Reason: policy.AmbiguousDirection, Sessions: 1}, {Reason: policy.External, Sessions: 1}}
+	p.Summary.Sessions = 11
+	p.Seal()
+	if r := verified(t, p, list, Options{}); !r.OK {
+		t.Errorf("%+v", r.Findings)
+	}
+}
+
+// A host with itself is no pair.
+func TestPairsInsideAGroup(t *testing.T) {
+	p := right(t)
+	p.Rules[0] = newRule(t, "app-to-db", []string{"group:app", "group:db"}, []string{"group:db"}, "tcp/5432",
+		policy.Evidence{Sessions: 1, Clients: 1, Servers: 1}, policy.Excess{PermittedPairs: 2, ObservedPairs: 1})
+	if d := cmp.Diff([]Kind{Edited, Unsound}, kinds(verified(t, p, collected(t), Options{}))); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestSumOfParts(t *testing.T) {
+	p := right(t)
+	p.Certificate.Method, p.Certificate.Parts = "exhaustive", []policy.BoundPart{{Method: "exhaustive", Bound: 2, Cells: p.Certificate.Witness}}
+	if d := cmp.Diff([]Kind{BadBound, Edited, Unproved}, kinds(verified(t, p, collected(t), Options{}))); d != "" {
+		t.Error(d)
+	}
+}
