@@ -37,7 +37,7 @@ func TestSampling(t *testing.T) {
 		}
 		out := cordon(t, nil, args...)
 		for _, w := range want {
-			if !strings.Contains(fmt.Sprintf("%s", out), w) {
+			if !strings.Contains(out, w) {
 				t.Errorf("generate-rules %s does not have %s:\n%s", flag, w, out)
 			}
 		}
