@@ -1,0 +1,92 @@
+package recommender
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"cordon/recommender/policy"
+	"cordon/schema"
+)
+
+// TestScanners: breadth alone makes none.
+func TestScanners(t *testing.T) {
+	server := func(i int) string { return fmt.Sprintf("10.1.0.%d", i) }
+	var clock []flow // sessions in every hour of a day, of someone else
+	for h := range 24 {
+		clock = append(clock, flow{client: "10.9.9.9", server: "10.9.9.8", proto: 6, port: 22, at: time.Duration(h) * time.Hour, completeness: schema.Unknowable})
+	}
+	// each gives flows to 12 servers, n ports each.
+	each := func(ports int, f flow) (out []flow) {
+		for i := range 12 {
+			for p := range ports {
+				f.client, f.server, f.proto, f.port = "10.0.0.1", server(i), 6, uint16(9100+p)
+				out = append(out, f)
+			}
+		}
+		return out
+	}
+	twice := func(flows []flow) []flow {
+		for _, f := range flows {
+			f.at += 5 * time.Hour
+			flows = append(flows, f)
+		}
+		return flows
+	}
+	unknown := flow{completeness: schema.Unknowable}
+	for _, c := range []struct {
+		name  string
+		flows []flow
+		want  bool
+	}{
+		{"monitoring that is answered", each(1, flow{reply: 1, completeness: schema.BothWays}), false},
+		{"a vulnerability scan that is answered", each(8, flow{reply: 1, completeness: schema.BothWays}), false},
+		{"a sweep without an answer", each(1, flow{completeness: schema.BothWays, packets: 2}), true},
+		{"a sweep that is dropped", each(1, flow{completeness: schema.Unknowable, action: schema.Dropped}), true},
+		{"monitoring that comes again, answers unknown", twice(each(4, unknown)), false},
+		{"once on one port, answers unknown", each(1, unknown), false},
+		{"once on many ports, answers unknown", each(4, unknown), true},
+		{"mostly answered", append(each(1, flow{completeness: schema.BothWays}), each(3, flow{reply: 1, completeness: schema.BothWays})...), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn := store(t)
+			insertFlows(t, conn, append(c.flows, clock...))
+			thresholds := []uint64{12}
+			if c.want {
+				thresholds = append(thresholds, 0, 1000)
+			}
+			for _, targets := range thresholds {
+				got, err := Generate(t.Context(), conn, Settings{ScannerTargets: targets, HalfOpen: HalfOpenAllow}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				found := false
+				for _, u := range got[0].Unproposed {
+					if u.Reason == policy.Scanner {
+						found = true
+						if u.Examples[0].Source != "10.0.0.1" || u.Examples[0].Note == "" {
+							t.Errorf("%+v", u)
+						}
+					} else if u.Reason != policy.Denied {
+						t.Errorf("%d sessions are %s", u.Sessions, u.Reason)
+					}
+				}
+				// What was dropped has that for its reason already.
+				if want := c.want && targets == 12 && c.flows[0].action != schema.Dropped; found != want {
+					t.Errorf("%d targets: scanner %v, want %v", targets, found, want)
+				}
+			}
+		})
+	}
+	t.Run("a short window", func(t *testing.T) {
+		conn := store(t)
+		insertFlows(t, conn, each(4, unknown))
+		got, err := Generate(t.Context(), conn, Settings{ScannerTargets: 12}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got[0].Unproposed) != 0 {
+			t.Errorf("%+v", got[0].Unproposed)
+		}
+	})
+}
