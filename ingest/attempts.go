@@ -2,8 +2,9 @@ package ingest
 
 import "sync"
 
-// attempts counts, for each batch that ClickHouse refuses, the tries between
-// which another batch was inserted. Only those speak against the batch.
+// attempts counts, for each batch that ClickHouse refuses, the tries that speak
+// against the batch: those where ClickHouse says that it cannot read it, and
+// those between which another batch was inserted.
 type attempts struct {
 	mu      sync.Mutex
 	inserts uint64
@@ -22,12 +23,13 @@ func (a *attempts) inserted(id string) {
 	delete(a.refused, id)
 }
 
-// refuse records a refusal and returns how many count.
-func (a *attempts) refuse(id string) int {
+// refuse records a refusal and returns how many count. Certain ones do in any
+// case.
+func (a *attempts) refuse(id string, certain bool) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r, seen := a.refused[id]
-	if !seen || r.at != a.inserts {
+	if certain || !seen || r.at != a.inserts {
 		r = refusal{tries: r.tries + 1, at: a.inserts}
 		if a.refused == nil {
 			a.refused = make(map[string]refusal)

@@ -17,8 +17,8 @@ type Config struct {
 	// MaxAckPending is how many batches all ingesters together may have at a
 	// time.
 	MaxAckPending int `mapstructure:"max_ack_pending"`
-	// MaxAttempts is how often a batch is tried that ClickHouse refuses while
-	// it takes others.
+	// MaxAttempts is how often a batch is tried that ClickHouse says it cannot
+	// read, or that it refuses while it takes others.
 	MaxAttempts int `mapstructure:"max_attempts"`
 	// RetryMin and RetryMax bound the pause between tries.
 	RetryMin time.Duration `mapstructure:"retry_min"`

@@ -231,6 +231,29 @@ func (c *sizeRefusing) InsertFormat(ctx context.Context, format, query string, d
 	return c.Conn.InsertFormat(ctx, format, query, data)
 }
 
+// What ClickHouse says it cannot read is tried some times, since a connection
+// cut short looks like that, and then buried, even alone.
+func TestBatchThatCannotBeRead(t *testing.T) {
+	for failures, buried := range map[int64]uint64{4: 0, 5: 1} {
+		r := newRig(t)
+		r.publish(sealed(t, "c1-1", 1, 100))
+		var calls atomic.Int64
+		r.conn = &faulty{Conn: r.conn, before: func(string) error {
+			if calls.Add(1) <= failures {
+				return &clickhouse.Exception{Code: 33, Name: "CANNOT_READ_ALL_DATA", Message: "Cannot read all data"}
+			}
+			return nil
+		}}
+		i := r.ingester(quick())
+		stop := r.run(i)
+		r.drained()
+		stop()
+		if got := i.Status(t.Context()).DeadLetters; got != buried || r.flows() != 100*(1-buried) {
+			t.Errorf("after %d failures: %d dead letters and %d rows", failures, got, r.flows())
+		}
+	}
+}
+
 // A refusal of everything is the server's fault, whatever its code.
 func TestNothingIsBuriedWhileNothingGetsIn(t *testing.T) {
 	r := newRig(t)

@@ -16,9 +16,13 @@ const (
 	// unclear: ClickHouse refused the batch for a reason that may lie in
 	// either. It is the batch's if others get in meanwhile.
 	unclear
-	// batchFault: ClickHouse cannot read the batch, and never will.
+	// batchFault: ClickHouse cannot read the batch, which was checked before. A
+	// connection cut short may look like that, so it is tried again some times.
 	batchFault
 )
+
+// String is the label of a fault in metrics.
+func (f fault) String() string { return [...]string{"server", "unclear", "batch"}[f] }
 
 // Codes of ClickHouse's exceptions (src/Common/ErrorCodes.cpp).
 var faults = map[int32]fault{

@@ -73,23 +73,19 @@ func (i *Ingester) insert(ctx, work context.Context, msg jetstream.Msg, sealed *
 			i.metrics.storeReachable.Set(1)
 			return true
 		}
-		switch blame(err) {
-		case batchFault:
-			i.metrics.failedInserts.WithLabelValues("batch").Inc()
-			i.bury(work, msg, reasonRefused, err)
-			return false
-		case unclear:
-			i.metrics.failedInserts.WithLabelValues("unclear").Inc()
-			if i.tries.refuse(sealed.ID) >= i.cfg.MaxAttempts {
+		if f := blame(err); f != serverFault {
+			i.metrics.failedInserts.WithLabelValues(f.String()).Inc()
+			if i.tries.refuse(sealed.ID, f == batchFault) >= i.cfg.MaxAttempts {
+				i.outage.success(now)
 				i.bury(work, msg, reasonRefused, err)
 				return false
 			}
 			i.outage.failure(now, err)
 			// Others first: whether they get in tells whose fault it is.
-			i.giveBack(msg, pause)
+			i.giveBack(msg, i.pauseBefore(msg))
 			return false
 		}
-		i.metrics.failedInserts.WithLabelValues("server").Inc()
+		i.metrics.failedInserts.WithLabelValues(serverFault.String()).Inc()
 		i.metrics.storeReachable.Set(0)
 		i.outage.failure(now, err)
 		if !sleep(ctx, pause) {
@@ -144,6 +140,18 @@ func (i *Ingester) keepAlive(msg jetstream.Msg) (stop func()) {
 		}
 	}()
 	return func() { close(done) }
+}
+
+// pauseBefore gives the pause before the next delivery of a message, which
+// doubles with each.
+func (i *Ingester) pauseBefore(msg jetstream.Msg) time.Duration {
+	pause := i.cfg.RetryMin
+	if md, err := msg.Metadata(); err == nil {
+		for n := md.NumDelivered; n > 1 && pause < i.cfg.RetryMax; n-- {
+			pause *= 2
+		}
+	}
+	return min(pause, i.cfg.RetryMax)
 }
 
 // giveBack lets JetStream deliver the message again, after a pause.
