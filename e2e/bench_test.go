@@ -132,6 +132,11 @@ func runUp(b *testing.B, rate float64, sending, patience time.Duration) (r upRun
 	m := a.metrics(b)
 	r.decoded, r.buffer = m.sum("cordon_collector_exporter_flows_total"), m.sum("cordon_collector_receive_buffer_bytes")
 	r.published = m.sum(`cordon_collector_records_total{result="published"}`)
+	if dead := m.sum("cordon_ingest_dead_letters_total"); dead > 0 || r.stored+r.drops*replay.LoadRecords < r.sent.Records {
+		b.Logf("%d of %d rows visible %v after the last datagram, %d dead letters, %d batches waiting, %d failed inserts\n%s",
+			r.stored, r.decoded, r.lag.Round(time.Millisecond), dead, m.sum("cordon_ingest_pending_batches")+m.sum("cordon_ingest_unacknowledged_batches"),
+			m.sum("cordon_ingest_failed_inserts_total"), tail(p.log.String(), 3))
+	}
 	if own := m.sum("cordon_collector_kernel_drops_total"); own != r.drops {
 		b.Errorf("cordon counts %d datagrams dropped by the kernel, the kernel %d", own, r.drops)
 	}

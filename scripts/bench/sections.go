@@ -42,8 +42,8 @@ var sections = []section{
 	{
 		title: "Ingest",
 		note: "Messages in JetStream to rows that queries see, folded into sessions, with embedded NATS and ClickHouse in one process on all cores: " +
-			"a hundred batches of 28,000 rows, by the number of inserts at a time.",
-		commands: []command{goTest("./ingest", "^BenchmarkIngest$", "-benchtime", "100x", "-count", "2")},
+			"sixty batches of 28,000 rows, by size of site and number of inserts at a time.",
+		commands: []command{goTest("./ingest", "^BenchmarkIngest$", "-benchtime", "60x", "-count", "2")},
 	},
 	{
 		title: "The whole of `cordon up`",
