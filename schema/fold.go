@@ -77,7 +77,7 @@ const (
 	protoICMPv6 = 58
 )
 
-// HasPorts reports whether the protocol has ports that tell services apart.
+// hasPorts reports whether the protocol has ports that tell services apart.
 func hasPorts(proto uint8) bool {
 	switch proto {
 	case protoTCP, 17, 33, 132, 136: // TCP, UDP, DCCP, SCTP, UDP-Lite
