@@ -122,6 +122,19 @@ func drawFlow(t *rapid.T) flow {
 	return f
 }
 
+// drawBurst draws answered sessions of one pair of hosts on many dynamic ports,
+// as passive FTP or media have them; drawFlow alone hardly ever gives a range.
+func drawBurst(t *rapid.T) []flow {
+	f := drawFlow(t)
+	f.proto, f.icmpType, f.icmpCode, f.reply, f.completeness, f.action = 6, 0, 0, 1, schema.BothWays, schema.ActionUnknown
+	out := make([]flow, rapid.IntRange(2, 8).Draw(t, "burst"))
+	for i := range out {
+		out[i] = f
+		out[i].port = uint16(50000 + 3*i)
+	}
+	return out
+}
+
 // TestAgainstReference draws sessions, groups, policies and settings, and
 // compares with the reference: every session's fate, soundness, completeness and
 // evidence. The same records in another order give the same bytes.
@@ -149,6 +162,9 @@ func TestAgainstReference(t *testing.T) {
 			Guardrails:     drawPolicies(rt, file, "guardrails"),
 		}
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 30, 120).Draw(rt, "flows")
+		for range rapid.IntRange(0, 6).Draw(rt, "bursts") {
+			flows = append(flows, drawBurst(rt)...)
+		}
 
 		var documents []string
 		for pass := range 2 {
