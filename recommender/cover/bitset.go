@@ -73,6 +73,15 @@ func (b bitset) within(c, mask bitset) bool {
 	return true
 }
 
+func (b bitset) disjoint(c bitset) bool {
+	for i, x := range b {
+		if x&c[i] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (b bitset) remove(c bitset) {
 	for i, x := range c {
 		b[i] &^= x

@@ -153,7 +153,7 @@ func (c *component) enumerate() bool {
 	columns = maximalColumns(columns, len(c.cells), c.w)
 	m := newMatrix(len(c.cells), columns)
 	v := m.all()
-	chosen, essential, _ := m.cyclicCore(v, c.w)
+	chosen, essential, _ := m.cyclicCore(v, nil, c.w)
 	c.witness = append(c.witness, c.ones(essential)...)
 	c.proved = append(c.proved, c.ones(essential)...)
 	parts := m.components(v)
@@ -254,7 +254,7 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 	bound, method := len(fooling), FoolingSet
 	p := onePart{Part: Part{Scale: dualScale}}
 	if bound < len(best) && c.w.ok() {
-		b := &brancher{w: c.w}
+		b := newBrancher(m, c.w)
 		for i := range multiplier {
 			multiplier[i] = 1 / float64(m.row[i].count())
 		}
@@ -269,7 +269,7 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 			bound, method = lower, Exhaustive
 		}
 		for k := bound; k < len(best) && c.w.ok(); k++ {
-			solution, found := b.search(m, v.clone(), multiplier, k)
+			solution, found := b.search(m, v.clone(), v.rows, multiplier, k)
 			if found {
 				best = solution
 			} else if c.w.ok() {

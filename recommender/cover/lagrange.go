@@ -18,7 +18,7 @@ type relaxation struct {
 
 const (
 	momentum  = 0.9
-	patience  = 20 // passes without a better bound before the step is halved
+	patience  = 15 // passes without a better bound before the step is halved
 	smallStep = 0.005
 	tolerance = 1e-6 // far above the rounding error of the sums
 )

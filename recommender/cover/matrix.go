@@ -78,10 +78,14 @@ func (m *matrix) take(v view, j int32) {
 // only this column covers. The three steps keep the optimum: a row with one column makes it essential; a column
 // whose rows are all in another is dominated; a row whose columns include all of another row's is covered with it.
 // ok is false if a row has no column left.
-func (m *matrix) cyclicCore(v view, w *meter) (chosen, witness []int32, ok bool) {
+//
+// since are the rows of a view that v is a part of and in which no column was dominated, or nil. A column is dominated anew only after
+// it lost a row, so only such columns are looked at.
+func (m *matrix) cyclicCore(v view, since bitset, w *meter) (chosen, witness []int32, ok bool) {
 	degree := make([]int, len(m.row))
 	size := make([]int, len(m.col))
 	var rows, cols, with []int32
+	lost := newBitset(len(m.row))
 	for {
 		changed := false
 		rows = v.rows.appendTo(rows[:0])
@@ -112,12 +116,21 @@ func (m *matrix) cyclicCore(v view, w *meter) (chosen, witness []int32, ok bool)
 		for _, j := range cols {
 			size[j] = m.col[j].countAnd(v.rows)
 		}
+		for k := range lost {
+			if lost[k] = ^v.rows[k]; since != nil {
+				lost[k] &= since[k]
+			}
+		}
 		for _, j := range cols {
+			if since != nil && m.col[j].disjoint(lost) {
+				continue
+			}
 			if size[j] == 0 || m.dominatedColumn(v, j, degree, size, w) {
 				v.cols.clear(j)
 				changed = true
 			}
 		}
+		since = append(since[:0:0], v.rows...)
 		for _, i := range rows {
 			degree[i] = m.row[i].countAnd(v.cols)
 		}

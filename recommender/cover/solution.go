@@ -27,8 +27,8 @@ type Part struct {
 	Method Method
 	Bound  int
 	Cells  []Cell // ones
-	// Weights, if Method is Dual, go with Cells. No legal box holds a total weight above Scale,
-	// and the sum of all, divided by Scale and rounded up, is Bound.
+	// Weights go with Cells. No legal box holds a total weight above Scale, so the sum of all, divided by Scale and
+	// rounded up, is a bound: Bound itself if Method is Dual, a smaller one that is easy to check if it is Exhaustive.
 	Weights []int64
 	Scale   int64
 }

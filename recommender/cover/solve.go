@@ -11,9 +11,9 @@ import (
 type Effort int
 
 const (
-	EffortDefault    Effort = iota // up to about half a minute
+	EffortDefault    Effort = iota // up to about ten seconds
 	EffortQuick                    // reductions, one greedy pass and a greedy fooling set
-	EffortThorough                 // up to about five minutes
+	EffortThorough                 // up to about two minutes
 	EffortExhaustive               // until optimal, or the context ends
 )
 
@@ -40,11 +40,11 @@ func (e Effort) steps() int64 {
 	case EffortQuick:
 		return 500_000_000
 	case EffortThorough:
-		return 150_000_000_000
+		return 40_000_000_000
 	case EffortExhaustive:
 		return 1 << 62
 	}
-	return 15_000_000_000
+	return 4_000_000_000
 }
 
 // Options tunes Solve. The zero value is ready to use.

@@ -136,7 +136,7 @@ func (c *checker) form() bool {
 		}
 	}
 	for i, part := range c.s.Parts {
-		if part.Method == cover.Dual && (len(part.Weights) != len(part.Cells) || part.Scale <= 0) {
+		if weighed := part.Method == cover.Dual || len(part.Weights) > 0; weighed && (len(part.Weights) != len(part.Cells) || part.Scale <= 0) {
 			c.find(Malformed, -1, i, nil, "part %d has %d cells, %d weights and scale %d", i, len(part.Cells), len(part.Weights), part.Scale)
 		}
 	}
@@ -283,7 +283,14 @@ func (c *checker) parts() (proved int) {
 			}
 		case cover.Exhaustive:
 			strongest = cover.Exhaustive
-			c.find(Unproved, -1, i, nil, "part %d: that its %d cells need %d boxes rests on an exhaustive search, which was not repeated", i, len(part.Cells), part.Bound)
+			weighed := 0
+			if len(part.Weights) > 0 && c.dual(i, part) {
+				weighed = weightBound(part)
+				proved += min(weighed, part.Bound)
+			}
+			if weighed < part.Bound {
+				c.find(Unproved, -1, i, nil, "part %d: that its %d cells need %d boxes rests on an exhaustive search, which was not repeated; its weights prove %d", i, len(part.Cells), part.Bound, weighed)
+			}
 		default:
 			c.find(WrongMethod, -1, i, nil, "part %d has unknown method %q", i, part.Method)
 		}
@@ -304,16 +311,14 @@ func (c *checker) parts() (proved int) {
 
 // dual checks one part with weights.
 func (c *checker) dual(i int, part cover.Part) bool {
-	var sum int64
 	for k, w := range part.Weights {
 		if w < 0 || w > part.Scale {
 			c.find(BadDual, -1, i, part.Cells[k:k+1], "part %d: cell %v has weight %d, outside 0..%d", i, part.Cells[k], w, part.Scale)
 			return false
 		}
-		sum += w
 	}
-	if need := (sum + part.Scale - 1) / part.Scale; need != int64(part.Bound) {
-		c.find(WrongCount, -1, i, nil, "part %d: weights that add up to %d/%d prove %d boxes, not %d", i, sum, part.Scale, need, part.Bound)
+	if need := weightBound(part); part.Method == cover.Dual && need != part.Bound {
+		c.find(WrongCount, -1, i, nil, "part %d: the weights prove %d boxes, not %d", i, need, part.Bound)
 		return false
 	}
 	h := newHeaviest(c, part)
@@ -327,6 +332,15 @@ func (c *checker) dual(i int, part cover.Part) bool {
 		return false
 	}
 	return true
+}
+
+// weightBound is what the weights of a part prove if they hold.
+func weightBound(part cover.Part) int {
+	var sum int64
+	for _, w := range part.Weights {
+		sum += w
+	}
+	return int((sum + part.Scale - 1) / part.Scale)
 }
 
 // compatible reports whether the smallest box with both cells is legal.
