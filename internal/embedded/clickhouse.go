@@ -163,7 +163,13 @@ func OpenClickHouse(ctx context.Context, cfg ClickHouseConfig) (_ *ClickHouse, e
 		}
 		undo = append(undo, func() { c.listener.Close() })
 	}
-	if c.engine, err = startEngine(lib, filepath.Join(c.dir, "data"), c.dir, c.limits, cfg.EngineLog); err != nil {
+	data := filepath.Join(c.dir, "data")
+	if n, err := repairDeduplication(data); err != nil {
+		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
+	} else if n > 0 {
+		c.log.Info("forgot inserts that a kill had interrupted, so that they can be made again", "inserts", n)
+	}
+	if c.engine, err = startEngine(lib, data, c.dir, c.limits, cfg.EngineLog); err != nil {
 		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
 	}
 	undo = append(undo, c.engine.stop)
