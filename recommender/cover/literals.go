@@ -37,9 +37,40 @@ func (p *polisher) total(boxes []Box) (sum int64) {
 	return sum
 }
 
+// quietTries ends improve after so many tries in a row without a better cover.
+const quietTries = 100
+
+// improve makes a complete list of legal boxes irredundant and light. Then, while the budget lasts, it makes all boxes maximal again, each
+// in a random order of modes, and reduces them again in another order, and keeps the better of two covers: the one with
+// fewer boxes, then fewer literals, then the first in lexicographic order. (Espresso's loop of expand, irredundant and reduce.)
+func (p *polisher) improve(boxes []Box, w *meter) (best []Box, literals int64) {
+	best = p.polish(boxes, func(i int) uint64 { return 0 })
+	literals = p.total(best)
+	g := grower{p.t, w}
+	var seed random
+	for quiet := 0; quiet < quietTries && w.ok(); quiet++ {
+		next := make([]Box, len(best))
+		for i, b := range best {
+			next[i] = g.expand(b, modeOrders[seed.below(6)])
+			w.spend(4 * next[i].Volume() * p.t.price)
+		}
+		shuffle := seed.next()
+		next = p.polish(next, func(i int) uint64 { return mix(shuffle + uint64(i)) })
+		n := p.total(next)
+		c := cmp.Or(cmp.Compare(len(next), len(best)), cmp.Compare(n, literals))
+		if c < 0 {
+			quiet = -1
+		}
+		if c < 0 || c == 0 && slices.CompareFunc(next, best, compareBoxes) < 0 {
+			best, literals = next, n
+		}
+	}
+	return best, literals
+}
+
 // polish drops boxes whose ones are all in others (smallest gain first), then shrinks each box to the smallest one
-// around the ones that no other box holds, the heaviest box first. The result is sorted.
-func (p *polisher) polish(boxes []Box) []Box {
+// around the ones that no other box holds: in the order of rank, boxes of equal rank the heaviest first. The result is sorted.
+func (p *polisher) polish(boxes []Box, rank func(i int) uint64) []Box {
 	clear(p.counts)
 	for i := range boxes {
 		forCells(p.t, &boxes[i], func(id int32) { p.counts[id]++ })
@@ -51,6 +82,9 @@ func (p *polisher) polish(boxes []Box) []Box {
 		order[i], weight[i] = i, p.literals(&boxes[i])
 	}
 	slices.SortFunc(order, func(i, j int) int {
+		if c := cmp.Compare(rank(i), rank(j)); c != 0 {
+			return c
+		}
 		if c := cmp.Compare(weight[j], weight[i]); c != 0 {
 			return c
 		}

@@ -47,6 +47,9 @@ func (e Effort) steps() int64 {
 	return 4_000_000_000
 }
 
+// polishSteps is the budget for saving literals.
+func (e Effort) polishSteps() int64 { return min(e.steps(), 40_000_000_000) / 10 }
+
 // Options tunes Solve. The zero value is ready to use.
 type Options struct {
 	Effort Effort
@@ -60,6 +63,9 @@ type Options struct {
 // Solve covers p with few boxes. The answer is always sound and complete, and its bound holds, also when ctx ends
 // early: then it is the best found so far. Without an end of ctx the result depends on p and o only, and not on the order of cells.
 func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
+	if o.Effort < 0 || int(o.Effort) >= len(effortNames) {
+		return Solution{}, fmt.Errorf("cover: unknown effort %v", o.Effort)
+	}
 	for m, weights := range o.LiteralWeights {
 		if weights != nil && len(weights) < p.Dims[m] {
 			return Solution{}, fmt.Errorf("cover: %d literal weights for %d indices of mode %d", len(weights), p.Dims[m], m)
@@ -88,9 +94,9 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 		return Solution{}, err
 	}
 
-	polish := newPolisher(full, o.LiteralWeights)
-	s := Solution{Boxes: polish.polish(r.lift(core.boxes, w)), Witness: pick(ones, r.essential, core.witness), Method: FoolingSet}
-	s.Literals = polish.total(s.Boxes)
+	s := Solution{Witness: pick(ones, r.essential, core.witness), Method: FoolingSet}
+	polish := meter{ctx: ctx, limit: o.Effort.polishSteps()}
+	s.Boxes, s.Literals = newPolisher(full, o.LiteralWeights).improve(r.lift(core.boxes, w), &polish)
 	s.LowerBound = len(s.Witness)
 	if len(core.parts) > 0 {
 		cells := pick(ones, r.essential, core.proved)
@@ -111,7 +117,7 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 	s.Optimal = s.LowerBound == len(s.Boxes)
 	s.Stats = Stats{
 		Ones: len(ones), Layers: len(r.layers), Essential: len(r.essential), Core: len(r.core), Dims: r.top().dims,
-		Primes: core.primes, Nodes: core.nodes, Steps: w.used, Stopped: !w.ok(),
+		Primes: core.primes, Nodes: core.nodes, Steps: w.used + polish.used, Stopped: !w.ok(),
 	}
 	return s, nil
 }

@@ -1,0 +1,71 @@
+package cover_test
+
+import "cordon/recommender/cover"
+
+// sequence is a generator of numbers that is the same everywhere.
+type sequence uint64
+
+func (s *sequence) below(n int) int {
+	*s += 0x9e3779b97f4a7c15
+	x := uint64(*s)
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return int((x ^ x>>31) % uint64(n))
+}
+
+// randomCube draws each cell of an n × n × n cube with a chance of some in ten.
+func randomCube(n, inTen int) cover.Problem {
+	var s sequence
+	p := cover.Problem{Dims: [3]int{n, n, n}}
+	for i := range n {
+		for j := range n {
+			for k := range n {
+				if s.below(10) < inTen {
+					p.Ones = append(p.Ones, cover.Cell{int32(i), int32(j), int32(k)})
+				}
+			}
+		}
+	}
+	return p
+}
+
+// generate draws the cells of a network with hosts that are in no group: services with some servers each, which a part of the hosts use,
+// and noise. Every host uses only a part of what it may, so slices are rarely identical.
+func generate(hosts, services, cells int, seed sequence) cover.Problem {
+	p := cover.Problem{Dims: [3]int{hosts, hosts, services}}
+	seen := make(map[cover.Cell]bool, cells)
+	add := func(s, d, v int) {
+		c := cover.Cell{int32(s % hosts), int32(d % hosts), int32(v % services)}
+		if len(seen) < cells && !seen[c] {
+			seen[c] = true
+			p.Ones = append(p.Ones, c)
+		}
+	}
+	// Twelve services that all hosts use (names, time, directory), each with two to six servers.
+	for v := range 12 {
+		first := seed.below(hosts)
+		for s := range hosts {
+			for range 1 + seed.below(2) {
+				add(s, first+seed.below(2+v%5), v)
+			}
+		}
+	}
+	// Applications: clients that use one to four services of some servers, seven pairs in ten.
+	for len(seen) < cells*9/10 {
+		clients, servers := seed.below(hosts), seed.below(hosts)
+		n, k, v := 1+seed.below(200), 1+seed.below(12), 12+seed.below(services)
+		for s := range n {
+			for d := range k {
+				for x := range 1 + (clients+servers)%4 {
+					if seed.below(10) < 7 {
+						add(clients+s, servers+d, v+x)
+					}
+				}
+			}
+		}
+	}
+	for len(seen) < cells {
+		add(seed.below(hosts), seed.below(hosts), seed.below(services))
+	}
+	return p
+}

@@ -1,0 +1,74 @@
+package cover_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"cordon/recommender/cover"
+	"cordon/recommender/cover/check"
+)
+
+// TestLarge solves and checks 680,000 cells of 33,000 hosts and 2,500 services.
+func TestLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes about half a minute")
+	}
+	p := generate(33_000, 2_500, 680_000, 1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	began := time.Now()
+	s, err := cover.Solve(t.Context(), p, cover.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began)
+	runtime.ReadMemStats(&after)
+	t.Logf("%d boxes, bound %d by %s, %d literals, %v, %d MiB from the system, %+v", len(s.Boxes), s.LowerBound, s.Method, s.Literals, took.Round(time.Millisecond), after.Sys>>20, s.Stats)
+	if after.Sys > 4<<30 {
+		t.Errorf("took %d MiB", after.Sys>>20)
+	}
+	if gap := len(s.Boxes) - s.LowerBound; gap*200 > len(s.Boxes) {
+		t.Errorf("%d boxes, bound %d: more than half a percent apart", len(s.Boxes), s.LowerBound)
+	}
+	if r := check.Check(p, s, check.Limits{}); !r.Valid() {
+		t.Errorf("%v", r.Findings)
+	}
+}
+
+func BenchmarkSolve(b *testing.B) {
+	for _, cells := range []int{5_000, 50_000, 680_000} {
+		p := generate(max(500, cells/20), max(100, cells/270), cells, 1)
+		for _, effort := range []cover.Effort{cover.EffortQuick, cover.EffortDefault} {
+			b.Run(fmt.Sprintf("cells=%d/effort=%s", cells, effort), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					s, err := cover.Solve(b.Context(), p, cover.Options{Effort: effort})
+					if err != nil {
+						b.Fatal(err)
+					}
+					b.ReportMetric(float64(len(s.Boxes)), "boxes")
+					b.ReportMetric(float64(s.LowerBound), "bound")
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkSets(b *testing.B) {
+	for _, category := range []string{"role", "app", "tier"} {
+		b.Run(category, func(b *testing.B) {
+			p := readSet(b, "cisco_g21", category)
+			b.ReportAllocs()
+			for b.Loop() {
+				s, err := cover.Solve(b.Context(), p, cover.Options{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(len(s.Boxes)), "boxes")
+				b.ReportMetric(float64(s.LowerBound), "bound")
+			}
+		})
+	}
+}
