@@ -225,3 +225,55 @@ func TestMaximalColumns(t *testing.T) {
 		}
 	})
 }
+
+// TestComponentsWithGap covers disjoint copies of the smallest Steiner triple covering (Fulkerson, Nemhauser, Trotter 1974): the
+// lines of the affine plane of order 3 by its points. One copy needs 5 columns where the linear relaxation says 3, so each component
+// is searched more than once. A triangle beside them (three rows, any two in a column) needs 2.
+func TestComponentsWithGap(t *testing.T) {
+	var lines [][3]int
+	for a := range 9 {
+		for b := range a {
+			c := 3*((6-a/3-b/3)%3) + (6-a%3-b%3)%3 // the third point of the line through a and b
+			if c < b {
+				lines = append(lines, [3]int{a, b, c})
+			}
+		}
+	}
+	for _, c := range []struct{ copies, triangles int }{{1, 1}, {3, 0}, {2, 1}} {
+		rows := 12*c.copies + 3*c.triangles
+		var columns []bitset
+		add := func(list ...int) {
+			b := newBitset(rows)
+			for _, i := range list {
+				b.set(int32(i))
+			}
+			columns = append(columns, b)
+		}
+		for n := range c.copies {
+			for point := range 9 {
+				var through []int
+				for i, line := range lines {
+					if slices.Contains(line[:], point) {
+						through = append(through, 12*n+i)
+					}
+				}
+				add(through...)
+			}
+		}
+		for n := range c.triangles {
+			i := 12*c.copies + 3*n
+			add(i, i+1)
+			add(i+1, i+2)
+			add(i, i+2)
+		}
+		m := newMatrix(rows, columns)
+		want := 5*c.copies + 2*c.triangles
+		for k := want - 2; k <= want+1; k++ {
+			b := newBrancher(m, unlimited())
+			solution, found := b.search(m, m.all(), nil, make([]float64, rows), k)
+			if found != (k >= want) || found && (len(solution) > k || !covers(rows, columns, solution)) {
+				t.Errorf("%+v, at most %d columns: found %v, %v", c, k, found, solution)
+			}
+		}
+	}
+}

@@ -59,6 +59,21 @@ func TestSolutionHolds(t *testing.T) {
 		if !r.Valid() {
 			t.Fatalf("%v", r.Findings)
 		}
+		for n, b := range s.Boxes { // each literal is needed: without it, some one would be in no box
+			for m := range 3 {
+				for i := range b.Sets[m] {
+					if len(b.Sets[m]) == 1 {
+						continue
+					}
+					q := s
+					q.Boxes = slices.Clone(s.Boxes)
+					q.Boxes[n].Sets[m] = slices.Delete(slices.Clone(b.Sets[m]), i, i+1)
+					if r := check.Check(p, q, check.Limits{}); !slices.ContainsFunc(r.Findings, func(f check.Finding) bool { return f.Kind == check.Incomplete }) {
+						t.Fatalf("index %d of mode %d is not needed in box %d of %v", b.Sets[m][i], m, n, s.Boxes)
+					}
+				}
+			}
+		}
 		if s.Method == cover.FoolingSet && (len(s.Witness) != s.LowerBound || r.LowerBound != s.LowerBound) {
 			t.Fatalf("bound %d by a fooling set of %d, checked %d", s.LowerBound, len(s.Witness), r.LowerBound)
 		}

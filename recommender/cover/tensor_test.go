@@ -74,6 +74,27 @@ func TestTensorAccess(t *testing.T) {
 	})
 }
 
+func TestCompatible(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		_, x := drawTensor(t)
+		for _, a := range x.cells {
+			for _, b := range x.cells {
+				want := true
+				for _, i := range [2]int32{a[0], b[0]} {
+					for _, j := range [2]int32{a[1], b[1]} {
+						for _, k := range [2]int32{a[2], b[2]} {
+							want = want && slices.Contains(x.cells, Cell{i, j, k})
+						}
+					}
+				}
+				if got := x.compatible(a, b); got != want {
+					t.Fatalf("%v and %v: compatible %v", a, b, got)
+				}
+			}
+		}
+	})
+}
+
 // primesOf lists the maximal legal boxes of a small problem the plain way.
 func primesOf(p Problem) []Box {
 	allowed := map[Cell]bool{}
