@@ -53,6 +53,7 @@ type sealer struct {
 	free chan *schema.Batch
 	done chan struct{}
 
+	sealing atomic.Int64 // records handed over for compression that out has not had yet
 	perRow  atomic.Int64 // expected bytes of a compressed record
 	splits  atomic.Uint64
 	stalled atomic.Int64 // nanoseconds that append has waited for compression
@@ -118,6 +119,7 @@ func (s *sealer) flush() {
 	if s.cur.Len() == 0 {
 		return
 	}
+	s.sealing.Add(int64(s.cur.Len()))
 	s.full <- filled{s.cur, s.opened}
 	select {
 	case s.cur = <-s.free:
@@ -140,7 +142,9 @@ func (s *sealer) close() {
 func (s *sealer) compress() {
 	defer close(s.done)
 	for f := range s.full {
+		n := f.rows.Len()
 		s.seal(f)
+		s.sealing.Add(-int64(n))
 		f.rows.Reset()
 		s.free <- f.rows
 	}

@@ -80,7 +80,7 @@ type DecoderStatus struct {
 
 // SealerStatus is about the batches that are filled.
 type SealerStatus struct {
-	OpenRecords int           `json:"openRecords"` // not sealed yet
+	OpenRecords int           `json:"openRecords"` // not with the publisher yet
 	Splits      uint64        `json:"splits"`      // batches that turned out too large, and were sealed in parts
 	Stalled     time.Duration `json:"stalled"`     // nanoseconds that receiving has waited for compression
 }
@@ -108,7 +108,6 @@ func (c *Collector) Status() Status {
 	if c.publisher == nil {
 		return st
 	}
-	st.Publisher = c.publisher.snapshot()
 	for _, s := range c.udp {
 		st.Listeners = append(st.Listeners, s.status())
 	}
@@ -118,6 +117,8 @@ func (c *Collector) Status() Status {
 	for _, l := range c.lanes {
 		l.status(&st.Sealer)
 	}
+	// In the order in which records move, so that one on its way is counted here or there: decoder, sealers, publisher.
+	st.Publisher = c.publisher.snapshot()
 	return st
 }
 
@@ -150,7 +151,7 @@ func (l *streamListener) status() ListenerStatus {
 func (l *lane) status(st *SealerStatus) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st.OpenRecords += l.sealer.cur.Len()
+	st.OpenRecords += l.sealer.cur.Len() + int(l.sealer.sealing.Load())
 	st.Splits += l.sealer.splits.Load()
 	st.Stalled += time.Duration(l.sealer.stalled.Load())
 }
