@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,7 @@ type covered struct {
 // cover finds the boxes for the cells of one VRF. Cells whose sessions are all
 // permitted already may be covered but need not be, and so may cells that the
 // existing policy permits as a whole.
-func (p *plan) cover(ctx context.Context, cells []cell, parts []part) (*covered, error) {
+func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part) (*covered, error) {
 	c := new(covered)
 	for i := range cells {
 		if cells[i].included {
@@ -57,12 +58,8 @@ func (p *plan) cover(ctx context.Context, cells []cell, parts []part) (*covered,
 		c.solution = cover.Solution{Optimal: true, Method: cover.FoolingSet}
 		return c, nil
 	}
-	var err error
-	if c.solution, err = cover.Solve(ctx, problem, cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory}); err != nil {
+	if err := p.solve(ctx, vrf, problem, c); err != nil {
 		return nil, err
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err // a cover that was cut short would depend on the moment
 	}
 	// The solver is not taken at its word: a rule too wide opens the network.
 	report := check.Check(problem, c.solution, check.Limits{Findings: 3})
@@ -70,6 +67,32 @@ func (p *plan) cover(ctx context.Context, cells []cell, parts []part) (*covered,
 		return nil, fmt.Errorf("BUG: the cover does not hold: %v", report.Findings)
 	}
 	return c, nil
+}
+
+// solve searches for few boxes until the effort is spent, Interrupt is closed or the context ends. The last is an error.
+func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *covered) (err error) {
+	search, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-p.Interrupt:
+		case <-over:
+		}
+		cancel()
+	}()
+	progress := Progress{VRF: vrf, Cells: len(problem.Ones)}
+	p.Progress(progress)
+	c.solution, err = cover.Solve(search, problem, cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Progress: func(now cover.Progress) {
+		progress.Progress = now
+		p.Progress(progress)
+	}})
+	close(over)
+	<-watched
+	progress.Done = true
+	p.Progress(progress)
+	return errors.Join(err, ctx.Err())
 }
 
 // permittedCells lists cells over the same endpoints and services that the
@@ -136,7 +159,8 @@ func (p *plan) rules(c *covered) (rules []policy.Rule, boxes []cover.Box) {
 // certificate writes what is known about the fewest rules.
 func (p *plan) certificate(c *covered) policy.Certificate {
 	s := &c.solution
-	out := policy.Certificate{Rules: len(s.Boxes), LowerBound: s.LowerBound, Optimal: s.Optimal, Method: string(s.Method)}
+	out := policy.Certificate{Rules: len(s.Boxes), LowerBound: s.LowerBound, Optimal: s.Optimal, Method: string(s.Method),
+		Interrupted: s.Stats.Interrupted}
 	name := func(cells []cover.Cell) []policy.Cell {
 		named := make([]policy.Cell, len(cells))
 		for i, at := range cells {

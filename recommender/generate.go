@@ -226,7 +226,7 @@ func (r *run) drafts(parts []part, cells []cell) []*draft {
 // draftRules covers the cells of a draft and writes its rules, still without
 // evidence, its certificate and what follows from the cells alone.
 func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
-	c, err := r.cover(ctx, d.cells, parts)
+	c, err := r.cover(ctx, d.VRF, d.cells, parts)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,11 @@ type Settings struct {
 	Effort cover.Effort
 	// MaxMemory bounds the cover's memory in bytes; 0 means its default.
 	MaxMemory int64
+	// Interrupt, once it is closed, ends the search for fewer rules: those found so far are proposed, and the
+	// certificate says so.
+	Interrupt <-chan struct{}
+	// Progress, if set, is told how the search for few rules goes.
+	Progress func(Progress)
 
 	// Observe, if set, is told of each step as it ends.
 	Observe func(Step)
@@ -67,6 +72,14 @@ type Step struct {
 	Server bool // in ClickHouse, its transfer included; otherwise in Go
 	Took   time.Duration
 	Rows   uint64 // that it gave, where it gives rows
+}
+
+// Progress is how far the search for few rules has come, for one VRF.
+type Progress struct {
+	VRF   string
+	Cells int  // to cover
+	Done  bool // the search is over
+	cover.Progress
 }
 
 // Defaults of settings that are off unless asked for.
@@ -154,6 +167,9 @@ func (s Settings) withDefaults() (Settings, *template.Template, error) {
 	}
 	if s.Observe == nil {
 		s.Observe = func(Step) {}
+	}
+	if s.Progress == nil {
+		s.Progress = func(Progress) {}
 	}
 	return s, t, nil
 }

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/config"
 	"cordon/recommender"
+	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
 
@@ -25,6 +27,12 @@ and covers them with as few allow rules as possible. Every rule shows the sessio
 it rests on; sessions that are left out are listed with the reason; the proposal
 says how close to minimal it is. It is stored (cordon proposals) and published on
 NATS subject proposals.<vrf>. Each VRF gets a proposal of its own.
+
+--effort says how long to look for fewer rules, and for the proof that there are
+none: quick (a moment), default (some seconds), thorough (some minutes) or
+exhaustive (until it is proven). It counts work, not time, so the answer is the
+same on every machine. An interrupt (Ctrl-C) ends the search with the rules found
+so far, and the proposal says so; a second one ends the command.
 
 Without --groups every host stands for itself. With --from the sessions come from
 files: no running server is needed, nothing is stored or published and nothing is
@@ -41,6 +49,8 @@ type generateFlags struct {
 	halfOpen   string
 	existing   []string
 	guardrails []string
+	effort     string
+	maxMemory  string
 	format     string
 	output     string
 	verbose    bool
@@ -54,7 +64,8 @@ func (a *app) generateCommand() *cobra.Command {
 		Long:  generateHelp,
 		Example: `  cordon generate-rules --groups groups.yaml
   cordon generate-rules --groups groups.yaml --category role,infra --last 168h --format yaml --output proposal.yaml
-  cordon generate-rules --from flows.csv.zst --groups groups.yaml`,
+  cordon generate-rules --from flows.csv.zst --groups groups.yaml
+  cordon generate-rules --groups groups.yaml --effort thorough --max-memory 4GiB`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.generate(cmd.Context(), &g) },
 	}
@@ -77,10 +88,20 @@ func (a *app) generateCommand() *cobra.Command {
 	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
 	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
 	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
+	f.StringVar(&g.effort, "effort", cover.EffortDefault.String(), "how long to look for fewer rules: quick, default, thorough or exhaustive")
+	f.StringVar(&g.maxMemory, "max-memory", "1GiB", "what the search for fewer rules may allocate, roughly")
 	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
 	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
 	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
+	for name, values := range map[string][]string{
+		"effort": cover.EffortNames(), "format": render.Names(), "half-open": {"report", "allow-udp", "allow"},
+		"ungrouped": {"host", "report"}, "external": {"report", "host", "internet"},
+	} {
+		if err := c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic("BUG: complete --" + name + ": " + err.Error())
+		}
+	}
 	return c
 }
 
@@ -95,6 +116,10 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 	}
 	var clock stepClock
 	g.settings.Observe = clock.add
+
+	ctx, search := a.searchUntilInterrupted(ctx)
+	defer search.end()
+	g.settings.Interrupt, g.settings.Progress = search.interrupt, search.progress
 
 	proposals, err := a.proposals(ctx, g, file, &clock)
 	if err != nil {
@@ -121,6 +146,15 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 		return nil, err
 	}
 	s.Ungrouped, s.External, s.HalfOpen = recommender.UngroupedMode(g.ungrouped), recommender.ExternalMode(g.external), recommender.HalfOpenMode(g.halfOpen)
+	if s.Effort, err = cover.ParseEffort(g.effort); err != nil {
+		return nil, usagef("--effort: %w", err)
+	}
+	if s.MaxMemory, err = config.ParseSize(g.maxMemory); err == nil && s.MaxMemory <= 0 {
+		err = fmt.Errorf("%q is not above zero", g.maxMemory)
+	}
+	if err != nil {
+		return nil, usagef("--max-memory: %w", err)
+	}
 	for _, p := range []struct {
 		files []string
 		into  *[]policy.Policy

@@ -24,10 +24,11 @@ type onePart struct {
 
 // component is a share of the core that no legal box connects with the rest, with a tensor of its own.
 type component struct {
-	t      *tensor
-	cells  []int32 // ids of the cells to cover
-	w      *meter
-	memory int64
+	t        *tensor
+	cells    []int32 // ids of the cells to cover
+	w        *meter
+	memory   int64
+	progress *reporter
 	coreResult
 }
 
@@ -39,15 +40,17 @@ const (
 
 // solveCore covers the cells of a tensor with the given ids, component by component, the smallest first. Each may use an even share
 // of the work that is left.
-func solveCore(t *tensor, core []int32, memory int64, w *meter) (all coreResult, err error) {
+func solveCore(t *tensor, core []int32, memory int64, w *meter, progress *reporter) (all coreResult, err error) {
 	groups := connected(t, core)
+	progress.waiting = len(groups)
 	for n, entries := range groups {
 		dims, entries, places := dropUnused(t.dims, entries)
 		sub, err := newTensor(dims, entries)
 		if err != nil {
 			return all, err
 		}
-		c := &component{t: sub, w: w, memory: memory}
+		progress.waiting--
+		c := &component{t: sub, w: w, memory: memory, progress: progress}
 		for id, one := range sub.one {
 			if one >= 0 {
 				c.cells = append(c.cells, int32(id))
@@ -156,6 +159,7 @@ func (c *component) enumerate() bool {
 	chosen, essential, _ := m.cyclicCore(v, nil, c.w)
 	c.witness = append(c.witness, c.ones(essential)...)
 	c.proved = append(c.proved, c.ones(essential)...)
+	c.progress.add(len(chosen), len(essential))
 	parts := m.components(v)
 	slices.SortStableFunc(parts, func(a, b view) int { return cmp.Compare(a.rows.count(), b.rows.count()) })
 	for n, part := range parts {
@@ -252,6 +256,7 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 	fooling := c.ones(named(independentSet(m.rowGraph(), exchanges(len(m.row)), len(best), c.w)))
 	c.witness = append(c.witness, fooling...)
 	bound, method := len(fooling), FoolingSet
+	c.progress.update(len(best), bound)
 	p := onePart{Part: Part{Scale: dualScale}}
 	if bound < len(best) && c.w.ok() {
 		b := newBrancher(m, c.w)
@@ -269,6 +274,7 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 			bound, method = lower, Exhaustive
 		}
 		for k := bound; k < len(best) && c.w.ok(); k++ {
+			c.progress.update(len(best), bound)
 			solution, found := b.search(m, v.clone(), v.rows, multiplier, k)
 			if found {
 				best = solution
@@ -284,6 +290,7 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 			}
 		}
 	}
+	c.progress.add(len(best), bound)
 	if p.Method, p.Bound = method, bound; method == FoolingSet {
 		c.proved = append(c.proved, fooling...)
 	} else {

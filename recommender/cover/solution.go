@@ -44,4 +44,6 @@ type Stats struct {
 	Nodes     int64  // nodes of the branch and bound
 	Steps     int64
 	Stopped   bool // the budget or the context ended the search early
+	// Interrupted says that the context ended: the solution depends on the moment, and may have more boxes than it would have had.
+	Interrupted bool
 }

@@ -26,12 +26,15 @@ func (e Effort) String() string {
 	return effortNames[e]
 }
 
+// EffortNames lists what ParseEffort reads, the default first.
+func EffortNames() []string { return slices.Clone(effortNames[:]) }
+
 // ParseEffort is the inverse of String.
 func ParseEffort(name string) (Effort, error) {
 	if i := slices.Index(effortNames[:], name); i >= 0 {
 		return Effort(i), nil
 	}
-	return 0, fmt.Errorf("cover: unknown effort %q: use quick, default, thorough or exhaustive", name)
+	return 0, fmt.Errorf("unknown effort %q: use quick, default, thorough or exhaustive", name)
 }
 
 // steps returns the budget of an effort in steps of a meter (some 300 to 600 million a second).
@@ -53,11 +56,23 @@ func (e Effort) polishSteps() int64 { return min(e.steps(), 40_000_000_000) / 10
 // Options tunes Solve. The zero value is ready to use.
 type Options struct {
 	Effort Effort
-	// MaxMemory bounds, in bytes and roughly, what Solve allocates beyond the reduced problem; 0 means 1 GiB.
+	// MaxMemory bounds, in bytes and roughly, what Solve allocates beyond the reduced problem; 0 means DefaultMaxMemory.
 	MaxMemory int64
 	// LiteralWeights are the weights of the literals, by mode and index, by which covers with equally
 	// few boxes are compared; nil means 1 for each index of that mode.
 	LiteralWeights [3][]int64
+	// Progress, if set, is called from Solve whenever a better cover or bound is known.
+	Progress func(Progress)
+}
+
+// DefaultMaxMemory is one GiB.
+const DefaultMaxMemory = 1 << 30
+
+// Progress is how far Solve has come.
+type Progress struct {
+	Boxes      int // of the best cover so far, of what was looked at
+	LowerBound int // how many of them are known to be needed
+	Waiting    int // components that were not looked at yet
 }
 
 // Solve covers p with few boxes. The answer is always sound and complete, and its bound holds, also when ctx ends
@@ -87,9 +102,11 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 	}
 	memory := o.MaxMemory
 	if memory == 0 {
-		memory = 1 << 30
+		memory = DefaultMaxMemory
 	}
-	core, err := solveCore(r.top(), r.core, memory, w)
+	progress := &reporter{call: o.Progress}
+	progress.add(len(r.essential), len(r.essential))
+	core, err := solveCore(r.top(), r.core, memory, w, progress)
 	if err != nil {
 		return Solution{}, err
 	}
@@ -117,7 +134,7 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 	s.Optimal = s.LowerBound == len(s.Boxes)
 	s.Stats = Stats{
 		Ones: len(ones), Layers: len(r.layers), Essential: len(r.essential), Core: len(r.core), Dims: r.top().dims,
-		Primes: core.primes, Nodes: core.nodes, Steps: w.used + polish.used, Stopped: !w.ok(),
+		Primes: core.primes, Nodes: core.nodes, Steps: w.used + polish.used, Stopped: !w.ok(), Interrupted: w.ended || polish.ended,
 	}
 	return s, nil
 }

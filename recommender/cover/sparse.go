@@ -21,6 +21,7 @@ func (c *component) approximate() {
 		f.add(id)
 	}
 	fooling := f.members
+	c.progress.update(len(best), len(fooling))
 	if len(fooling) < len(best) {
 		c.w.part((c.w.limit-c.w.used)/2, func() {
 			if adjacent := c.compatibleCells(); adjacent != nil {
@@ -34,10 +35,12 @@ func (c *component) approximate() {
 		})
 	}
 	if len(fooling) < len(best) && c.w.ok() {
+		c.progress.update(len(best), len(fooling))
 		if pooled := c.searchPool(best, len(fooling)); len(pooled) < len(best) {
 			best = pooled
 		}
 	}
+	c.progress.add(len(best), len(fooling))
 	c.boxes = append(c.boxes, best...)
 	for _, id := range fooling {
 		c.witness = append(c.witness, c.t.one[id])

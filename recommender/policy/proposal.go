@@ -85,6 +85,9 @@ type Certificate struct {
 	LowerBound int    `json:"lowerBound" yaml:"lowerBound"`
 	Optimal    bool   `json:"optimal" yaml:"optimal"` // Rules equals LowerBound
 	Method     string `json:"method" yaml:"method"`
+	// Interrupted says that the search was ended from outside: another run may
+	// find fewer or shorter rules, or a higher bound.
+	Interrupted bool `json:"interrupted,omitempty" yaml:"interrupted,omitempty"`
 	// Witness is a fooling set: no two of its cells fit into one rule that
 	// holds nothing but cells that may be permitted, so there is a rule for each.
 	Witness []Cell `json:"witness" yaml:"witness"`

@@ -224,6 +224,9 @@ func (t table) unproposed(p *policy.Proposal) {
 // Certificate says in one sentence how close to minimal a proposal is.
 func Certificate(c *policy.Certificate) string {
 	rules := count(uint64(c.Rules), "rule")
+	if c.Interrupted {
+		rules += " (the search was interrupted)"
+	}
 	switch gap := c.Rules - c.LowerBound; {
 	case c.Rules == 0:
 		return "No rules are needed."
