@@ -12,21 +12,22 @@ import (
 )
 
 // endpoint is one end of a cell: a group by its number in the run's tables, or
-// an address that is in none. It is comparable.
+// a prefix of addresses that are in none, most often a single one. It is comparable.
 type endpoint struct {
-	group uint32
-	addr  netip.Addr // unmapped; the zero Addr for a group
+	group  uint32
+	prefix netip.Prefix // unmapped; the zero Prefix for a group
 }
 
 func newEndpoint(group uint32, addr netip.Addr) endpoint {
 	if group != noGroup {
 		return endpoint{group: group}
 	}
-	return endpoint{addr: addr.Unmap()}
+	addr = addr.Unmap()
+	return endpoint{prefix: netip.PrefixFrom(addr, addr.BitLen())}
 }
 
 func (e endpoint) compare(o endpoint) int {
-	return cmp.Or(cmp.Compare(e.group, o.group), e.addr.Compare(o.addr))
+	return cmp.Or(cmp.Compare(e.group, o.group), e.prefix.Compare(o.prefix))
 }
 
 // cellKey is one (VRF, source, destination, service).
@@ -97,7 +98,7 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 func (p *plan) literal(e endpoint) policy.Endpoint {
 	switch e.group {
 	case noGroup:
-		return policy.HostEndpoint(e.addr)
+		return policy.Endpoint{Prefix: e.prefix}
 	case internetGroup:
 		return p.internet
 	}
@@ -109,6 +110,9 @@ func (p *plan) literal(e endpoint) policy.Endpoint {
 func (p *plan) classesOf(e endpoint, seen uint32) []uint32 {
 	switch e.group {
 	case noGroup:
+		if !e.prefix.IsSingleIP() {
+			return p.classes.within(e.prefix)
+		}
 		return []uint32{seen}
 	case internetGroup:
 		return p.classes.internet

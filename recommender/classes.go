@@ -33,8 +33,10 @@ type classes struct {
 	located  []located
 	sets     bart.Table[[]int32] // prefix to the sets that have it
 	setCount int32
+	guarded  int32            // sets below this id are of exclusions and guardrails
 	byGroup  map[int][]uint32 // classes of each group
 	internet []uint32         // classes of public addresses in no group
+	spans    []policy.Span    // what prefixes of the dictionary hold, in order; At is the place in located
 }
 
 func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets) }
@@ -139,7 +141,8 @@ func (c *classes) build(r *categories.Resolver) {
 	// A prefix may have no address of its own, and its class then none either.
 	inhabited := make([]bool, len(c.list))
 	inhabited[0] = true
-	for _, s := range policy.Spans(all) {
+	c.spans = policy.Spans(all)
+	for _, s := range c.spans {
 		inhabited[c.located[s.At].class] = true
 	}
 	c.byGroup = map[int][]uint32{}

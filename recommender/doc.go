@@ -14,8 +14,9 @@
 //  4. ClickHouse counts the evidence of each rule, and finds examples of what
 //     was left out.
 //
-// Cells may have ranges of ports as their services, see Settings.PortRanges: the
-// one choice by which a proposal permits what was not seen.
+// Two choices make a proposal permit what was not seen, and count it: ranges of
+// ports as services of cells, see Settings.PortRanges, and prefixes as their ends, see
+// Settings.MaxExtra.
 //
 // Nothing of a run stays in the database, see run.
 //

@@ -60,6 +60,16 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 		return nil, err
 	}
 
+	var prefixes map[string][]hostPrefix
+	if r.Ungrouped == UngroupedPrefix {
+		if err := r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
+			cells, prefixes, err = r.mergeHosts(ctx, cells)
+			return uint64(len(cells)), err
+		}); err != nil {
+			return nil, err
+		}
+	}
+
 	drafts := r.drafts(parts, cells)
 	var verdicts []verdict
 	for i := range parts {
@@ -70,6 +80,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	changed := len(verdicts) > 0
 	rules := 0
 	for _, d := range drafts {
+		d.prefixes = prefixes[d.VRF]
 		if err := r.step("cover "+d.VRF, false, func() (uint64, error) { return uint64(len(d.cells)), r.draftRules(ctx, d, parts) }); err != nil {
 			return nil, err
 		}
@@ -193,6 +204,8 @@ type draft struct {
 	cells []cell
 	held  [][]int // for each rule, the parts that are its evidence or were permitted before
 	boxes []boxed
+
+	prefixes []hostPrefix // in order
 }
 
 // boxed is a rule's box in endpoints of the run.
@@ -295,8 +308,12 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 		rule := &d.Rules[i]
 		rule.Evidence = evidence[i].Evidence
 		rule.Evidence.LossyExporters = d.lossyAmong(rule.Evidence.LossyExporters)
-		rule.Excess = policy.Excess{PermittedPairs: d.boxes[i].pairs(d.VRF, known), ObservedPairs: evidence[i].pairs}
+		rule.Excess = policy.Excess{PermittedPairs: d.pairs(&d.boxes[i], known), ObservedPairs: evidence[i].pairs, ExtraAddresses: d.extra(&d.boxes[i])}
 		d.Summary.EOSLines += rule.EOSLines(rule.Families(r.addresses))
+	}
+	for i := range d.prefixes {
+		d.Prefixes = append(d.Prefixes, d.prefixes[i].HostPrefix)
+		d.Summary.ExtraAddresses += d.prefixes[i].ExtraAddresses
 	}
 	for _, i := range d.parts {
 		p := &parts[i]
@@ -332,12 +349,15 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 // pairs counts the (client, server) pairs of known endpoints that a box
 // permits, a host with itself left out. Endpoints share no address, so only an
 // endpoint on both sides has hosts that meet themselves.
-func (b boxed) pairs(vrf string, known map[groupOf]uint64) uint64 {
+func (d *draft) pairs(b *boxed, known map[groupOf]uint64) uint64 {
 	hosts := func(e endpoint) uint64 {
-		if e.group == noGroup {
-			return 1
+		if e.group != noGroup {
+			return known[groupOf{d.VRF, e.group}]
 		}
-		return known[groupOf{vrf, e.group}]
+		if p := findPrefix(d.prefixes, e); p != nil {
+			return p.Hosts
+		}
+		return 1
 	}
 	var clients, servers, same uint64
 	for _, e := range b.sources {

@@ -29,14 +29,15 @@ var universe = func() (out []netip.Addr) {
 	return out
 }()
 
-func drawGroups(t *rapid.T) *categories.File {
+// drawGroups draws groups of prefixes with at least so many bits.
+func drawGroups(t *rapid.T, least int) *categories.File {
 	f := &categories.File{Path: "drawn"}
 	prefix := func() netip.Prefix {
 		if rapid.IntRange(0, 5).Draw(t, "v6") == 0 {
 			return rapid.SampledFrom([]netip.Prefix{netip.MustParsePrefix("fd00::1/128"), netip.MustParsePrefix("fd00::/64"), netip.MustParsePrefix("9.9.9.9/32")}).Draw(t, "prefix")
 		}
 		a := universe[rapid.IntRange(0, 31).Draw(t, "addr")]
-		return netip.PrefixFrom(a, rapid.IntRange(27, 32).Draw(t, "bits")).Masked()
+		return netip.PrefixFrom(a, rapid.IntRange(least, 32).Draw(t, "bits")).Masked()
 	}
 	for c := range rapid.IntRange(1, 2).Draw(t, "categories") {
 		category := categories.Category{Name: fmt.Sprintf("c%d", c)}
@@ -135,6 +136,35 @@ func drawBurst(t *rapid.T) []flow {
 	return out
 }
 
+// drawFleet draws hosts that do the same: they use a service, or serve it, or
+// use it of each other.
+func drawFleet(t *rapid.T) []flow {
+	f := drawFlow(t)
+	f.reply, f.completeness, f.action = 1, schema.BothWays, schema.ActionUnknown
+	first, n, way := rapid.IntRange(8, 30).Draw(t, "first"), rapid.IntRange(2, 6).Draw(t, "fleet"), rapid.IntRange(0, 2).Draw(t, "way")
+	members := universe[first:min(first+n, 32)]
+	var out []flow
+	for _, m := range members {
+		g := f
+		switch way {
+		case 0:
+			g.client = m.String()
+		case 1:
+			g.server = m.String()
+		default:
+			for _, peer := range members {
+				if peer != m {
+					g.client, g.server = m.String(), peer.String()
+					out = append(out, g)
+				}
+			}
+			continue
+		}
+		out = append(out, g)
+	}
+	return out
+}
+
 // TestAgainstReference draws sessions, groups, policies and settings, and
 // compares with the reference: every session's fate, soundness, completeness and
 // evidence. The same records in another order give the same bytes.
@@ -145,11 +175,16 @@ func TestAgainstReference(t *testing.T) {
 		checks.Value.Set("15") // each takes a few dozen queries
 		defer checks.Value.Set(checks.DefValue)
 	}
-	included, ranges, reasons := 0, 0, map[policy.Reason]int{}
+	included, ranges, prefixes, reasons := 0, 0, 0, map[policy.Reason]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		file := drawGroups(rt)
+		ungrouped := rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport, UngroupedPrefix}).Draw(rt, "ungrouped")
+		least, few, many := 27, 30, 120
+		if ungrouped == UngroupedPrefix { // hosts that are in no group, and do the same
+			least, few, many = 30, 0, 12
+		}
+		file := drawGroups(rt, least)
 		s := Settings{
-			Ungrouped:   rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport}).Draw(rt, "ungrouped"),
+			Ungrouped:   ungrouped,
 			External:    rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
 			HalfOpen:    rapid.SampledFrom([]HalfOpenMode{HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow}).Draw(rt, "half-open"),
 			MinSessions: rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-sessions"),
@@ -158,12 +193,18 @@ func TestAgainstReference(t *testing.T) {
 
 			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "scanners"),
 			PortRanges:     rapid.SampledFrom([]uint64{0, 2, 3}).Draw(rt, "port-ranges"),
+			MaxExtra:       rapid.SampledFrom([]uint64{0, 1, 4, 30}).Draw(rt, "max-extra"),
 			Existing:       drawPolicies(rt, file, "existing"),
 			Guardrails:     drawPolicies(rt, file, "guardrails"),
 		}
-		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 30, 120).Draw(rt, "flows")
+		flows := rapid.SliceOfN(rapid.Custom(drawFlow), few, many).Draw(rt, "flows")
 		for range rapid.IntRange(0, 6).Draw(rt, "bursts") {
 			flows = append(flows, drawBurst(rt)...)
+		}
+		if ungrouped == UngroupedPrefix {
+			for range rapid.IntRange(1, 4).Draw(rt, "fleets") {
+				flows = append(flows, drawFleet(rt)...)
+			}
 		}
 
 		var documents []string
@@ -203,6 +244,7 @@ func TestAgainstReference(t *testing.T) {
 				}
 				verifyProposal(rt, t, conn, &got[i], s, file)
 				included += int(got[i].Summary.Included)
+				prefixes += len(got[i].Prefixes)
 				for _, r := range got[i].Rules {
 					ranges += len(r.PortRanges)
 				}
@@ -215,8 +257,8 @@ func TestAgainstReference(t *testing.T) {
 			rt.Fatalf("the order of records changes the document:\n%s", cmp.Diff(documents[0], documents[1]))
 		}
 	})
-	if included < 50 || len(reasons) < 6 || ranges == 0 {
-		t.Errorf("too little was drawn: %d included, %d ranges, %v", included, ranges, reasons)
+	if included < 50 || len(reasons) < 6 || ranges == 0 || prefixes == 0 {
+		t.Errorf("too little was drawn: %d included, %d ranges, %d prefixes, %v", included, ranges, prefixes, reasons)
 	}
 }
 

@@ -55,6 +55,7 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.classes.guarded = p.classes.setCount
 	existing, err := p.policyStatements("existing", s.Existing)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"cordon/categories"
@@ -362,13 +363,16 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 	if len(count) > 0 {
 		return fmt.Errorf("nothing is said of %v", count)
 	}
-	cells := 0
-	for _, needed := range allowed {
+	if err := x.prefixes(p, allowed, seen); err != nil {
+		return err
+	}
+	merged := map[refCell]bool{}
+	for c, needed := range allowed {
 		if needed {
-			cells++
+			merged[refCell{inPrefix(p, c.src), inPrefix(p, c.dst), c.service}] = true
 		}
 	}
-	if p.Summary.Cells != cells {
+	if cells := len(merged); p.Summary.Cells != cells {
 		return fmt.Errorf("%d cells, want %d", p.Summary.Cells, cells)
 	}
 	// Sound: whatever pair of addresses a rule permits, its cell may be permitted.
@@ -378,13 +382,18 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 				if !x.addresses.Permits(p.Rules, a, b, s) {
 					continue
 				}
-				c, why := x.cell(a, b, s)
-				ok := false
-				for may := range allowed {
-					ok = ok || may.src == c.src && may.dst == c.dst && may.service.Matches(s)
-				}
-				if why != "" || !ok && !x.permittedAlready(p.VRF, c) {
-					return fmt.Errorf("not sound: %s -> %s %s (%+v) is permitted", a, b, s, c)
+				// An extra address may do what every host of its prefix may.
+				for _, a := range x.standsFor(p, a, seen) {
+					for _, b := range x.standsFor(p, b, seen) {
+						c, why := x.cell(a, b, s)
+						ok := a == b && c.src != "" && !strings.HasPrefix(c.src, "group:")
+						for may := range allowed {
+							ok = ok || may.src == c.src && may.dst == c.dst && may.service.Matches(s)
+						}
+						if why != "" || !ok && !x.permittedAlready(p.VRF, c) {
+							return fmt.Errorf("not sound: %s -> %s %s (%+v) is permitted", a, b, s, c)
+						}
+					}
 				}
 			}
 		}
@@ -429,6 +438,7 @@ func (x *reference) evidence(r *policy.Rule, sessions []*refSession, known map[n
 			}
 		}
 	}
+	excess.ExtraAddresses = r.Excess.ExtraAddresses // compared elsewhere
 	if r.Excess != excess {
 		return fmt.Errorf("excess of %s is %+v, want %+v", r.Name, r.Excess, excess)
 	}

@@ -22,8 +22,11 @@ type Settings struct {
 	Categories []string
 
 	Ungrouped UngroupedMode
-	External  ExternalMode
-	HalfOpen  HalfOpenMode
+	// MaxExtra bounds the addresses that the prefixes of a proposal hold beside the
+	// hosts they stand for, where Ungrouped is UngroupedPrefix; see mergeHosts.
+	MaxExtra uint64
+	External ExternalMode
+	HalfOpen HalfOpenMode
 
 	// Support that a cell needs: distinct sessions, distinct clients, and
 	// distinct hours with records of its sessions. Zero means 1.
@@ -86,6 +89,7 @@ type Progress struct {
 const (
 	DefaultScannerTargets = 100
 	DefaultPortRanges     = 10
+	DefaultMaxExtra       = 256 // as many as a /24 has
 )
 
 // UngroupedMode says what becomes of private addresses in no selected group.
@@ -95,6 +99,7 @@ type UngroupedMode string
 const (
 	UngroupedHost   UngroupedMode = "host"   // each is an endpoint of its own
 	UngroupedReport UngroupedMode = "report" // their sessions are reported
+	UngroupedPrefix UngroupedMode = "prefix" // those that behave alike are covered by prefixes
 )
 
 // ExternalMode says what becomes of public addresses in no selected group.
@@ -144,9 +149,9 @@ func (s Settings) withDefaults() (Settings, *template.Template, error) {
 		return s, nil, &SettingsError{"port-ranges", errors.New("1 port is no range: 2 is the least")}
 	}
 	switch s.Ungrouped {
-	case UngroupedHost, UngroupedReport:
+	case UngroupedHost, UngroupedReport, UngroupedPrefix:
 	default:
-		return s, nil, &SettingsError{"ungrouped", fmt.Errorf("%q is not %s or %s", s.Ungrouped, UngroupedHost, UngroupedReport)}
+		return s, nil, &SettingsError{"ungrouped", fmt.Errorf("%q is not %s, %s or %s", s.Ungrouped, UngroupedHost, UngroupedReport, UngroupedPrefix)}
 	}
 	switch s.External {
 	case ExternalReport, ExternalHost, ExternalInternet:
@@ -187,6 +192,9 @@ func (p *plan) documented() *policy.Settings {
 	out.Since, out.Until = at(p.Since), at(p.Until)
 	if p.Ungrouped != UngroupedHost {
 		out.Ungrouped = string(p.Ungrouped)
+	}
+	if p.Ungrouped == UngroupedPrefix {
+		out.MaxExtra = p.MaxExtra
 	}
 	if p.External != ExternalReport {
 		out.External = string(p.External)

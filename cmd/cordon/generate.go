@@ -75,7 +75,8 @@ func (a *app) generateCommand() *cobra.Command {
 	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
 	g.window.flags(f)
 	f.StringVar(&g.settings.VRF, "vrf", "", "one VRF (default: all, a proposal each)")
-	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128) or report")
+	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128), report, or prefix (the fewest prefixes for those that do the same; see --max-extra)")
+	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")
 	f.StringVar(&g.external, "external", "report", "public addresses in no selected group: report, host or internet (the built-in group)")
 	f.Uint64Var(&g.settings.MinSessions, "min-sessions", 1, "sessions that a cell needs")
 	f.Uint64Var(&g.settings.MinHosts, "min-hosts", 1, "clients that a cell needs")
@@ -96,7 +97,7 @@ func (a *app) generateCommand() *cobra.Command {
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
 	for name, values := range map[string][]string{
 		"effort": cover.EffortNames(), "format": render.Names(), "half-open": {"report", "allow-udp", "allow"},
-		"ungrouped": {"host", "report"}, "external": {"report", "host", "internet"},
+		"ungrouped": {"host", "report", "prefix"}, "external": {"report", "host", "internet"},
 	} {
 		if err := c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 			panic("BUG: complete --" + name + ": " + err.Error())

@@ -86,7 +86,7 @@ func (a *app) verify(ctx context.Context, what string, v *verifyFlags) error {
 		flag, value string
 		all         []string
 	}{
-		{"ungrouped", v.settings.Ungrouped, []string{"host", "report"}},
+		{"ungrouped", v.settings.Ungrouped, []string{"host", "report", "prefix"}},
 		{"external", v.settings.External, []string{"report", "host", "internet"}},
 		{"half-open", v.settings.HalfOpen, []string{"report", "allow-udp", "allow"}},
 	} {

@@ -23,6 +23,8 @@ type Proposal struct {
 	Certificate Certificate  `json:"certificate" yaml:"certificate"`
 	Summary     Summary      `json:"summary" yaml:"summary"`
 	Settings    *Settings    `json:"settings,omitempty" yaml:"settings,omitempty"` // nil for the defaults
+	// Prefixes are those in rules that stand for several hosts in no group, in order.
+	Prefixes []HostPrefix `json:"prefixes,omitempty" yaml:"prefixes,omitempty"`
 
 	// What may be missing; absent where nothing is known to be.
 	Loss     []Loss     `json:"loss,omitempty" yaml:"loss,omitempty"`         // by exporter
@@ -135,6 +137,8 @@ type Summary struct {
 	PerHostRules uint64 `json:"perHostRules" yaml:"perHostRules"` // with one rule for each (client, server, service)
 	PerPairRules int    `json:"perPairRules" yaml:"perPairRules"` // with one rule for each (source, destination)
 	EOSLines     int    `json:"eosLines" yaml:"eosLines"`         // see Rule.EOSLines
+	// ExtraAddresses is the sum over Proposal.Prefixes.
+	ExtraAddresses uint64 `json:"extraAddresses,omitempty" yaml:"extraAddresses,omitempty"`
 }
 
 // Time is a moment in UTC, written as RFC 3339 in JSON and as the same text in YAML.

@@ -3,6 +3,7 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -38,11 +39,19 @@ type Rule struct {
 }
 
 // PortRange counts the ports of a range: those seen under its rule, and those
-// that it permits. It is the one place where a rule permits what was not seen.
+// that it permits.
 type PortRange struct {
 	Service        Service `json:"service" yaml:"service"`
 	ObservedPorts  int     `json:"observedPorts" yaml:"observedPorts"`
 	PermittedPorts int     `json:"permittedPorts" yaml:"permittedPorts"`
+}
+
+// HostPrefix is a prefix that stands for hosts in no group. The hosts behave alike: every cell of
+// the prefix was seen for each of them.
+type HostPrefix struct {
+	Prefix         netip.Prefix `json:"prefix" yaml:"prefix"`
+	Hosts          uint64       `json:"hosts" yaml:"hosts"`                   // that were seen
+	ExtraAddresses uint64       `json:"extraAddresses" yaml:"extraAddresses"` // all others
 }
 
 // Evidence is what was seen under a rule. Where boxes overlap, a session is
@@ -68,6 +77,9 @@ type Evidence struct {
 type Excess struct {
 	PermittedPairs uint64 `json:"permittedPairs" yaml:"permittedPairs"`
 	ObservedPairs  uint64 `json:"observedPairs" yaml:"observedPairs"`
+	// ExtraAddresses is how many addresses its sources and destinations have that
+	// were not seen, by Proposal.Prefixes.
+	ExtraAddresses uint64 `json:"extraAddresses,omitempty" yaml:"extraAddresses,omitempty"`
 }
 
 // Literals is the number of sources, destinations and services.

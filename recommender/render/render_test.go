@@ -77,6 +77,11 @@ func proposals(t testing.TB) []policy.Proposal {
 	}
 	first.Sampling = []policy.Sampling{{Exporter: "10.9.9.2", OneIn: 1000}}
 	first.ScaledBytes = true
+	first.Prefixes = []policy.HostPrefix{
+		{Prefix: netip.MustParsePrefix("10.64.0.0/14"), Hosts: 262000, ExtraAddresses: 144},
+		{Prefix: netip.MustParsePrefix("10.128.0.0/31"), Hosts: 2},
+	}
+	first.Rules[1].Excess.ExtraAddresses, first.Summary.ExtraAddresses = 144, 144
 	for i, r := range policy.Reasons {
 		u := policy.Unproposed{Reason: r, Sessions: uint64(i + 1)}
 		for range min(i+1, 2) {

@@ -120,6 +120,9 @@ func (t table) rules(p *policy.Proposal) {
 			t.para("", fmt.Sprintf("%s permits the range %s: %d ports, of which %d were seen.", p.Rules[i].Name, pr.Service, pr.PermittedPorts, pr.ObservedPorts))
 		}
 	}
+	for _, h := range p.Prefixes {
+		t.para("", fmt.Sprintf("%s stands for %s in no group and %s.", h.Prefix, count(h.Hosts, "host"), extra(h.ExtraAddresses)))
+	}
 	fmt.Fprintln(t.w)
 }
 
@@ -244,6 +247,17 @@ func count(n uint64, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// extra says how many addresses of a prefix were not seen.
+func extra(n uint64) string {
+	switch n {
+	case 0:
+		return "nothing else"
+	case 1:
+		return "1 address that was not seen"
+	}
+	return fmt.Sprintf("%d addresses that were not seen", n)
 }
 
 // clock writes a time for people.

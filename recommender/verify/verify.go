@@ -81,6 +81,9 @@ func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
 	if s := o.Settings; s.MinHours > 1 || s.ScannerTargets > 0 || s.PortRanges > 0 {
 		return nil, fmt.Errorf("%w: hours (%d), scanner targets (%d) and port ranges (%d) cannot be verified", ErrSettings, s.MinHours, s.ScannerTargets, s.PortRanges)
 	}
+	if o.Settings.Ungrouped == "prefix" {
+		return nil, fmt.Errorf("%w: prefixes of ungrouped hosts cannot be verified", ErrSettings)
+	}
 	if p.ScaledBytes {
 		return nil, fmt.Errorf("%w: bytes multiplied by the sampling cannot be verified", ErrSettings)
 	}

@@ -1,0 +1,353 @@
+package recommender
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+	"cordon/recommender/prefixcover"
+)
+
+// hostPrefix is a prefix that stands for ungrouped hosts of a VRF.
+type hostPrefix struct {
+	policy.HostPrefix
+	members []endpoint
+}
+
+// mergeHosts covers the ungrouped hosts of each VRF with the fewest prefixes that
+// have at most Settings.MaxExtra extra addresses together, and makes cells of
+// prefixes of the cells of hosts. It returns the cells in order, and the prefixes of
+// more than one address, in order, by VRF.
+//
+// A prefix holds hosts of one role only, see roles, so that every cell of a prefix
+// was seen for each host in it: what it permits beside is its extra addresses.
+// These are private, in no group, and not an end of any session in the window,
+// whatever became of it; exclusions and guardrails treat them and the hosts alike.
+//
+// Hosts that need no rule are covered where that helps; the others need to be.
+func (r *run) mergeHosts(ctx context.Context, cells []cell) ([]cell, map[string][]hostPrefix, error) {
+	seen, err := r.readUngrouped(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []cell
+	prefixes := map[string][]hostPrefix{}
+	for len(cells) > 0 {
+		vrf := cells[0].key.vrf
+		n := slices.IndexFunc(cells, func(c cell) bool { return c.key.vrf != vrf })
+		if n < 0 {
+			n = len(cells)
+		}
+		prefixes[vrf] = r.coverHosts(seen[vrf], cells[:n])
+		merged, err := mergeCells(cells[:n], prefixes[vrf])
+		if err != nil {
+			return nil, nil, err
+		}
+		out, cells = append(out, merged...), cells[n:]
+	}
+	return out, prefixes, nil
+}
+
+// readUngrouped gives, by VRF, the private addresses in no group that are an
+// end of any session of the window, in order.
+func (r *run) readUngrouped(ctx context.Context) (map[string][]netip.Addr, error) {
+	end := func(address string) string {
+		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d AND dictGet(%[4]s, 'kind', %[1]s) = %[5]d",
+			address, r.table("sessions"), noGroup, text(r.database+"."+r.name+"_addresses"), categories.Private)
+	}
+	rows, err := r.conn.Query(ctx, end("client")+" UNION DISTINCT "+end("server"))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string][]netip.Addr{}
+	for rows.Next() {
+		var vrf string
+		var a netip.Addr
+		if err := rows.Scan(&vrf, &a); err != nil {
+			return nil, err
+		}
+		out[vrf] = append(out[vrf], a.Unmap())
+	}
+	for _, list := range out {
+		slices.SortFunc(list, netip.Addr.Compare)
+	}
+	return out, rows.Err()
+}
+
+// coverHosts gives the prefixes with more than one address for the hosts of a VRF.
+func (p *plan) coverHosts(seen []netip.Addr, cells []cell) []hostPrefix {
+	role, needed := roles(cells)
+	hosts := make([]prefixcover.Host, len(seen))
+	for i, a := range seen {
+		e := newEndpoint(noGroup, a)
+		hosts[i] = prefixcover.Host{Addr: a, Class: -1, Optional: !needed[e]}
+		if k, ok := role[e]; ok {
+			hosts[i].Class = k
+		}
+	}
+	var out []hostPrefix
+	for _, c := range prefixcover.Cover(hosts, p.MaxExtra, p.classes.alike) {
+		if c.IsSingleIP() {
+			continue
+		}
+		h := hostPrefix{HostPrefix: policy.HostPrefix{Prefix: c.Prefix, Hosts: uint64(c.Hosts), ExtraAddresses: c.Extra}}
+		for _, m := range hosts[c.First : c.First+c.Hosts] {
+			h.members = append(h.members, newEndpoint(noGroup, m.Addr))
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+// roles numbers the roles of the private hosts in no group among the ends of cells,
+// and says which of them need a rule. Two hosts have the same role if exchanging
+// them changes no cell: they use the same services of the same others, serve the same
+// to the same, and whatever one uses of the other, the other uses of it.
+func roles(cells []cell) (role map[endpoint]int, needed map[endpoint]bool) {
+	type use struct {
+		peer    endpoint
+		service categories.ServiceTerm
+		serves  bool // the peer is the client
+	}
+	compare := func(a, b use) int {
+		d := cmp.Or(a.peer.compare(b.peer), a.service.Compare(b.service))
+		if d == 0 && a.serves != b.serves {
+			d = 1
+			if b.serves {
+				d = -1
+			}
+		}
+		return d
+	}
+	private := func(e endpoint) bool {
+		return e.group == noGroup && categories.KindOf(e.prefix.Addr()) == categories.Private
+	}
+	uses := map[endpoint][]use{}
+	needed = map[endpoint]bool{}
+	for i := range cells {
+		k := &cells[i].key
+		for _, end := range []struct {
+			host endpoint
+			use  use
+		}{{k.src, use{k.dst, k.service, false}}, {k.dst, use{k.src, k.service, true}}} {
+			if private(end.host) {
+				uses[end.host] = append(uses[end.host], end.use)
+				needed[end.host] = needed[end.host] || cells[i].included
+			}
+		}
+	}
+
+	type key [sha256.Size]byte
+	keyOf := func(list []use) (k key) {
+		slices.SortFunc(list, compare)
+		h := sha256.New()
+		var b []byte
+		for i, u := range list {
+			if i > 0 && u == list[i-1] {
+				continue
+			}
+			b, _ = u.peer.prefix.AppendBinary(b[:0])
+			b = binary.BigEndian.AppendUint32(append(b, u.service.Proto), u.peer.group)
+			b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, u.service.Lo), u.service.Hi)
+			if u.serves {
+				b = append(b, 1)
+			}
+			h.Write([]byte{byte(len(b))})
+			h.Write(b)
+		}
+		h.Sum(k[:0])
+		return k
+	}
+	with := map[key][]endpoint{} // hosts that have a key in common have the same role
+	for host, list := range uses {
+		k := keyOf(list)
+		with[k] = append(with[k], host)
+		// Hosts of one role that use each other have the same uses once each has itself
+		// as a peer too, in the way in which it has the others. Which way that is shows
+		// with any peer that it uses as that peer uses it.
+		between := map[endpoint][]use{}
+		for _, u := range list {
+			if private(u.peer) && u.peer != host {
+				between[u.peer] = append(between[u.peer], u)
+			}
+		}
+		tried := map[key]bool{}
+		for _, pair := range between {
+			own := slices.Clone(pair)
+			var back []use
+			for i := range own {
+				own[i].peer = host
+				back = append(back, use{host, own[i].service, !own[i].serves})
+			}
+			way := keyOf(own)
+			if way != keyOf(back) || tried[way] {
+				continue
+			}
+			tried[way] = true
+			k := keyOf(append(own, list...))
+			with[k] = append(with[k], host)
+		}
+	}
+	role = map[endpoint]int{}
+	next := 0 // in any order: the numbers only tell roles apart
+	for _, hosts := range with {
+		if len(hosts) > 1 { // no two such lists share a host: having the same role is transitive
+			for _, h := range hosts {
+				role[h] = next
+			}
+			next++
+		}
+	}
+	for host := range uses {
+		if _, ok := role[host]; !ok {
+			role[host] = next
+			next++
+		}
+	}
+	return role, needed
+}
+
+// mergeCells gives the cells of one VRF with prefixes for the hosts in them, in
+// order. It makes sure, without a look at roles, that every cell of a prefix is one
+// of all its hosts.
+func mergeCells(cells []cell, prefixes []hostPrefix) ([]cell, error) {
+	at := map[endpoint]int{}
+	for i := range prefixes {
+		for _, m := range prefixes[i].members {
+			at[m] = i
+		}
+	}
+	size := func(e endpoint) int {
+		if p := findPrefix(prefixes, e); p != nil {
+			return len(p.members)
+		}
+		return 1
+	}
+	to := func(e endpoint) endpoint {
+		if i, ok := at[e]; ok {
+			return endpoint{prefix: prefixes[i].Prefix}
+		}
+		return e
+	}
+	index := map[cellKey]int{}
+	var out []cell
+	var count []int
+	for i := range cells {
+		c := cells[i]
+		_, inPrefix := at[c.key.src]
+		one := 1
+		if inPrefix && c.key.src == c.key.dst { // a host with itself is no pair
+			one = 0
+		}
+		c.key.src, c.key.dst = to(c.key.src), to(c.key.dst)
+		j, ok := index[c.key]
+		if !ok {
+			j = len(out)
+			index[c.key] = j
+			c.parts = slices.Clip(c.parts)
+			out, count = append(out, c), append(count, one)
+			continue
+		}
+		out[j].parts = append(out[j].parts, c.parts...)
+		out[j].sessions += c.sessions
+		out[j].included = out[j].included || c.included
+		count[j] += one
+	}
+	for j := range out {
+		k := &out[j].key
+		pairs := size(k.src) * size(k.dst)
+		if k.src == k.dst && pairs > 1 {
+			pairs -= size(k.src)
+		}
+		if count[j] != pairs {
+			return nil, fmt.Errorf("BUG: %s -> %s %s was seen between %d of %d pairs of hosts", k.src.prefix, k.dst.prefix, k.service, count[j], pairs)
+		}
+	}
+	slices.SortFunc(out, func(a, b cell) int { return a.key.compare(b.key) })
+	return out, nil
+}
+
+// alike reports whether a prefix has only private addresses in no group, and exclusions
+// and guardrails treat them all alike.
+func (c *classes) alike(p netip.Prefix) bool {
+	var first *class
+	for _, cl := range c.classesIn(p) {
+		if first == nil {
+			first = cl
+		}
+		if cl.group >= 0 || cl.kind != categories.Private || !slices.Equal(c.guards(cl), c.guards(first)) {
+			return false
+		}
+	}
+	return true
+}
+
+// guards gives the sets of exclusions and guardrails that hold a class.
+func (c *classes) guards(cl *class) []int32 {
+	n, _ := slices.BinarySearch(cl.sets, c.guarded)
+	return cl.sets[:n]
+}
+
+// within gives the classes of the addresses of a prefix.
+func (c *classes) within(p netip.Prefix) (out []uint32) {
+	for id := range c.classesIn(p) {
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// classesIn gives the class of each span of a prefix, with its place in list.
+func (c *classes) classesIn(p netip.Prefix) iter.Seq2[uint32, *class] {
+	return func(yield func(uint32, *class) bool) {
+		whole := policy.Spans([]netip.Prefix{p})[0]
+		at := whole.Lo // everything before was told
+		i, _ := slices.BinarySearchFunc(c.spans, at, func(s policy.Span, a netip.Addr) int { return s.Hi.Compare(a) })
+		for ; at.IsValid() && at.Compare(whole.Hi) <= 0; i++ {
+			if i == len(c.spans) || at.Less(c.spans[i].Lo) { // class 0 holds what no prefix does
+				if !yield(0, &c.list[0]) || i == len(c.spans) {
+					return
+				}
+				if at = c.spans[i].Lo; whole.Hi.Less(at) {
+					return
+				}
+			}
+			id := c.located[c.spans[i].At].class
+			if !yield(id, &c.list[id]) {
+				return
+			}
+			at = c.spans[i].Hi.Next()
+		}
+	}
+}
+
+// findPrefix gives the prefix that an endpoint is, or nil.
+func findPrefix(prefixes []hostPrefix, e endpoint) *hostPrefix {
+	if e.group != noGroup || e.prefix.IsSingleIP() {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(prefixes, e.prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Compare(p) })
+	if !ok {
+		return nil
+	}
+	return &prefixes[i]
+}
+
+// extra counts the extra addresses of a box.
+func (d *draft) extra(b *boxed) (n uint64) {
+	for i := range d.prefixes {
+		e := endpoint{prefix: d.prefixes[i].Prefix}
+		if slices.Contains(b.sources, e) || slices.Contains(b.dests, e) {
+			n += d.prefixes[i].ExtraAddresses
+		}
+	}
+	return n
+}
