@@ -125,7 +125,7 @@ FROM
             c.2 = %[3]d OR s.2 = %[3]d, %[4]d,
             complete = 0 AND denied > 0, %[5]d,
             %[6]s
-            basis = 0, %[7]d,
+            basis = 0 AND %[24]s, %[7]d,
             %[21]s
             %[8]s
             %[9]s
@@ -154,6 +154,6 @@ FROM
 		reasonNumber(policy.AmbiguousDirection), external, ungrouped,
 		group("c"), group("s"), class("c"), class("s"), detailed,
 		categories.ProtoICMP, categories.ProtoICMPv6,
-		window, where, salt, hours, scanner, bytes, r.lossyOf("w.exporters"))
+		window, where, salt, hours, scanner, bytes, r.lossyOf("w.exporters"), hasClient("proto"))
 	return r.conn.Exec(ctx, query, args...)
 }

@@ -32,8 +32,8 @@
 //   - denied: records were dropped by the network, and none was answered;
 //   - half-open: no record was answered. Where completeness is unknown the
 //     session counts as answered;
-//   - ambiguous-direction: neither the records nor the degrees of both ends
-//     tell client from server;
+//   - ambiguous-direction: neither the session's records nor all that is
+//     stored tell client from server. Protocols without ports have neither;
 //   - scanner: the client scans, see scanner;
 //   - external: client or server is public and in no selected group;
 //   - ungrouped: client or server is private and in no selected group;

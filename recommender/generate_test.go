@@ -308,6 +308,36 @@ func TestAmbiguousDirectionIsReported(t *testing.T) {
 	}
 }
 
+// A tunnel has no client: whatever end its records show first or most, one rule
+// permits it, and all tunnels between two groups are in that rule.
+func TestTunnels(t *testing.T) {
+	file := parseGroups(t, "categories: [{name: site, groups: [{name: east, prefixes: [10.1.0.0/16]}, {name: west, prefixes: [10.2.0.0/16]}]}]")
+	flows := []flow{
+		{client: "10.1.0.1", server: "10.2.0.1", proto: 47, unknown: true},
+		{client: "10.2.0.1", server: "10.1.0.1", proto: 47, unknown: true},
+		{client: "10.2.0.2", server: "10.1.0.2", proto: 47, unknown: true},
+		{client: "10.1.0.2", server: "10.2.0.2", proto: 47, unknown: true},
+		{client: "10.1.0.3", server: "10.2.0.3", proto: 50, unknown: true, reply: 7, completeness: schema.BothWays},
+	}
+	for range 2 {
+		conn := store(t)
+		insertFlows(t, conn, flows)
+		got, err := Generate(t.Context(), conn, Settings{}, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &got[0]
+		verifyProposal(t, t, conn, p, Settings{}, file)
+		if len(p.Rules) != 1 || p.Summary.Sessions != 3 || p.Summary.Included != 3 {
+			t.Fatalf("%s", p.JSON())
+		}
+		if r := &p.Rules[0]; r.Sources[0].String() != "group:west" || r.Destinations[0].String() != "group:east" || len(r.Services) != 2 {
+			t.Errorf("rule %+v", r)
+		}
+		slices.Reverse(flows)
+	}
+}
+
 func TestWindow(t *testing.T) {
 	conn := store(t)
 	insertFlows(t, conn, []flow{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"cordon/categories"
 )
@@ -111,15 +113,24 @@ func (s scanner) note() string {
 }
 
 // hasPorts is the condition that a column's protocol has ports.
-func hasPorts(column string) string {
-	list := ""
+func hasPorts(column string) string { return protocolIn(column, categories.HasPorts) }
+
+// hasClient is the condition that a column's protocol has a client and a
+// server, which a rule must not mistake for each other. Between the ends of a
+// tunnel (GRE, ESP) there is neither, and a rule permits both ways.
+func hasClient(column string) string {
+	return protocolIn(column, func(proto uint8) bool {
+		return (categories.Service{Proto: proto}).Kind() != categories.KindProtocol
+	})
+}
+
+// protocolIn is the condition that a column is one of some protocols.
+func protocolIn(column string, in func(uint8) bool) string {
+	var list []string
 	for proto := range 256 {
-		if categories.HasPorts(uint8(proto)) {
-			if list != "" {
-				list += ", "
-			}
-			list += fmt.Sprint(proto)
+		if in(uint8(proto)) {
+			list = append(list, strconv.Itoa(proto))
 		}
 	}
-	return column + " IN (" + list + ")"
+	return column + " IN (" + strings.Join(list, ", ") + ")"
 }

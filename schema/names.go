@@ -84,3 +84,9 @@ func serviceText(proto, port, icmpType string) string {
 	return fmt.Sprintf("concat(transform(%[1]s, [%[4]s], [%[5]s], toString(%[1]s)), multiIf(%[1]s IN (6, 17, 33, 132, 136), concat('/', toString(%[2]s)), %[1]s IN (1, 58), concat('/', toString(%[3]s)), ''))",
 		proto, port, icmpType, strings.Join(numbers, ", "), strings.Join(names, ", "))
 }
+
+// portlessText is the SQL that says whether a protocol has neither ports nor
+// ICMP's types, so that nothing tells a request from its answer.
+func portlessText(proto string) string {
+	return proto + " NOT IN (1, 6, 17, 33, 58, 132, 136)"
+}

@@ -111,6 +111,7 @@ func (c MigrateConfig) funcs() template.FuncMap {
 		},
 		"text":         addressText,
 		"service":      serviceText,
+		"portless":     portlessText,
 		"icmpReplies":  func() string { replies, _ := icmpPairsSQL(); return replies },
 		"icmpRequests": func() string { _, requests := icmpPairsSQL(); return requests },
 	}

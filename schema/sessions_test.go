@@ -193,6 +193,15 @@ func TestSessions(t *testing.T) {
 			"10.0.0.2>10.0.0.9 tcp/50051 flows=2 complete=2 half_open=0 denied=0",
 		}},
 
+		{"or whom else an end serves", []schema.Record{
+			rec("10.0.0.9", 33060, "10.0.0.2", 2121, 6), rec("10.0.0.9", 33060, "10.0.0.3", 2122, 6),
+			rec("10.0.0.5", 40001, "10.0.0.2", 2121, 6, forward),
+		}, []string{
+			"10.0.0.3>10.0.0.9 tcp/33060 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.5>10.0.0.2 tcp/2121 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.9>10.0.0.2 tcp/2121 flows=1 complete=1 half_open=0 denied=0",
+		}},
+
 		{"clocks out of their mind", []schema.Record{
 			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 0, 0 }),
 			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 1<<62, -1<<62 }),
@@ -227,6 +236,80 @@ func TestAmbiguousDirectionSaysSo(t *testing.T) {
 	}
 	if got := s.rows("SELECT verdict, server_degree, client_degree FROM {db}.session_directions"); !slices.Equal(got, []string{"ambiguous\t1\t1"}) {
 		t.Errorf("session_directions: %q", got)
+	}
+}
+
+// Ends that no port tells apart, and protocols without ports above all: one
+// session for both directions, whose client is the only sender, or the end with
+// fewer peers, or else, without ports, the higher address. Which record comes
+// first changes nothing.
+func TestAlikeEnds(t *testing.T) {
+	const query = `SELECT client, server, service, direction_basis, client_packets, server_packets, complete, half_open, verdict FROM {db}.sessions AS s
+		INNER JOIN {db}.session_directions AS d ON least(toIPv6(s.client), toIPv6(s.server)) = least(d.client, d.server) AND greatest(toIPv6(s.client), toIPv6(s.server)) = greatest(d.client, d.server) ORDER BY client, server`
+	sent := func(n uint64) func(*schema.Record) {
+		return func(r *schema.Record) { r.Packets, r.Bytes = n, 100*n }
+	}
+	for _, c := range []struct {
+		name    string
+		records []schema.Record
+		want    []string
+	}{
+		{"a tunnel seen in both directions", []schema.Record{
+			rec("10.0.0.2", 0, "10.0.0.1", 0, 47, sent(7)), rec("10.0.0.1", 0, "10.0.0.2", 0, 47, sent(3)),
+		}, []string{"10.0.0.2\t10.0.0.1\tgre\tnone\t7\t3\t2\t0\taddress"}},
+		{"a tunnel in one biflow", []schema.Record{
+			rec("10.0.0.1", 0, "10.0.0.2", 0, 50, answer(3), func(r *schema.Record) { r.Completeness = schema.BothWays }),
+		}, []string{"10.0.0.2\t10.0.0.1\tesp\tnone\t3\t1\t1\t0\taddress"}},
+		{"one end alone sends", []schema.Record{
+			rec("10.0.0.1", 0, "10.0.0.2", 0, 47, unknowable), rec("10.0.0.3", 0, "10.0.0.2", 0, 47, unknowable), rec("10.0.0.1", 0, "10.0.0.4", 0, 47, unknowable),
+		}, []string{
+			"10.0.0.1\t10.0.0.2\tgre\tdegree\t1\t0\t1\t0\tsender",
+			"10.0.0.1\t10.0.0.4\tgre\tdegree\t1\t0\t1\t0\tsender",
+			"10.0.0.3\t10.0.0.2\tgre\tdegree\t1\t0\t1\t0\tsender",
+		}},
+		{"equal ports, one end alone sends to many", []schema.Record{
+			rec("10.0.0.1", 123, "10.0.0.2", 123, 17, unknowable), rec("10.0.0.1", 123, "10.0.0.3", 123, 17, unknowable),
+		}, []string{
+			"10.0.0.1\t10.0.0.2\tudp/123\tdegree\t1\t0\t1\t0\tsender",
+			"10.0.0.1\t10.0.0.3\tudp/123\tdegree\t1\t0\t1\t0\tsender",
+		}},
+		{"equal ports, both send", []schema.Record{
+			rec("10.0.0.1", 500, "10.0.0.2", 500, 17), rec("10.0.0.2", 500, "10.0.0.1", 500, 17),
+		}, []string{"10.0.0.2\t10.0.0.1\tudp/500\tnone\t1\t1\t2\t0\tambiguous"}},
+		{"ports that differ say nothing of a sender", []schema.Record{
+			rec("10.0.0.1", 9002, "10.0.0.2", 9001, 17, unknowable),
+		}, []string{"10.0.0.1\t10.0.0.2\tudp/9001\tnone\t1\t0\t1\t0\tambiguous"}},
+		{"later fragments without ports", []schema.Record{
+			rec("10.0.0.1", 0, "10.0.0.2", 0, 17, unknowable),
+		}, []string{"10.0.0.2\t10.0.0.1\tudp/0\tnone\t0\t1\t1\t0\tambiguous"}},
+		{"a hub and its spokes", []schema.Record{
+			rec("10.0.0.8", 0, "10.0.0.1", 0, 47), rec("10.0.0.1", 0, "10.0.0.8", 0, 47), rec("10.0.0.8", 0, "10.0.0.9", 0, 47), rec("10.0.0.9", 0, "10.0.0.8", 0, 47),
+		}, []string{
+			"10.0.0.1\t10.0.0.8\tgre\tdegree\t1\t1\t2\t0\tdegree",
+			"10.0.0.9\t10.0.0.8\tgre\tdegree\t1\t1\t2\t0\tdegree",
+		}},
+		{"a record that names the initiator", []schema.Record{
+			rec("10.0.0.1", 0, "10.0.0.2", 0, 47, biflow, answer(1)), rec("10.0.0.2", 0, "10.0.0.1", 0, 47, sent(5)),
+		}, []string{"10.0.0.1\t10.0.0.2\tgre\tinitiator\t1\t6\t2\t0\tdecided"}},
+		{"an exporter of both directions sees no way back", append(twoWays("10.9.9.1"),
+			rec("10.0.0.1", 0, "10.0.0.2", 0, 253),
+		), []string{"10.0.0.1\t10.0.0.2\t253\tdegree\t1\t0\t0\t1\tsender"}},
+		{"the ends of a session that was dropped", []schema.Record{
+			rec("10.0.0.2", 0, "10.0.0.1", 0, 51, dropped),
+		}, []string{"10.0.0.2\t10.0.0.1\tah\tdegree\t1\t0\t0\t0\tsender"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for range 2 {
+				s := newStore(t)
+				for i := range c.records {
+					s.insert(c.records[i])
+				}
+				if d := cmp.Diff(c.want, s.rows(query)); d != "" {
+					t.Errorf("sessions (-want +got):\n%s", d)
+				}
+				slices.Reverse(c.records)
+			}
+		})
 	}
 }
 

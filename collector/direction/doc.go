@@ -74,5 +74,9 @@
 // One port that is zero belongs to the client: some exporters collapse client
 // ports. Two that are zero (later fragments) say nothing.
 //
-// Protocols without ports say nothing about their direction.
+// Protocols without ports (GRE, ESP) have neither requests nor answers, so a
+// record says nothing about their direction.
+//
+// What is left undecided, view session_directions decides over all stored
+// sessions: by who sends at all, by how many peers each end has.
 package direction

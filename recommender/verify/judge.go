@@ -118,7 +118,7 @@ func (j *judge) alone(s *Session) (policy.Reason, cell) {
 		return policy.Denied, cell{}
 	case halfOpen:
 		return policy.HalfOpen, cell{}
-	case !s.Directed:
+	case !s.Directed && s.Service.Kind() != categories.KindProtocol: // a tunnel has no client
 		return policy.AmbiguousDirection, cell{}
 	case src.outside == policy.External || dst.outside == policy.External:
 		return policy.External, cell{}

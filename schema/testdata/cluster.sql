@@ -146,243 +146,7 @@ COMMENT 'sessions by hour and exporter';
 CREATE TABLE IF NOT EXISTS `cordon`.sessions_hourly ON CLUSTER `main` AS `cordon`.sessions_hourly_local
 ENGINE = Distributed('main', 'cordon', 'sessions_hourly_local', cityHash64(vrf, least(server, client), greatest(server, client)));
 
--- Which end of an undecided session is the server, from everything stored:
---   1. the same endpoints in a decided session;
---   2. degree: how many different ends (address and port) an end was seen with,
---      decided clients included. A server's port is used by many, a client's
---      port by one. Twice as many as the other's says enough;
---   3. neither: ambiguous, and the lower port stays the server.
--- A row of this view shows why, so a person can check it.
-CREATE VIEW IF NOT EXISTS `cordon`.session_directions ON CLUSTER `main` AS
-SELECT
-    p.vrf AS vrf, p.proto AS proto,
-    p.server AS server, p.port AS port, p.client AS client, p.client_port AS client_port,
-    maxIf(p.degree, p.side = 1) AS server_degree,
-    maxIf(p.degree, p.side = 2) AS client_degree,
-    maxIf(p.served, p.side = 1) AS decided_as_here,
-    maxIf(p.served, p.side = 2) AS decided_opposite,
-    if(decided_as_here != decided_opposite, decided_opposite, client_degree >= 2 * server_degree) AS turned,
-    multiIf(
-        decided_as_here != decided_opposite, 'decided',
-        client_degree >= 2 * server_degree OR server_degree >= 2 * client_degree, 'degree',
-        'ambiguous') AS verdict
-FROM
-(
-    -- One row for each end (address, end_port) and each peer it was seen with.
-    SELECT e.*,
-        count() OVER (PARTITION BY vrf, proto, address, end_port) AS degree,
-        max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port, peer) AS served
-    FROM
-    (
-        SELECT DISTINCT vrf, proto, server, port, client, client_port, side,
-            if(side = 1, server, client) AS address, if(side = 1, port, client_port) AS end_port, if(side = 1, client, server) AS peer
-        FROM `cordon`.sessions_hourly
-        ARRAY JOIN [1, 2] AS side
-        WHERE NOT decided
-        UNION ALL
-        SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, server AS address, port AS end_port, client AS peer
-        FROM `cordon`.sessions_hourly
-        WHERE decided AND (server, proto, port) GLOBAL IN
-        (
-            SELECT if(side = 1, server, client), proto, if(side = 1, port, client_port)
-            FROM `cordon`.sessions_hourly
-            ARRAY JOIN [1, 2] AS side
-            WHERE NOT decided
-        )
-    ) AS e
-) AS p
-WHERE p.side > 0
-GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
-
-
-
-
-
--- Every session stored, one row for each (vrf, client, server, proto, port,
--- icmp_type, icmp_code). The public view.
-CREATE VIEW IF NOT EXISTS `cordon`.sessions ON CLUSTER `main` AS
-WITH
-    two_way_quick AS (SELECT DISTINCT exporter FROM `cordon`.sessions_hourly WHERE sides = 3),
-    two_way_exporters AS
-    (
-        SELECT exporter FROM two_way_quick
-        UNION ALL
-        -- Those whose directions lie in rows not merged yet, or in different
-        -- hours. Reads little where the quick way found the exporters.
-        SELECT exporter FROM `cordon`.sessions_hourly
-        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM two_way_quick)
-        GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
-        HAVING groupBitOr(sides) = 3
-    ),
-    directed AS
-    (
-        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
-            client_packets, client_bytes, server_packets, server_bytes,
-            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
-        FROM `cordon`.sessions_hourly
-        WHERE decided
-        UNION ALL
-        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
-            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
-            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
-            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
-            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
-            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
-            d.verdict = 'degree' AS basis, sampling
-        FROM `cordon`.sessions_hourly AS u
-        GLOBAL INNER JOIN `cordon`.session_directions AS d
-            ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
-        WHERE NOT u.decided
-    ),
-    by_exporter AS
-    (
-        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
-            min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
-            sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
-            sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
-            sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
-            sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
-            groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
-            max(d.basis) AS basis, max(d.sampling) AS sampling
-        FROM directed AS d
-        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
-    ),
-    by_hour AS
-    (
-        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
-            min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
-            max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
-            max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
-            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
-            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
-            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
-            groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
-            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
-        FROM by_exporter AS e
-        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
-    )
-SELECT
-    h.vrf AS vrf,
-    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
-    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
-    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
-    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
-    min(h.first_seen)::DateTime64(6, 'UTC') AS first_seen,
-    max(h.last_seen)::DateTime64(6, 'UTC') AS last_seen,
-    sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
-    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
-    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
-    if(sum(h.complete + h.replies) > 0,
-        sum(h.complete + h.replies + h.requests + h.unanswered),
-        sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
-    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
-    sum(h.denied) AS denied,
-    CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
-    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters
-FROM by_hour AS h
-GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
-
--- The sessions that overlap [since, until): SELECT ... FROM
--- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
--- those of the hours that overlap. Beyond the columns of view sessions it has
--- the addresses as IPv6 (client_ip, server_ip), the hours with records
--- (active_hours) and their number, both ends' TCP flags, the coarsest
--- sampling, and the packets and bytes of both directions multiplied by the
--- sampling (scaled_packets, scaled_bytes): an estimate of what was sent. All
--- other counters are as the exporters gave them.
-CREATE VIEW IF NOT EXISTS `cordon`.sessions_window ON CLUSTER `main` AS
-WITH
-    two_way_quick AS (SELECT DISTINCT exporter FROM `cordon`.sessions_hourly WHERE sides = 3),
-    two_way_exporters AS
-    (
-        SELECT exporter FROM two_way_quick
-        UNION ALL
-        -- Those whose directions lie in rows not merged yet, or in different
-        -- hours. Reads little where the quick way found the exporters.
-        SELECT exporter FROM `cordon`.sessions_hourly
-        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM two_way_quick)
-        GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
-        HAVING groupBitOr(sides) = 3
-    ),
-    directed AS
-    (
-        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
-            client_packets, client_bytes, server_packets, server_bytes,
-            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
-        FROM `cordon`.sessions_hourly
-        WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
-        UNION ALL
-        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
-            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
-            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
-            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
-            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
-            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
-            d.verdict = 'degree' AS basis, sampling
-        FROM `cordon`.sessions_hourly AS u
-        GLOBAL INNER JOIN `cordon`.session_directions AS d
-            ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
-        WHERE NOT u.decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
-    ),
-    by_exporter AS
-    (
-        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
-            min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
-            sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
-            sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
-            sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
-            sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
-            groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
-            max(d.basis) AS basis, max(d.sampling) AS sampling,
-            sum((d.client_packets + d.server_packets) * greatest(d.sampling, 1)) AS scaled_packets,
-            sum((d.client_bytes + d.server_bytes) * greatest(d.sampling, 1)) AS scaled_bytes
-        FROM directed AS d
-        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
-    ),
-    by_hour AS
-    (
-        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
-            min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
-            max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
-            max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
-            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
-            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
-            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
-            groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
-            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by,
-            max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
-        FROM by_exporter AS e
-        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
-    )
-SELECT
-    h.vrf AS vrf,
-    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
-    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
-    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
-    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
-    min(h.first_seen)::DateTime64(6, 'UTC') AS first_seen,
-    max(h.last_seen)::DateTime64(6, 'UTC') AS last_seen,
-    sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
-    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
-    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
-    if(sum(h.complete + h.replies) > 0,
-        sum(h.complete + h.replies + h.requests + h.unanswered),
-        sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
-    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
-    sum(h.denied) AS denied,
-    CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
-    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters,
-    h.client AS client_ip,
-    h.server AS server_ip,
-    count() AS hours,
-    groupArray(h.hour) AS active_hours,
-    groupBitOr(h.client_flags)::UInt16 AS client_flags,
-    groupBitOr(h.server_flags)::UInt16 AS server_flags,
-    max(h.sampling)::UInt32 AS sampling,
-    sum(h.scaled_packets) AS scaled_packets,
-    sum(h.scaled_bytes) AS scaled_bytes
-FROM by_hour AS h
-GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
+-- The views over this table are made by 00005_session_views.sql.
 -- 00003_exporters.sql
 -- +goose NO TRANSACTION
 -- +goose Up
@@ -571,3 +335,267 @@ CREATE VIEW IF NOT EXISTS `cordon`.proposal_rules ON CLUSTER `main` AS
 SELECT proposal, ordinal, id, name, action, sources, destinations, services,
     sessions, flows, bytes, clients, servers, first_seen, last_seen, permitted_pairs, observed_pairs
 FROM `cordon`.proposal_rule_rows FINAL;
+-- 00005_session_views.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- The views over sessions_hourly. They hold no rows, so a later version
+-- changes them here and gives the file a new number; 00002 made them before.
+
+-- Which end of an undecided session is the server, from everything stored:
+--   1. the same endpoints in a decided session ('decided');
+--   2. both ends have the same port, or none (GRE, ESP), and one end alone has
+--      sent: it is the client ('sender');
+--   3. degree: how many different ends (address and port) an end was seen with,
+--      decided clients included. A server's port is used by many, a client's
+--      port by one. Twice as many as the other's says enough ('degree');
+--   4. one end alone is the server of others in decided sessions ('serves');
+--   5. nothing. Of a protocol without ports no end asks and none answers, and a
+--      rule permits both ways: the lower address stays the server ('address'), so
+--      that tunnels between the same two prefixes all point the same way. With
+--      ports the direction is ambiguous, and the lower port stays the server.
+-- A row of this view shows why, so a person can check it.
+CREATE OR REPLACE VIEW `cordon`.session_directions ON CLUSTER `main` AS
+SELECT
+    p.vrf AS vrf, p.proto AS proto,
+    p.server AS server, p.port AS port, p.client AS client, p.client_port AS client_port,
+    maxIf(p.degree, p.side = 1) AS server_degree,
+    maxIf(p.degree, p.side = 2) AS client_degree,
+    maxIf(p.served, p.side = 1) AS decided_as_here,
+    maxIf(p.served, p.side = 2) AS decided_opposite,
+    (p.port != 0 OR p.proto NOT IN (1, 6, 17, 33, 58, 132, 136)) AND p.port = p.client_port AND maxIf(p.sent, p.side = 1) != maxIf(p.sent, p.side = 2) AS one_sender,
+    client_degree >= 2 * server_degree OR server_degree >= 2 * client_degree AS degrees_differ,
+    maxIf(p.serves, p.side = 1) AS server_serves,
+    maxIf(p.serves, p.side = 2) AS client_serves,
+    multiIf(
+        decided_as_here != decided_opposite, decided_opposite,
+        one_sender, maxIf(p.sent, p.side = 1),
+        degrees_differ, client_degree > server_degree,
+        client_serves > server_serves) AS turned,
+    multiIf(
+        decided_as_here != decided_opposite, 'decided',
+        one_sender, 'sender',
+        degrees_differ, 'degree',
+        server_serves != client_serves, 'serves',
+        p.proto NOT IN (1, 6, 17, 33, 58, 132, 136), 'address',
+        'ambiguous') AS verdict
+FROM
+(
+    -- One row for each end (address, end_port) and each peer it was seen with.
+    SELECT e.*,
+        count() OVER (PARTITION BY vrf, proto, address, end_port) AS degree,
+        max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port) AS serves,
+        max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port, peer) AS served
+    FROM
+    (
+        SELECT vrf, proto, server, port, client, client_port, side,
+            max(if(side = 1, server_packets + server_bytes + replies, client_packets + client_bytes + requests) > 0) AS sent,
+            if(side = 1, server, client) AS address, if(side = 1, port, client_port) AS end_port, if(side = 1, client, server) AS peer
+        FROM `cordon`.sessions_hourly
+        ARRAY JOIN [1, 2] AS side
+        WHERE NOT decided
+        GROUP BY vrf, proto, server, port, client, client_port, side
+        UNION ALL
+        SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, 0 AS sent, server AS address, port AS end_port, client AS peer
+        FROM `cordon`.sessions_hourly
+        WHERE decided AND (server, proto, port) GLOBAL IN
+        (
+            SELECT if(side = 1, server, client), proto, if(side = 1, port, client_port)
+            FROM `cordon`.sessions_hourly
+            ARRAY JOIN [1, 2] AS side
+            WHERE NOT decided
+        )
+    ) AS e
+) AS p
+WHERE p.side > 0
+GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
+
+
+
+
+
+-- Every session stored, one row for each (vrf, client, server, proto, port,
+-- icmp_type, icmp_code). The public view.
+CREATE OR REPLACE VIEW `cordon`.sessions ON CLUSTER `main` AS
+WITH
+    two_way_quick AS (SELECT DISTINCT exporter FROM `cordon`.sessions_hourly WHERE sides = 3),
+    two_way_exporters AS
+    (
+        SELECT exporter FROM two_way_quick
+        UNION ALL
+        -- Those whose directions lie in rows not merged yet, or in different
+        -- hours. Reads little where the quick way found the exporters.
+        SELECT exporter FROM `cordon`.sessions_hourly
+        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM two_way_quick)
+        GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+        HAVING groupBitOr(sides) = 3
+    ),
+    directed AS
+    (
+        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
+            client_packets, client_bytes, server_packets, server_bytes,
+            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
+        FROM `cordon`.sessions_hourly
+        WHERE decided
+        UNION ALL
+        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
+            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
+            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
+            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
+            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
+            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
+            d.verdict IN ('sender', 'degree', 'serves') AS basis, sampling
+        FROM `cordon`.sessions_hourly AS u
+        GLOBAL INNER JOIN `cordon`.session_directions AS d
+            ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
+        WHERE NOT u.decided
+    ),
+    by_exporter AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
+            min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
+            sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
+            sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
+            sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
+            sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
+            groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
+            max(d.basis) AS basis, max(d.sampling) AS sampling
+        FROM directed AS d
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
+    ),
+    by_hour AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+            min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+            max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
+            max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
+            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
+            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
+            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
+        FROM by_exporter AS e
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
+    )
+SELECT
+    h.vrf AS vrf,
+    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
+    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
+    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
+    min(h.first_seen)::DateTime64(6, 'UTC') AS first_seen,
+    max(h.last_seen)::DateTime64(6, 'UTC') AS last_seen,
+    sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
+    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+    if(sum(h.complete + h.replies) > 0,
+        sum(h.complete + h.replies + h.requests + h.unanswered),
+        sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
+    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
+    sum(h.denied) AS denied,
+    CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
+    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters
+FROM by_hour AS h
+GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
+
+-- The sessions that overlap [since, until): SELECT ... FROM
+-- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
+-- those of the hours that overlap. Beyond the columns of view sessions it has
+-- the addresses as IPv6 (client_ip, server_ip), the hours with records
+-- (active_hours) and their number, both ends' TCP flags, the coarsest
+-- sampling, and the packets and bytes of both directions multiplied by the
+-- sampling (scaled_packets, scaled_bytes): an estimate of what was sent. All
+-- other counters are as the exporters gave them.
+CREATE OR REPLACE VIEW `cordon`.sessions_window ON CLUSTER `main` AS
+WITH
+    two_way_quick AS (SELECT DISTINCT exporter FROM `cordon`.sessions_hourly WHERE sides = 3),
+    two_way_exporters AS
+    (
+        SELECT exporter FROM two_way_quick
+        UNION ALL
+        -- Those whose directions lie in rows not merged yet, or in different
+        -- hours. Reads little where the quick way found the exporters.
+        SELECT exporter FROM `cordon`.sessions_hourly
+        WHERE sides IN (1, 2) AND exporter GLOBAL NOT IN (SELECT exporter FROM two_way_quick)
+        GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+        HAVING groupBitOr(sides) = 3
+    ),
+    directed AS
+    (
+        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
+            client_packets, client_bytes, server_packets, server_bytes,
+            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
+        FROM `cordon`.sessions_hourly
+        WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        UNION ALL
+        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
+            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
+            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
+            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
+            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
+            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
+            d.verdict IN ('sender', 'degree', 'serves') AS basis, sampling
+        FROM `cordon`.sessions_hourly AS u
+        GLOBAL INNER JOIN `cordon`.session_directions AS d
+            ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
+        WHERE NOT u.decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+    ),
+    by_exporter AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
+            min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
+            sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
+            sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
+            sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
+            sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
+            groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
+            max(d.basis) AS basis, max(d.sampling) AS sampling,
+            sum((d.client_packets + d.server_packets) * greatest(d.sampling, 1)) AS scaled_packets,
+            sum((d.client_bytes + d.server_bytes) * greatest(d.sampling, 1)) AS scaled_bytes
+        FROM directed AS d
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
+    ),
+    by_hour AS
+    (
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+            min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+            max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
+            max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
+            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
+            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
+            max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by,
+            max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
+        FROM by_exporter AS e
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
+    )
+SELECT
+    h.vrf AS vrf,
+    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
+    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
+    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
+    min(h.first_seen)::DateTime64(6, 'UTC') AS first_seen,
+    max(h.last_seen)::DateTime64(6, 'UTC') AS last_seen,
+    sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
+    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+    if(sum(h.complete + h.replies) > 0,
+        sum(h.complete + h.replies + h.requests + h.unanswered),
+        sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
+    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
+    sum(h.denied) AS denied,
+    CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
+    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters,
+    h.client AS client_ip,
+    h.server AS server_ip,
+    count() AS hours,
+    groupArray(h.hour) AS active_hours,
+    groupBitOr(h.client_flags)::UInt16 AS client_flags,
+    groupBitOr(h.server_flags)::UInt16 AS server_flags,
+    max(h.sampling)::UInt32 AS sampling,
+    sum(h.scaled_packets) AS scaled_packets,
+    sum(h.scaled_bytes) AS scaled_bytes
+FROM by_hour AS h
+GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
