@@ -26,7 +26,8 @@ type covered struct {
 
 // cover finds the boxes for the cells of one VRF. Cells whose sessions are all
 // permitted already may be covered but need not be, and so may cells that the
-// existing policy permits as a whole.
+// existing policy permits as a whole, and services inside a range: what covers the
+// range covers them.
 func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part) (*covered, error) {
 	c := new(covered)
 	for i := range cells {
@@ -38,6 +39,7 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 	c.sources = distinct(c.sources, endpoint.compare)
 	c.dests = distinct(c.dests, endpoint.compare)
 	c.services = distinct(c.services, categories.ServiceTerm.Compare)
+	ranged := rangedCells(cells)
 	problem := cover.Problem{Dims: [3]int{len(c.sources), len(c.dests), len(c.services)}}
 	for i := range cells {
 		k := &cells[i].key
@@ -45,10 +47,21 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 		d, inD := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
 		v, inV := slices.BinarySearchFunc(c.services, k.service, categories.ServiceTerm.Compare)
 		switch at := (cover.Cell{int32(s), int32(d), int32(v)}); {
-		case cells[i].included:
+		case cells[i].included && !slices.ContainsFunc(ranged[pairOf{k.src, k.dst}], func(r *cell) bool { return r.included && inside(k.service, r.key.service) }):
 			problem.Ones = append(problem.Ones, at)
 		case inS && inD && inV:
 			problem.DontCare = append(problem.DontCare, at)
+		}
+	}
+	for _, of := range ranged {
+		for _, r := range of {
+			s, inS := slices.BinarySearchFunc(c.sources, r.key.src, endpoint.compare)
+			d, inD := slices.BinarySearchFunc(c.dests, r.key.dst, endpoint.compare)
+			for v, service := range c.services {
+				if inS && inD && inside(service, r.key.service) {
+					problem.DontCare = append(problem.DontCare, cover.Cell{int32(s), int32(d), int32(v)})
+				}
+			}
 		}
 	}
 	if len(p.existing.statements) > 0 && problem.Dims[0]*problem.Dims[1]*problem.Dims[2] <= maxDontCare {

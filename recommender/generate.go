@@ -249,21 +249,30 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 	}
 	d.Rules, d.Certificate = rules, r.certificate(c)
 
-	index := make(map[cellKey]int, len(d.cells))
+	byPair := make(map[pairOf][]*cell, len(d.cells))
 	for i := range d.cells {
-		index[d.cells[i].key] = i
+		at := pairOf{d.cells[i].key.src, d.cells[i].key.dst}
+		byPair[at] = append(byPair[at], &d.cells[i])
 	}
 	for n, b := range boxes {
 		var held []int
 		var in []*cell
 		var box boxed
+		services := make(map[categories.ServiceTerm]bool, len(b.Sets[2]))
+		var wide []categories.ServiceTerm
+		for _, v := range b.Sets[2] {
+			services[c.services[v]] = true
+			if isRange(c.services[v]) {
+				wide = append(wide, c.services[v])
+			}
+		}
 		for _, s := range b.Sets[0] {
 			box.sources = append(box.sources, c.sources[s])
 			for _, t := range b.Sets[1] {
-				for _, v := range b.Sets[2] {
-					if i, ok := index[cellKey{d.VRF, c.sources[s], c.dests[t], c.services[v]}]; ok {
-						held = append(held, d.cells[i].parts...)
-						in = append(in, &d.cells[i])
+				for _, x := range byPair[pairOf{c.sources[s], c.dests[t]}] {
+					if services[x.key.service] || slices.ContainsFunc(wide, func(r categories.ServiceTerm) bool { return inside(x.key.service, r) }) {
+						held = append(held, x.parts...)
+						in = append(in, x)
 					}
 				}
 			}

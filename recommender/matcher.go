@@ -130,7 +130,7 @@ func (m *matcher) first(vrf string, src, dst uint32, s categories.Service) int {
 	return -1
 }
 
-// denied returns the statement that denies one of the pairs of classes, or -1.
+// denied returns the first statement that denies one of the pairs of classes, or -1.
 func (m *matcher) denied(vrf string, src, dst []uint32, s categories.Service) int {
 	if m.words == 0 {
 		return -1
@@ -150,17 +150,18 @@ func (m *matcher) denied(vrf string, src, dst []uint32, s categories.Service) in
 			break
 		}
 	}
+	first := -1
 	if !possible {
-		return -1
+		return first
 	}
 	for _, a := range src {
 		for _, b := range dst {
-			if j := m.first(vrf, a, b, s); j >= 0 && m.statements[j].deny {
-				return j
+			if j := m.first(vrf, a, b, s); j >= 0 && m.statements[j].deny && (first < 0 || j < first) {
+				first = j
 			}
 		}
 	}
-	return -1
+	return first
 }
 
 // permits reports whether every pair of classes is allowed.

@@ -61,6 +61,7 @@ func TestLossAndSampling(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := &proposals[0]
+		verifyProposal(t, t, conn, p, Settings{}, nil)
 		if d := cmp.Diff([]policy.Loss{{Exporter: "10.9.9.1", Hours: 1, Records: 100, LostRecords: 10, NoTemplate: 2, LateRecords: 4}}, p.Loss); d != "" {
 			t.Errorf("loss (-want +got):\n%s", d)
 		}

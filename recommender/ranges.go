@@ -276,6 +276,25 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
 // isRange reports whether a term is a range of ports.
 func isRange(t categories.ServiceTerm) bool { return t.Lo != t.Hi }
 
+// inside reports whether a term is in another, and not the same.
+func inside(t, wide categories.ServiceTerm) bool {
+	return t != wide && t.Proto == wide.Proto && wide.Lo <= t.Lo && t.Hi <= wide.Hi
+}
+
+// pairOf is a source and a destination of cells.
+type pairOf struct{ src, dst endpoint }
+
+// rangedCells gives the cells whose service is a range.
+func rangedCells(cells []cell) map[pairOf][]*cell {
+	out := map[pairOf][]*cell{}
+	for i := range cells {
+		if k := &cells[i].key; isRange(k.service) {
+			out[pairOf{k.src, k.dst}] = append(out[pairOf{k.src, k.dst}], &cells[i])
+		}
+	}
+	return out
+}
+
 // portRanges counts the ports of a rule's ranges: held are the cells in it.
 func portRanges(r *policy.Rule, held []*cell, parts []part) []policy.PortRange {
 	var out []policy.PortRange
@@ -285,11 +304,10 @@ func portRanges(r *policy.Rule, held []*cell, parts []part) []policy.PortRange {
 		}
 		ports := map[uint16]bool{}
 		for _, c := range held {
-			if c.key.service != s.Term {
-				continue
-			}
 			for _, i := range c.parts {
-				ports[parts[i].service.Port] = true
+				if s.Matches(parts[i].service) {
+					ports[parts[i].service.Port] = true
+				}
 			}
 		}
 		out = append(out, policy.PortRange{Service: s, ObservedPorts: len(ports), PermittedPorts: s.Term.Size()})

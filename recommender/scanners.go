@@ -33,7 +33,7 @@ const (
 // A client scans if more than half of its targets are fruitless and there are
 // many of them (Settings.ScannerTargets): so many unanswered, or so many one-off
 // that began in one hour, on scanPorts ports or more. One-off targets count
-// only where the window has scanHours hours with sessions or more.
+// only where the VRF has scanHours hours with sessions in the window or more.
 //
 // Breadth alone makes no scanner: what is answered, or comes again, is
 // fruitful, however many targets there are. So monitoring, resolvers, proxies
@@ -80,7 +80,7 @@ WITH
         GROUP BY vrf, client, began
     )
 SELECT vrf, client, sum(h.targets) AS targets,
-    sum(unanswered) + if((SELECT uniqExactArray(active_hours) FROM targets) >= %[8]d, sum(one_off), 0) AS fruitless
+    sum(unanswered) + if(vrf IN (SELECT vrf FROM targets GROUP BY vrf HAVING uniqExactArray(active_hours) >= %[8]d), sum(one_off), 0) AS fruitless
 FROM by_hour AS h
 GROUP BY vrf, client
 HAVING 2 * fruitless > targets AND

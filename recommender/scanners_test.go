@@ -60,6 +60,7 @@ func TestScanners(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				verifyProposal(t, t, conn, &got[0], Settings{}, nil)
 				found := false
 				for _, u := range got[0].Unproposed {
 					if u.Reason == policy.Scanner {
@@ -87,6 +88,18 @@ func TestScanners(t *testing.T) {
 		}
 		if len(got[0].Unproposed) != 0 {
 			t.Errorf("%+v", got[0].Unproposed)
+		}
+		// Hours of another VRF say nothing about this one.
+		for i := range clock {
+			clock[i].vrf = "red"
+		}
+		insertFlows(t, conn, clock)
+		both, err := Generate(t.Context(), conn, Settings{ScannerTargets: 12}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(both) != 2 || both[0].ID != got[0].ID {
+			t.Errorf("another VRF changes the proposal: %+v", both[0].Unproposed)
 		}
 	})
 }

@@ -211,6 +211,15 @@ func (v *verifier) problem() (p cover.Problem, number func(cell) cover.Cell, nam
 		} else if ok {
 			p.DontCare = append(p.DontCare, at)
 		}
+		if c.service.Term.Lo == c.service.Term.Hi {
+			continue
+		}
+		// What lies in a range is permitted with it.
+		for _, x := range services {
+			if at, ok := find(cell{c.src, c.dst, x}); ok && x != c.service && v.judge.legal(cell{c.src, c.dst, x}) {
+				p.DontCare = append(p.DontCare, at)
+			}
+		}
 	}
 	if len(v.judge.existing.statements) > 0 && len(src)*len(dst)*len(services) <= maxJudged {
 		for i, s := range src {

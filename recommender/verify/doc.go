@@ -9,16 +9,27 @@
 //
 // What is checked:
 //
-//   - the document's id, and each rule's;
+//   - the document's id, each rule's, names, the window;
 //   - soundness: every (source, destination, service) that a rule permits was
-//     observed, or is permitted by the policy in force;
+//     observed, lies in a range that dynamic ports make, or is permitted by the
+//     policy in force;
 //   - completeness: every included session is in a rule, and for every reason
-//     as many sessions are left out as the proposal says;
+//     the sessions are left out that the proposal counts and names;
 //   - that every rule is needed;
 //   - the certificate: no two cells of the witness fit into one rule that holds
 //     nothing but permitted cells, and the bounds of parts;
-//   - every number: evidence, excess and summary.
+//   - every number: evidence, excess, port ranges and summary;
+//   - loss and sampling, for the whole and for each rule.
+//
+// Names cannot be made again, since the document does not have their template: they
+// have to be there, and differ.
 //
 // A literal may hold part of a group, after an edit: it then permits nothing more
 // than the group's cell, which is what has to be observed.
+//
+// # A setting of its own
+//
+// A setting that changes which cells rules may hold belongs in judge.sessions, which
+// fills judge.cells and judge.observed; everything else asks these two. A part of the document
+// that is new gets a step in verifier.check.
 package verify

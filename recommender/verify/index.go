@@ -1,8 +1,11 @@
 package verify
 
 import (
+	"cmp"
+	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -24,6 +27,7 @@ func (b bitset) each(f func(i int)) {
 
 // statement is a rule of a proposal or of a policy.
 type statement struct {
+	name     string // for people
 	vrf      string // empty: every VRF
 	deny     bool
 	ends     [2][]policy.Endpoint // sources, destinations
@@ -146,12 +150,42 @@ func (x *index) first(vrf string, client, server netip.Addr, s categories.Servic
 	return -1
 }
 
+// pieces cuts a range of services where a statement begins or ends to match, so
+// that all services of a piece are matched alike.
+func (x *index) pieces(r keyRange) []keyRange {
+	if r.lo == r.hi {
+		return []keyRange{r}
+	}
+	begins := []uint32{r.lo}
+	for i := range x.statements {
+		for _, s := range servicesOf(x.statements[i].services) {
+			if r.lo < s.lo && s.lo <= r.hi {
+				begins = append(begins, s.lo)
+			}
+			if r.lo <= s.hi && s.hi < r.hi {
+				begins = append(begins, s.hi+1)
+			}
+		}
+	}
+	slices.Sort(begins)
+	begins = slices.Compact(begins)
+	out := make([]keyRange, len(begins))
+	for i, lo := range begins {
+		out[i] = keyRange{lo, r.hi}
+		if i > 0 {
+			out[i-1].hi = lo - 1
+		}
+	}
+	return out
+}
+
 // statements gives the rules of policies in order.
 func statements(policies []policy.Policy) []statement {
 	var out []statement
 	for _, p := range policies {
-		for _, r := range p.Rules {
-			out = append(out, statement{p.VRF, r.Action == policy.Deny, [2][]policy.Endpoint{r.Sources, r.Destinations}, r.Services})
+		for i, r := range p.Rules {
+			out = append(out, statement{cmp.Or(r.Name, r.ID, fmt.Sprintf("rule %d", i+1)), p.VRF, r.Action == policy.Deny,
+				[2][]policy.Endpoint{r.Sources, r.Destinations}, r.Services})
 		}
 	}
 	return out

@@ -2,13 +2,14 @@ package verify
 
 import (
 	"net/netip"
+	"slices"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
 )
 
-// cell is one (source, destination, service). The service is a single one,
-// or "any" for those that were never seen.
+// cell is one (source, destination, service). The service is a single one, a
+// range of dynamic ports, or "any" for those that were never seen.
 type cell struct {
 	src, dst int32
 	service  policy.Service
@@ -18,93 +19,78 @@ type cell struct {
 type judge struct {
 	vrf        string
 	ends       *endpoints
-	exclude    []categories.Exclusion
+	file       *categories.File
 	existing   *index
 	guardrails *index
 	settings   policy.Settings
 
 	// Filled by sessions:
-	reasons []policy.Reason // of each session; empty: included
-	cells   map[cell]bool   // that rules may hold: true where a session is included, false where all were permitted already
+	reasons  []policy.Reason       // of each session; empty: included
+	at       []cell                // of each session that has one
+	scans    map[netip.Addr]scan   // clients that scan
+	cells    map[cell]bool         // that rules may hold: true where a session is included, false where all were permitted already
+	observed map[[2]int32]services // the services of these cells, by source and destination
 
 	// For cells as wholes:
 	members   map[int32][]netip.Addr
-	forbidden map[cell]bool
+	forbidden map[cell]int // place of the guardrail, or -1
 	permitted map[cell]bool
 }
 
 func newJudge(vrf string, ends *endpoints, file *categories.File, o *Options) *judge {
-	j := &judge{
-		vrf: vrf, ends: ends, exclude: file.Exclude, settings: o.Settings,
+	return &judge{
+		vrf: vrf, ends: ends, file: file, settings: o.Settings,
 		existing: newIndex(ends.addresses, statements(o.Existing)), guardrails: newIndex(ends.addresses, statements(o.Guardrails)),
-		cells: map[cell]bool{}, forbidden: map[cell]bool{}, permitted: map[cell]bool{},
+		cells: map[cell]bool{}, observed: map[[2]int32]services{}, forbidden: map[cell]int{}, permitted: map[cell]bool{},
 	}
-	return j
 }
 
-// sessions gives every session its reason.
+// support is the sessions of a cell that come as far as being counted for it.
+type support struct {
+	sessions []int // places in the list
+	included bool  // one of them needs a rule
+}
+
+// sessions gives every session its reason. The order of the steps is that of
+// the reasons.
 func (j *judge) sessions(list []Session) {
-	j.reasons = make([]policy.Reason, len(list))
-	at := make([]cell, len(list))
-	ready := make([]bool, len(list)) // counts as support of its cell
+	j.reasons, j.at = make([]policy.Reason, len(list)), make([]cell, len(list))
+	j.scans = scanners(list, j.settings.ScannerTargets)
 	for i := range list {
-		j.reasons[i], at[i] = j.alone(&list[i])
+		j.reasons[i], j.at[i] = j.alone(&list[i])
 	}
 	j.gatherMembers()
-	type support struct {
-		sessions uint64
-		clients  map[netip.Addr]struct{}
-		included bool
+	cells := j.policies(list)
+	if j.settings.PortRanges > 0 {
+		j.joinPorts(list, cells)
 	}
-	cells := map[cell]*support{}
-	for i := range list {
-		s := &list[i]
-		if j.reasons[i] != "" {
+	for c, s := range cells {
+		if !j.enough(list, s) {
+			for _, i := range s.sessions {
+				if j.reasons[i] == "" {
+					j.reasons[i] = policy.BelowSupport
+				}
+			}
 			continue
 		}
-		if j.isForbidden(at[i], s.Service) {
-			j.reasons[i] = policy.Guardrail
-			continue
-		}
-		c := cells[at[i]]
-		if c == nil {
-			c = &support{clients: map[netip.Addr]struct{}{}}
-			cells[at[i]] = c
-		}
-		if k := j.existing.first(j.vrf, s.Client, s.Server, s.Service); k >= 0 && !j.existing.statements[k].deny {
-			j.reasons[i] = policy.AlreadyPermitted
-		} else {
-			c.included = true
-		}
-		ready[i] = true
-		c.sessions++
-		if j.settings.MinHosts > 1 {
-			c.clients[s.Client] = struct{}{}
-		}
+		j.cells[c] = s.included
+		pair := [2]int32{c.src, c.dst}
+		j.observed[pair] = append(j.observed[pair], rangeOf(c.service.Term))
 	}
-	for k, c := range cells {
-		if c.sessions >= j.settings.MinSessions && (j.settings.MinHosts <= 1 || uint64(len(c.clients)) >= j.settings.MinHosts) {
-			j.cells[k] = c.included
-		}
-	}
-	for i := range list {
-		if _, ok := j.cells[at[i]]; ready[i] && !ok && j.reasons[i] == "" {
-			j.reasons[i] = policy.BelowSupport
-		}
+	for pair, s := range j.observed {
+		j.observed[pair] = s.sorted()
 	}
 }
 
-// alone gives the first reason that needs no look at other sessions or at
-// policies, and the cell of a session without one.
+// alone gives the first reason that needs no policy but exclusions, and the cell
+// of a session without one.
 func (j *judge) alone(s *Session) (policy.Reason, cell) {
 	if categories.KindOf(s.Client) == categories.Local || categories.KindOf(s.Server) == categories.Local {
 		return policy.Local, cell{}
 	}
 	src, dst := j.ends.of(s.Client), j.ends.of(s.Server)
-	for i := range j.exclude {
-		if j.exclude[i].Matches(s.Client, s.Server, s.Service) {
-			return policy.Excluded, cell{}
-		}
+	if j.exclusion(s) >= 0 {
+		return policy.Excluded, cell{}
 	}
 	halfOpen := !s.Complete && s.HalfOpen
 	switch j.settings.HalfOpen {
@@ -113,6 +99,7 @@ func (j *judge) alone(s *Session) (policy.Reason, cell) {
 	case "allow-udp":
 		halfOpen = halfOpen && s.Service.Proto != categories.ProtoUDP
 	}
+	_, scans := j.scans[s.Client]
 	switch {
 	case !s.Complete && s.Denied:
 		return policy.Denied, cell{}
@@ -120,12 +107,76 @@ func (j *judge) alone(s *Session) (policy.Reason, cell) {
 		return policy.HalfOpen, cell{}
 	case !s.Directed && s.Service.Kind() != categories.KindProtocol: // a tunnel has no client
 		return policy.AmbiguousDirection, cell{}
+	case scans:
+		return policy.Scanner, cell{}
 	case src.outside == policy.External || dst.outside == policy.External:
 		return policy.External, cell{}
 	case src.outside != "" || dst.outside != "":
 		return policy.Ungrouped, cell{}
 	}
 	return "", cell{src.id, dst.id, policy.ServiceOf(s.Service)}
+}
+
+// exclusion gives the place of the first exclusion that matches, or -1.
+func (j *judge) exclusion(s *Session) int {
+	return slices.IndexFunc(j.file.Exclude, func(x categories.Exclusion) bool { return x.Matches(s.Client, s.Server, s.Service) })
+}
+
+// policies applies guardrails and the policy in force, and gives the cells of
+// what no guardrail forbids.
+func (j *judge) policies(list []Session) map[cell]*support {
+	cells := map[cell]*support{}
+	for i := range list {
+		s := &list[i]
+		if j.reasons[i] != "" {
+			continue
+		}
+		if j.guardrail(j.at[i]) >= 0 {
+			j.reasons[i] = policy.Guardrail
+			continue
+		}
+		c := cells[j.at[i]]
+		if c == nil {
+			c = &support{}
+			cells[j.at[i]] = c
+		}
+		if k := j.existing.first(j.vrf, s.Client, s.Server, s.Service); k >= 0 && !j.existing.statements[k].deny {
+			j.reasons[i] = policy.AlreadyPermitted
+		} else {
+			c.included = true
+		}
+		c.sessions = append(c.sessions, i)
+	}
+	return cells
+}
+
+// enough reports whether a cell has the support that it needs.
+func (j *judge) enough(list []Session, s *support) bool {
+	if uint64(len(s.sessions)) < j.settings.MinSessions {
+		return false
+	}
+	if j.settings.MinHosts > 1 && uint64(len(clientsOf(list, s.sessions))) < j.settings.MinHosts {
+		return false
+	}
+	return j.settings.MinHours <= 1 || uint64(len(hoursOf(list, s.sessions))) >= j.settings.MinHours
+}
+
+func clientsOf(list []Session, of []int) map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for _, i := range of {
+		out[list[i].Client] = true
+	}
+	return out
+}
+
+func hoursOf(list []Session, of []int) map[uint32]bool {
+	out := map[uint32]bool{}
+	for _, i := range of {
+		for _, h := range list[i].Hours {
+			out[h] = true
+		}
+	}
+	return out
 }
 
 // gatherMembers prepares questions about cells as wholes.
@@ -170,37 +221,45 @@ func (j *judge) gatherMembers() {
 	}
 }
 
-// isForbidden reports whether a guardrail denies a pair of addresses of the cell.
-func (j *judge) isForbidden(c cell, s categories.Service) bool {
-	if len(j.guardrails.statements) == 0 {
-		return false
+// guardrail gives the place of the first guardrail that denies a pair of
+// addresses of the cell one of its services, or -1.
+func (j *judge) guardrail(c cell) int {
+	if len(j.guardrails.statements) == 0 || c.service.Any {
+		return -1
 	}
-	yes, ok := j.forbidden[c]
+	at, ok := j.forbidden[c]
 	if !ok {
-		for _, a := range j.members[c.src] {
-			for _, b := range j.members[c.dst] {
-				k := j.guardrails.first(j.vrf, a, b, s)
-				yes = yes || k >= 0 && j.guardrails.statements[k].deny
+		at = -1
+		for _, s := range j.guardrails.pieces(rangeOf(c.service.Term)) {
+			for _, a := range j.members[c.src] {
+				for _, b := range j.members[c.dst] {
+					k := j.guardrails.first(j.vrf, a, b, serviceOf(s.lo))
+					if k >= 0 && j.guardrails.statements[k].deny && (at < 0 || k < at) {
+						at = k
+					}
+				}
 			}
 		}
-		j.forbidden[c] = yes
+		j.forbidden[c] = at
 	}
-	return yes
+	return at
 }
 
-// isPermitted reports whether the policy in force permits every pair of addresses of the cell.
+// isPermitted reports whether the policy in force permits every pair of
+// addresses of the cell, and no guardrail forbids it.
 func (j *judge) isPermitted(c cell) bool {
 	if len(j.existing.statements) == 0 || c.service.Any {
 		return false
 	}
 	yes, ok := j.permitted[c]
 	if !ok {
-		s := categories.Service{Proto: c.service.Term.Proto, Port: c.service.Term.Lo}
-		yes = len(j.members[c.src]) > 0 && len(j.members[c.dst]) > 0 && !j.isForbidden(c, s)
-		for _, a := range j.members[c.src] {
-			for _, b := range j.members[c.dst] {
-				k := j.existing.first(j.vrf, a, b, s)
-				yes = yes && k >= 0 && !j.existing.statements[k].deny
+		yes = len(j.members[c.src]) > 0 && len(j.members[c.dst]) > 0 && j.guardrail(c) < 0
+		for _, s := range j.existing.pieces(rangeOf(c.service.Term)) {
+			for _, a := range j.members[c.src] {
+				for _, b := range j.members[c.dst] {
+					k := j.existing.first(j.vrf, a, b, serviceOf(s.lo))
+					yes = yes && k >= 0 && !j.existing.statements[k].deny
+				}
 			}
 		}
 		j.permitted[c] = yes
@@ -210,6 +269,5 @@ func (j *judge) isPermitted(c cell) bool {
 
 // legal reports whether a rule may hold the cell.
 func (j *judge) legal(c cell) bool {
-	_, ok := j.cells[c]
-	return ok || j.isPermitted(c)
+	return !c.service.Any && j.observed[[2]int32{c.src, c.dst}].holds(rangeOf(c.service.Term)) || j.isPermitted(c)
 }

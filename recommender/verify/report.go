@@ -12,15 +12,16 @@ type Kind string
 
 // The kinds. The last three are notes: nothing is wrong.
 const (
-	BadRule      Kind = "bad-rule"      // a rule that says what no proposal says: an unknown group, another action
+	BadRule      Kind = "bad-rule"      // a rule that says what no proposal says: an unknown group, another action, another's name
 	Unsound      Kind = "unsound"       // a rule permits what was not observed
 	Incomplete   Kind = "incomplete"    // included sessions are in no rule
-	WrongReason  Kind = "wrong-reason"  // another number of sessions is left out for a reason
+	WrongReason  Kind = "wrong-reason"  // other sessions are left out for a reason
 	Redundant    Kind = "redundant"     // other rules hold all sessions of a rule
 	BadBound     Kind = "bad-bound"     // the lower bound does not follow, or not from what is there
 	BadWitness   Kind = "bad-witness"   // cells of the witness do not prove what they should
 	WrongCount   Kind = "wrong-count"   // a number of the certificate or the summary
 	WrongNumbers Kind = "wrong-numbers" // evidence or excess of a rule
+	WrongMissing Kind = "wrong-missing" // loss or sampling
 	Edited       Kind = "edited"        // the content is not what an id was made of
 	Unproved     Kind = "unproved"      // part of a bound that cannot be checked here
 	Hint         Kind = "hint"          // what would explain other findings
@@ -95,7 +96,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		{[]Kind{Unsound, BadRule}, fmt.Sprintf("sound: all %d permissions of the rules were observed or in force", r.Permits)},
 		{[]Kind{Incomplete, WrongReason}, "complete: every included session is in a rule, all others have the reason that the proposal gives"},
 		{[]Kind{Redundant}, "every rule is needed"},
-		{[]Kind{WrongNumbers, WrongCount}, "all numbers are right"},
+		{[]Kind{WrongNumbers, WrongCount, WrongMissing}, "all numbers are right"},
 	} {
 		if !r.has(c.kinds...) {
 			e.printf("  holds  %s\n", c.holds)

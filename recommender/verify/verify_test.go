@@ -3,6 +3,8 @@ package verify
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"cordon/recommender/policy"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 const groupsText = `
@@ -93,6 +96,19 @@ func newRule(t testing.TB, name string, src, dst []string, svc string, e policy.
 	return r
 }
 
+// examples reads examples, "client server service" each and perhaps a note behind.
+func examples(texts ...string) (out []policy.Example) {
+	for _, text := range texts {
+		f := strings.SplitN(text, " ", 4)
+		e := policy.Example{Source: f[0], Destination: f[1], Service: f[2]}
+		if len(f) == 4 {
+			e.Note = f[3]
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
 // right is a proposal for the example, counted by hand.
 func right(t testing.TB) *policy.Proposal {
 	at := func(src, dst, svc string) policy.Cell {
@@ -105,7 +121,7 @@ func right(t testing.TB) *policy.Proposal {
 			newRule(t, "clients-to-dns", []string{"group:app", "group:web", "ip:10.0.9.9/32"}, []string{"group:dns"}, "udp/53", policy.Evidence{Sessions: 3, Clients: 3, Servers: 1}, policy.Excess{PermittedPairs: 5, ObservedPairs: 3}),
 			newRule(t, "web-to-app", []string{"group:web"}, []string{"group:app"}, "tcp/4567", policy.Evidence{Sessions: 2, Clients: 2, Servers: 2}, policy.Excess{PermittedPairs: 4, ObservedPairs: 2}),
 		},
-		Unproposed: []policy.Unproposed{{Reason: policy.HalfOpen, Sessions: 1}},
+		Unproposed: []policy.Unproposed{{Reason: policy.HalfOpen, Sessions: 1, Examples: examples("10.0.1.7 10.0.4.1 tcp/5432")}},
 		Certificate: policy.Certificate{Rules: 3, LowerBound: 3, Optimal: true, Method: "fooling-set", Witness: []policy.Cell{
 			at("group:app", "group:db", "tcp/5432"), at("group:app", "group:dns", "udp/53"), at("group:web", "group:app", "tcp/4567"),
 		}},
@@ -127,7 +143,7 @@ func kinds(r *Report) []Kind {
 func verified(t testing.TB, p *policy.Proposal, list []Session, o Options) *Report {
 	t.Helper()
 	o.Groups = groups(t)
-	r, err := Sessions(p, list, o)
+	r, err := Against(p, &Collected{Sessions: list}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +197,29 @@ func TestDamage(t *testing.T) {
 		{"last seen", func(p *policy.Proposal) { p.Rules[2].Evidence.LastSeen = policy.NewTime(base) }, []Kind{WrongNumbers, Edited}, []string{"evidence.lastSeen"}},
 		{"excess", func(p *policy.Proposal) { p.Rules[1].Excess.PermittedPairs = 3 }, []Kind{WrongNumbers, Edited}, []string{"excess.permittedPairs is 3, counted are 5"}},
 		{"reason", func(p *policy.Proposal) { p.Unproposed[0].Sessions = 2 }, []Kind{WrongReason, Hint, Edited}, []string{"2 sessions are said to be left out as half-open, counted are 1", "--half-open"}},
+		{"example", func(p *policy.Proposal) { p.Unproposed[0].Examples = examples("10.0.1.8 10.0.4.1 tcp/5432") }, []Kind{WrongReason, Edited},
+			[]string{"10.0.1.8 -> 10.0.4.1 tcp/5432, where the sessions say 10.0.1.7 -> 10.0.4.1 tcp/5432"}},
+		{"note", func(p *policy.Proposal) { p.Unproposed[0].Examples[0].Note = "why" }, []Kind{WrongReason, Edited}, []string{"(why)"}},
+		{"no example", func(p *policy.Proposal) { p.Unproposed[0].Examples = nil }, []Kind{WrongReason, Edited}, []string{"none, where the sessions say"}},
+		{"reason twice", func(p *policy.Proposal) { p.Unproposed = append(p.Unproposed, p.Unproposed[0]) }, []Kind{WrongReason, Edited}, []string{"half-open is there a second time"}},
+		{"no reason", func(p *policy.Proposal) { p.Unproposed[0].Reason = "mood" }, []Kind{WrongReason, Hint, Edited}, []string{`"mood" is no reason`}},
+		{"name twice", func(p *policy.Proposal) { p.Rules[2].Name = "app-to-db" }, []Kind{BadRule, Edited}, []string{"rules 1 and 3 have this name"}},
+		{"no name", func(p *policy.Proposal) { p.Rules[2].Name = "" }, []Kind{BadRule, Edited}, []string{"it has no name"}},
+		{"window", func(p *policy.Proposal) { p.Window.From = policy.NewTime(base.Add(-time.Hour)) }, []Kind{WrongCount, Edited},
+			[]string{"window.from is 2026-11-20T09:00:00Z, the first moment of the sessions is 2026-11-20T10:00:00Z"}},
+		{"since", func(p *policy.Proposal) {
+			x := policy.NewTime(base.Add(-time.Hour))
+			p.Settings = &policy.Settings{Since: &x}
+		}, []Kind{WrongCount, Edited}, []string{"window.from is 2026-11-20T10:00:00Z, the settings ask for 2026-11-20T09:00:00Z"}},
+		{"sampling of a rule", func(p *policy.Proposal) { p.Rules[0].Evidence.Sampling = 100 }, []Kind{WrongNumbers, Edited}, []string{"evidence.sampling is 100, counted are 0"}},
+		{"loss under a rule", func(p *policy.Proposal) { p.Rules[0].Evidence.LossyExporters = []string{"10.9.9.9"} }, []Kind{WrongNumbers, Edited}, []string{"evidence.lossyExporters is [10.9.9.9], counted are []"}},
+		{"loss", func(p *policy.Proposal) { p.Loss = []policy.Loss{{Exporter: "10.9.9.9", Hours: 1}} }, []Kind{WrongMissing, Edited}, []string{"loss is not what", `said {"exporter":"10.9.9.9","hours":1`}},
+		{"sampling", func(p *policy.Proposal) { p.Sampling = []policy.Sampling{{Exporter: "10.9.9.9", OneIn: 10}} }, []Kind{WrongMissing, Edited}, []string{`said {"exporter":"10.9.9.9","oneIn":10}`}},
+		{"scaled", func(p *policy.Proposal) { p.ScaledBytes = true }, []Kind{WrongMissing, WrongNumbers, Edited}, []string{"nothing was sampled"}},
+		{"port ranges", func(p *policy.Proposal) {
+			p.Settings = &policy.Settings{PortRanges: 2}
+			p.Rules[0].PortRanges = []policy.PortRange{{Service: service(t, "tcp/1-9"), ObservedPorts: 1, PermittedPorts: 9}}
+		}, []Kind{WrongNumbers, Edited}, []string{"its portRanges"}},
 		{"summary", func(p *policy.Proposal) { p.Summary.Cells = 4 }, []Kind{WrongCount, Edited}, []string{"summary.cells is 4, counted are 5"}},
 		{"bound", func(p *policy.Proposal) { p.Certificate.LowerBound, p.Certificate.Optimal = 2, false }, []Kind{BadBound, Edited}, []string{"the witness has 3 cells"}},
 		{"optimal", func(p *policy.Proposal) { p.Certificate.Optimal = false }, []Kind{BadBound, Edited}, []string{"optimal is false"}},
@@ -195,7 +234,11 @@ func TestDamage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := right(t)
 			c.damage(p)
-			r := verified(t, p, collected(t), Options{})
+			var o Options
+			if p.Settings != nil {
+				o.Settings = *p.Settings
+			}
+			r := verified(t, p, collected(t), o)
 			slices.Sort(c.kinds)
 			if d := cmp.Diff(c.kinds, kinds(r)); d != "" {
 				t.Errorf("findings (-want +got):\n%s", d)
@@ -290,15 +333,131 @@ func TestPartsOfABound(t *testing.T) {
 }
 
 func TestSettingsThatAreNotKnown(t *testing.T) {
-	for _, s := range []policy.Settings{{MinHours: 2}, {ScannerTargets: 100}, {PortRanges: 10}} {
-		if _, err := Sessions(right(t), collected(t), Options{Groups: groups(t), Settings: s}); !errors.Is(err, ErrSettings) {
+	for _, s := range []policy.Settings{{Ungrouped: "drop"}, {External: "drop"}, {HalfOpen: "drop"}} {
+		if _, err := Against(right(t), &Collected{}, Options{Groups: groups(t), Settings: s}); !errors.Is(err, ErrSettings) {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
 }
 
+// Support counted in hours, and sessions of a client that scans.
+func TestHoursAndScanners(t *testing.T) {
+	list := collected(t)
+	for i := range list {
+		list[i].Hours = []uint32{1, 2}
+	}
+	list[4].Hours = []uint32{2} // the only one of its cell
+	for port := range 5 {
+		s := session(t, "10.0.2.2", "10.0.4.1", fmt.Sprintf("tcp/%d", 7000+port))
+		s.ServerFlags, s.Hours = 0x14, []uint32{1, 2}
+		list = append(list, s)
+	}
+	p := right(t)
+	p.Rules, p.Certificate.Witness = p.Rules[1:], p.Certificate.Witness[1:]
+	p.Certificate.Rules, p.Certificate.LowerBound = 2, 2
+	p.Settings = &policy.Settings{MinHours: 2, ScannerTargets: 5}
+	p.Unproposed = []policy.Unproposed{p.Unproposed[0],
+		{Reason: policy.Scanner, Sessions: 5},
+		{Reason: policy.BelowSupport, Sessions: 1, Examples: examples("10.0.2.1 10.0.4.1 tcp/5432")}}
+	for port := range 5 {
+		p.Unproposed[1].Examples = append(p.Unproposed[1].Examples, examples(fmt.Sprintf("10.0.2.2 10.0.4.1 tcp/%d nothing came of 5 of the client's 5 targets", 7000+port))...)
+	}
+	p.Summary = policy.Summary{Sessions: 12, Included: 5, Cells: 4, Rules: 2, PerHostRules: 5, PerPairRules: 4, EOSLines: 24}
+	p.Seal()
+	if r := verified(t, p, list, Options{Settings: *p.Settings}); !r.OK {
+		t.Errorf("%+v", r.Findings)
+	}
+	// Each setting alone leaves its share of the sessions in.
+	for _, s := range []policy.Settings{{MinHours: 2}, {ScannerTargets: 5}, {MinHours: 2, ScannerTargets: 6}, {MinHours: 3, ScannerTargets: 5}} {
+		if r := verified(t, p, list, Options{Settings: s}); !r.has(WrongReason) {
+			t.Errorf("%+v changes nothing", s)
+		}
+	}
+}
+
+// Dynamic ports make a range, which a rule may hold as a whole or in part.
+func TestRangeOfPorts(t *testing.T) {
+	var list []Session
+	for _, port := range []int{50000, 50010, 50020} {
+		list = append(list, session(t, "10.0.1.7", "10.0.4.1", fmt.Sprintf("tcp/%d", port)))
+	}
+	p := &policy.Proposal{VRF: "default", Window: right(t).Window, Categories: []string{"role"}, Settings: &policy.Settings{PortRanges: 3},
+		Rules:   []policy.Rule{newRule(t, "web-to-db", []string{"group:web"}, []string{"group:db"}, "tcp/50000-50020", policy.Evidence{Sessions: 3, Clients: 1, Servers: 1}, policy.Excess{PermittedPairs: 1, ObservedPairs: 1})},
+		Summary: policy.Summary{Sessions: 3, Included: 3, Cells: 1, Rules: 1, PerHostRules: 3, PerPairRules: 1, EOSLines: 12},
+	}
+	p.Rules[0].PortRanges = []policy.PortRange{{Service: service(t, "tcp/50000-50020"), ObservedPorts: 3, PermittedPorts: 21}}
+	p.Certificate = policy.Certificate{Rules: 1, LowerBound: 1, Optimal: true, Method: "fooling-set", Witness: []policy.Cell{
+		{Source: literals(t, "group:web")[0], Destination: literals(t, "group:db")[0], Service: service(t, "tcp/50000-50020")}}}
+	p.Seal()
+	o := Options{Settings: *p.Settings}
+	if r := verified(t, p, list, o); !r.OK || !r.Optimal {
+		t.Errorf("%+v", r.Findings)
+	}
+	p.Rules[0].PortRanges[0].ObservedPorts = 2
+	if d := cmp.Diff([]Kind{Edited, WrongNumbers}, kinds(verified(t, p, list, o))); d != "" {
+		t.Error(d)
+	}
+	p.Rules[0].Services = []policy.Service{service(t, "tcp/50000-50021")}
+	if r := verified(t, p, list, o); !r.has(Unsound) {
+		t.Errorf("a port too many: %+v", r.Findings)
+	}
+	if r := verified(t, p, list, Options{}); !r.has(Unsound) {
+		t.Errorf("without the setting: %+v", r.Findings)
+	}
+	p.Rules[0].Services = []policy.Service{service(t, "tcp/50000-50010"), service(t, "tcp/50020")}
+	if r := verified(t, p, list, o); r.has(Unsound, Incomplete) {
+		t.Errorf("a part of the range: %+v", r.Findings)
+	}
+}
+
+// Sets of services against sets of numbers.
+func TestServices(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string) (services, map[uint32]bool) {
+			set := map[uint32]bool{}
+			var s services
+			for range rapid.IntRange(0, 5).Draw(t, name) {
+				lo := rapid.Uint32Range(0, 30).Draw(t, "lo")
+				r := keyRange{lo, lo + rapid.Uint32Range(0, 5).Draw(t, "more")}
+				s = append(s, r)
+				for k := r.lo; k <= r.hi; k++ {
+					set[k] = true
+				}
+			}
+			return s.sorted(), set
+		}
+		a, inA := draw("a")
+		b, inB := draw("b")
+		common, without := 0, map[uint32]bool{}
+		for k := range inA {
+			if inB[k] {
+				common++
+			} else {
+				without[k] = true
+			}
+		}
+		rest := map[uint32]bool{}
+		for _, r := range a.without(b) {
+			for k := r.lo; k <= r.hi; k++ {
+				rest[k] = true
+			}
+		}
+		if a.size() != uint64(len(inA)) || a.common(b) != uint64(common) || !maps.Equal(rest, without) {
+			t.Fatalf("%v and %v: %d, %d in common, without %v", a, b, a.size(), a.common(b), a.without(b))
+		}
+		r := keyRange{3, 3 + rapid.Uint32Range(0, 9).Draw(t, "held")}
+		all := true
+		for k := r.lo; k <= r.hi; k++ {
+			all = all && inA[k]
+		}
+		if a.holds(r) != all {
+			t.Fatalf("%v holds %v: %v", a, r, !all)
+		}
+	})
+}
+
 func TestGroupsAreNeeded(t *testing.T) {
-	if _, err := Sessions(right(t), nil, Options{}); err == nil || !strings.Contains(err.Error(), "groups") {
+	if _, err := Against(right(t), &Collected{}, Options{}); err == nil || !strings.Contains(err.Error(), "groups") {
 		t.Error(err)
 	}
 }
@@ -309,8 +468,10 @@ func TestReasonsOfSessions(t *testing.T) {
 	list[9].Directed = false
 	list[10].Complete, list[10].Denied = false, true
 	p := right(t)
-	p.Unproposed = []policy.Unproposed{{Reason: policy.Local, Sessions: 1}, {Reason: policy.Denied, Sessions: 1}, {Reason: policy.HalfOpen, Sessions: 1},
-		{Reason: policy.AmbiguousDirection, Sessions: 1}, {Reason: policy.External, Sessions: 1}}
+	for i, r := range []policy.Reason{policy.Local, policy.Denied, policy.AmbiguousDirection, policy.External} {
+		p.Unproposed = append(p.Unproposed, policy.Unproposed{Reason: r, Sessions: 1, Examples: examples([]string{"169.254.0.1 10.0.3.1 udp/53",
+			"10.0.4.1 10.0.3.1 udp/54", "10.0.4.1 10.0.3.1 udp/53", "8.8.8.8 10.0.3.1 udp/53"}[i])})
+	}
 	p.Summary.Sessions = 11
 	p.Seal()
 	if r := verified(t, p, list, Options{}); !r.OK {

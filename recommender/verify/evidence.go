@@ -1,0 +1,220 @@
+package verify
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// tally is what was seen under a rule.
+type tally struct {
+	policy.Evidence
+	clients, servers map[netip.Addr]struct{}
+	pairs            map[[2]netip.Addr]struct{}
+}
+
+// sessionsInRules checks completeness, that every rule is needed, and the
+// numbers of each rule.
+func (v *verifier) sessionsInRules() {
+	sessions := v.c.Sessions
+	tallies := make([]tally, len(v.p.Rules))
+	for i := range tallies {
+		tallies[i] = tally{clients: map[netip.Addr]struct{}{}, servers: map[netip.Addr]struct{}{}, pairs: map[[2]netip.Addr]struct{}{}}
+	}
+	var missing uint64
+	var examples []string
+	v.ports = make([]map[categories.Service]bool, len(v.p.Rules))
+	holders := map[string]bitset{} // sets of rules that hold an included session
+	in := v.rules.empty()
+	known := map[netip.Addr]struct{}{}
+	for i := range sessions {
+		s := &sessions[i]
+		known[s.Client], known[s.Server] = struct{}{}, struct{}{}
+		reason := v.judge.reasons[i]
+		if reason != "" && reason != policy.AlreadyPermitted {
+			continue
+		}
+		v.rules.match(s.Client, s.Server, s.Service, in)
+		some := false
+		in.each(func(r int) {
+			some = true
+			t := &tallies[r]
+			t.pairs[[2]netip.Addr{s.Client, s.Server}] = struct{}{}
+			if len(v.p.Rules[r].PortRanges) > 0 || v.wide(r) {
+				if v.ports[r] == nil {
+					v.ports[r] = map[categories.Service]bool{}
+				}
+				v.ports[r][s.Service] = true
+			}
+			if reason == "" {
+				t.add(s, v.p.ScaledBytes)
+			}
+		})
+		if reason != "" {
+			continue
+		}
+		if !some {
+			if missing++; len(examples) < v.o.Examples {
+				examples = append(examples, fmt.Sprintf("%s -> %s %s", s.Client, s.Server, s.Service))
+			}
+			continue
+		}
+		key := fmt.Sprint(in)
+		if holders[key] == nil {
+			holders[key] = slices.Clone(in)
+		}
+	}
+	if missing > 0 {
+		f := v.report.find(Incomplete, "", "%d included sessions are in no rule:", missing)
+		f.Count, f.Examples = missing, examples
+	}
+	v.needed(holders)
+	v.numbers(tallies, known)
+}
+
+func (t *tally) add(s *Session, scaled bool) {
+	t.Sessions++
+	t.Flows += s.Flows
+	if scaled {
+		t.Bytes += s.ScaledBytes
+	} else {
+		t.Bytes += s.Bytes
+	}
+	if s.Sampling > 1 {
+		t.Sampling = max(t.Sampling, s.Sampling)
+	}
+	for _, e := range s.Exporters {
+		if !slices.Contains(t.LossyExporters, e) {
+			t.LossyExporters = append(t.LossyExporters, e)
+		}
+	}
+	t.clients[s.Client], t.servers[s.Server] = struct{}{}, struct{}{}
+	if t.FirstSeen.IsZero() || s.First.Before(t.FirstSeen.Time) {
+		t.FirstSeen = policy.NewTime(s.First)
+	}
+	if s.Last.After(t.LastSeen.Time) {
+		t.LastSeen = policy.NewTime(s.Last)
+	}
+}
+
+// needed finds rules that could be left out, all of them together.
+func (v *verifier) needed(holders map[string]bitset) {
+	out := v.rules.empty()
+	for i := len(v.p.Rules) - 1; i >= 0; i-- {
+		if v.p.Rules[i].Action != policy.Allow {
+			continue
+		}
+		others, free, used := v.rules.empty(), true, false
+		for _, h := range holders {
+			if !h.has(i) {
+				continue
+			}
+			used = true
+			left := false
+			h.each(func(r int) {
+				if r != i && !out.has(r) {
+					left = true
+					others.set(r)
+				}
+			})
+			free = free && left
+		}
+		switch {
+		case !used && v.unknown[i]: // said already
+		case !used:
+			v.report.find(Redundant, v.names[i], "no included session needs it")
+		case free:
+			f := v.report.find(Redundant, v.names[i], "every session under it is under other rules as well:")
+			others.each(func(r int) {
+				if f.Count++; len(f.Examples) < v.o.Examples {
+					f.Examples = append(f.Examples, v.names[r])
+				}
+			})
+		default:
+			continue
+		}
+		out.set(i)
+	}
+}
+
+// numbers compares evidence and excess.
+func (v *verifier) numbers(tallies []tally, known map[netip.Addr]struct{}) {
+	for _, e := range v.addresses.Resolver().Endpoints() {
+		known[e.Addr] = struct{}{}
+	}
+	clients, servers, both := make([]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules))
+	for a := range known {
+		src, dst := v.rules.address(0, a), v.rules.address(1, a)
+		src.each(func(r int) {
+			clients[r]++
+			if dst.has(r) {
+				both[r]++
+			}
+		})
+		dst.each(func(r int) { servers[r]++ })
+	}
+	for i := range v.p.Rules {
+		if v.p.Rules[i].Action != policy.Allow {
+			continue
+		}
+		t, e, x := &tallies[i], &v.p.Rules[i].Evidence, &v.p.Rules[i].Excess
+		t.Clients, t.Servers = uint64(len(t.clients)), uint64(len(t.servers))
+		slices.Sort(t.LossyExporters)
+		wrong := differing([]number{
+			{"evidence.sessions", e.Sessions, t.Sessions}, {"evidence.flows", e.Flows, t.Flows}, {"evidence.bytes", e.Bytes, t.Bytes},
+			{"evidence.clients", e.Clients, t.Clients}, {"evidence.servers", e.Servers, t.Servers},
+			{"excess.permittedPairs", x.PermittedPairs, clients[i]*servers[i] - both[i]}, {"excess.observedPairs", x.ObservedPairs, uint64(len(t.pairs))},
+			{"evidence.sampling", uint64(e.Sampling), uint64(t.Sampling)},
+		})
+		if !slices.Equal(e.LossyExporters, t.LossyExporters) {
+			wrong = append(wrong, fmt.Sprintf("evidence.lossyExporters is %v, counted are %v", e.LossyExporters, t.LossyExporters))
+		}
+		for _, n := range []struct {
+			name      string
+			said, are policy.Time
+		}{{"evidence.firstSeen", e.FirstSeen, t.FirstSeen}, {"evidence.lastSeen", e.LastSeen, t.LastSeen}} {
+			if !n.said.Equal(n.are.Time) && t.Sessions > 0 {
+				wrong = append(wrong, fmt.Sprintf("%s is %s, counted is %s", n.name, moment(n.said.Time), moment(n.are.Time)))
+			}
+		}
+		if wrong != nil {
+			f := v.report.find(WrongNumbers, v.names[i], "its evidence is not what the sessions say:")
+			f.Count, f.Examples = uint64(len(wrong)), wrong
+		}
+	}
+}
+
+// wide reports whether a rule has a range among its services.
+func (v *verifier) wide(rule int) bool {
+	return slices.ContainsFunc(v.p.Rules[rule].Services, func(s policy.Service) bool { return s.Term.Lo != s.Term.Hi })
+}
+
+// portRanges compares what the rules say of their ranges.
+func (v *verifier) portRanges() {
+	for i := range v.p.Rules {
+		r := &v.p.Rules[i]
+		var want []policy.PortRange
+		for _, s := range r.Services {
+			if s.Term.Lo == s.Term.Hi {
+				continue
+			}
+			seen := 0
+			for x := range v.ports[i] {
+				if s.Term.Matches(x) {
+					seen++
+				}
+			}
+			want = append(want, policy.PortRange{Service: s, ObservedPorts: seen, PermittedPorts: s.Term.Size()})
+		}
+		if v.o.Settings.PortRanges > 0 && r.Action == policy.Allow && !slices.Equal(r.PortRanges, want) {
+			f := v.report.find(WrongNumbers, v.names[i], "its portRanges are not what the sessions say:")
+			for _, x := range want {
+				f.Examples = append(f.Examples, fmt.Sprintf("%s: %d of %d ports were observed", x.Service, x.ObservedPorts, x.PermittedPorts))
+			}
+			f.Count = uint64(len(want))
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Collected is what the store has about a proposal's VRF and window.
+type Collected struct {
+	Sessions []Session
+	Loss     []policy.Loss     // of every exporter with loss in the hours of receipt, in order
+	Sampling []policy.Sampling // in order of exporter
+}
+
+const timeFormat = "2006-01-02 15:04:05.000000"
+
+// recordsTake is how long after a flow its record may come, see policy.Loss.
+const recordsTake = 30 * time.Minute
+
+// window gives the bounds of a proposal's sessions, [since, until). A document
+// without an end that was asked for ends with its last session, which is in it.
+func window(p *policy.Proposal) (since, until time.Time) {
+	if s := p.Settings; s != nil && s.Until != nil {
+		return p.Window.From.Time, s.Until.Time
+	}
+	return p.Window.From.Time, p.Window.To.Add(time.Microsecond)
+}
+
+// Read gives what a proposal that was made with these settings is about. The
+// connection's database is Cordon's.
+func Read(ctx context.Context, conn driver.Conn, p *policy.Proposal, made policy.Settings) (*Collected, error) {
+	var c Collected
+	var err error
+	if c.Loss, err = readLoss(ctx, conn, p); err != nil {
+		return nil, fmt.Errorf("ClickHouse: read loss: %w", err)
+	}
+	if c.Sampling, err = readSampling(ctx, conn, p); err != nil {
+		return nil, fmt.Errorf("ClickHouse: read sampling: %w", err)
+	}
+	if c.Sessions, err = readSessions(ctx, conn, p, made, c.Loss); err != nil {
+		return nil, fmt.Errorf("ClickHouse: read sessions: %w", err)
+	}
+	return &c, nil
+}
+
+func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, made policy.Settings, loss []policy.Loss) ([]Session, error) {
+	since, until := window(p)
+	hours, exporters := "[]::Array(UInt32)", "[]::Array(String)"
+	if made.MinHours > 1 || made.ScannerTargets > 0 || made.PortRanges > 0 {
+		hours = "arrayMap(h -> intDiv(toUnixTimestamp(h), 3600)::UInt32, active_hours)"
+	}
+	if len(loss) > 0 {
+		exporters = "exporters"
+	}
+	rows, err := conn.Query(ctx, `SELECT client_ip, server_ip, proto, port, icmp_type::UInt8,
+			flows::UInt64, (client_bytes + server_bytes)::UInt64, scaled_bytes::UInt64, first_seen, last_seen,
+			complete > 0, half_open > 0, denied > 0, direction_basis::UInt8 > 0,
+			`+hours+`, server_flags::UInt16, server_packets::UInt64, sampling::UInt32, `+exporters+`
+		FROM sessions_window(since = '`+since.UTC().Format(timeFormat)+`', until = '`+until.UTC().Format(timeFormat)+`')
+		WHERE vrf = ?`, p.VRF)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	type key struct {
+		client, server netip.Addr
+		service        categories.Service
+	}
+	codes := map[key]int{} // codes of one ICMP type are one service
+	var out []Session
+	for rows.Next() {
+		var s Session
+		var proto, icmpType, complete, halfOpen, denied, directed uint8
+		var port uint16
+		if err := rows.Scan(&s.Client, &s.Server, &proto, &port, &icmpType, &s.Flows, &s.Bytes, &s.ScaledBytes, &s.First, &s.Last,
+			&complete, &halfOpen, &denied, &directed, &s.Hours, &s.ServerFlags, &s.ServerPackets, &s.Sampling, &s.Exporters); err != nil {
+			return nil, err
+		}
+		s.Client, s.Server = s.Client.Unmap(), s.Server.Unmap()
+		s.Service = categories.NewService(proto, port, icmpType)
+		s.Complete, s.HalfOpen, s.Denied, s.Directed = complete > 0, halfOpen > 0, denied > 0, directed > 0
+		s.Exporters = slices.DeleteFunc(s.Exporters, func(e string) bool {
+			return !slices.ContainsFunc(loss, func(l policy.Loss) bool { return l.Exporter == e })
+		})
+		if categories.IsICMP(proto) {
+			k := key{s.Client, s.Server, s.Service}
+			if at, ok := codes[k]; ok {
+				out[at].add(&s)
+				continue
+			}
+			codes[k] = len(out)
+		}
+		out = append(out, s)
+	}
+	return out, rows.Err()
+}
+
+// readLoss sums what is missing of each exporter over the hours in which records
+// of the window come. Late records alone are no loss.
+func readLoss(ctx context.Context, conn driver.Conn, p *policy.Proposal) ([]policy.Loss, error) {
+	rows, err := conn.Query(ctx, `SELECT exporter, records, lost_records, lost_messages, no_template, restarts, late_records, kernel_drops, dropped_records
+		FROM exporters WHERE hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC')`,
+		p.Window.From.Truncate(time.Hour).Unix(), p.Window.To.Add(recordsTake).Unix())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	sums := map[string]*policy.Loss{}
+	for rows.Next() {
+		var l policy.Loss
+		var messages uint64
+		if err := rows.Scan(&l.Exporter, &l.Records, &l.LostRecords, &messages, &l.NoTemplate, &l.Restarts, &l.LateRecords, &l.KernelDrops, &l.DroppedRecords); err != nil {
+			return nil, err
+		}
+		sum := sums[l.Exporter]
+		if sum == nil {
+			sum = &policy.Loss{Exporter: l.Exporter}
+			sums[l.Exporter] = sum
+		}
+		if l.LostRecords+messages+l.NoTemplate+l.Restarts+l.KernelDrops+l.DroppedRecords > 0 {
+			sum.Hours++
+		}
+		sum.Records += l.Records
+		sum.LostRecords += l.LostRecords
+		sum.NoTemplate += l.NoTemplate
+		sum.Restarts += l.Restarts
+		sum.LateRecords += l.LateRecords
+		sum.KernelDrops += l.KernelDrops
+		sum.DroppedRecords += l.DroppedRecords
+	}
+	var out []policy.Loss
+	for _, sum := range sums {
+		if sum.Hours > 0 {
+			out = append(out, *sum)
+		}
+	}
+	slices.SortFunc(out, func(a, b policy.Loss) int { return strings.Compare(a.Exporter, b.Exporter) })
+	return out, rows.Err()
+}
+
+// readSampling gives the coarsest sampling of each exporter, where there is any.
+func readSampling(ctx context.Context, conn driver.Conn, p *policy.Proposal) ([]policy.Sampling, error) {
+	since, until := window(p)
+	rows, err := conn.Query(ctx, `SELECT exporter, max(h.sampling) FROM sessions_hourly AS h
+		WHERE vrf = ? AND first_seen < '`+until.UTC().Format(timeFormat)+`' AND last_seen >= '`+since.UTC().Format(timeFormat)+`'
+		GROUP BY exporter ORDER BY exporter`, p.VRF)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []policy.Sampling
+	for rows.Next() {
+		var exporter netip.Addr
+		var s policy.Sampling
+		if err := rows.Scan(&exporter, &s.OneIn); err != nil {
+			return nil, err
+		}
+		if s.OneIn > 1 {
+			s.Exporter = exporter.Unmap().String()
+			out = append(out, s)
+		}
+	}
+	return out, rows.Err()
+}

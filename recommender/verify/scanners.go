@@ -1,0 +1,96 @@
+package verify
+
+import (
+	"fmt"
+	"net/netip"
+
+	"cordon/categories"
+)
+
+// What makes a scanner, as docs/noise.md has it.
+const (
+	scanWindowHours = 24 // with sessions, before "not seen again" says anything
+	scanPorts       = 4  // among targets that were tried once
+
+	tcpRST = 0x04
+	tcpACK = 0x10
+)
+
+// scan is what came of a scanner's targets.
+type scan struct{ targets, fruitless int }
+
+func (s scan) note() string {
+	return fmt.Sprintf("nothing came of %d of the client's %d targets", s.fruitless, s.targets)
+}
+
+// target is what a client may find something at.
+type target struct {
+	server  netip.Addr
+	service categories.Service
+}
+
+// scanners finds the clients that scan. A session of a protocol with ports is a
+// target of its client; many is how many fruitless ones it takes, 0 to look for none.
+func scanners(list []Session, many uint64) map[netip.Addr]scan {
+	out := map[netip.Addr]scan{}
+	if many == 0 {
+		return out
+	}
+	hours := map[uint32]bool{}              // of the window, with a session
+	used := map[target]map[uint32]bool{}    // hours in which anyone used it
+	byClient := map[netip.Addr][]*Session{} // sessions that are targets
+	for i := range list {
+		s := &list[i]
+		if !categories.HasPorts(s.Service.Proto) {
+			continue
+		}
+		at := target{s.Server, s.Service}
+		if used[at] == nil {
+			used[at] = map[uint32]bool{}
+		}
+		for _, h := range s.Hours {
+			hours[h], used[at][h] = true, true
+		}
+		byClient[s.Client] = append(byClient[s.Client], s)
+	}
+	for client, sessions := range byClient {
+		type sweep struct { // of one hour
+			targets int
+			ports   map[categories.Service]bool
+		}
+		unanswered, once := 0, 0
+		sweeps := map[int64]*sweep{}
+		for _, s := range sessions {
+			switch {
+			case s.unanswered():
+				unanswered++
+			case s.ServerPackets == 0 && len(used[target{s.Server, s.Service}]) == 1 && categories.KindOf(s.Server) != categories.Public:
+				once++
+				hour := s.First.Unix() / 3600
+				if sweeps[hour] == nil {
+					sweeps[hour] = &sweep{ports: map[categories.Service]bool{}}
+				}
+				sweeps[hour].targets++
+				sweeps[hour].ports[s.Service] = true
+			}
+		}
+		fruitless, enough := unanswered, uint64(unanswered) >= many
+		if len(hours) >= scanWindowHours {
+			fruitless += once
+			for _, x := range sweeps {
+				enough = enough || uint64(x.targets) >= many && len(x.ports) >= scanPorts
+			}
+		}
+		if enough && 2*fruitless > len(sessions) {
+			out[client] = scan{len(sessions), fruitless}
+		}
+	}
+	return out
+}
+
+// unanswered reports whether the server is known to have answered nothing, or
+// nothing but RST.
+func (s *Session) unanswered() bool {
+	refused := s.ServerFlags&tcpRST != 0 && s.ServerFlags&^(tcpRST|tcpACK) == 0
+	return !s.Complete && (s.HalfOpen || s.Denied) || s.Service.Proto == categories.ProtoTCP && refused
+}
