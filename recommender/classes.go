@@ -17,6 +17,7 @@ type class struct {
 	group int // place in Resolver.Groups, or -1
 	kind  categories.AddressKind
 	sets  []int32 // sorted; ids of the prefix sets that hold the addresses
+	each  []int   // places in the groups of the further resolvers of build, or -1
 }
 
 // located is one prefix of the run's dictionary: the addresses for which it is
@@ -39,7 +40,7 @@ type classes struct {
 	spans    []policy.Span    // what prefixes of the dictionary hold, in order; At is the place in located
 }
 
-func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets) }
+func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets, c.each) }
 
 // member is what an endpoint of a policy needs to recognise a class.
 type member struct {
@@ -90,19 +91,29 @@ func (m member) holds(c *class) bool {
 }
 
 // build divides the addresses by the groups, the special-purpose ranges and
-// the sets registered so far.
-func (c *classes) build(r *categories.Resolver) {
-	var groups bart.Table[int]
-	var kinds bart.Table[categories.AddressKind]
-	place := map[categories.Ref]int{}
-	for i, g := range r.Groups() {
-		place[g] = i
-	}
+// the sets registered so far, and by the groups of further resolvers.
+func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver) {
 	var all []netip.Prefix
-	for _, a := range r.Assignments() {
-		groups.Insert(a.Prefix, place[a.Group])
-		all = append(all, a.Prefix)
+	table := func(r *categories.Resolver) *bart.Table[int] {
+		var groups bart.Table[int]
+		place := map[categories.Ref]int{}
+		for i, g := range r.Groups() {
+			place[g] = i
+		}
+		for _, a := range r.Assignments() {
+			groups.Insert(a.Prefix, place[a.Group])
+			all = append(all, a.Prefix)
+		}
+		return &groups
 	}
+	groups := table(r)
+	var others []*bart.Table[int]
+	outside := make([]int, len(further))
+	for i, o := range further {
+		others = append(others, table(o))
+		outside[i] = -1
+	}
+	var kinds bart.Table[categories.AddressKind]
 	for _, s := range categories.SpecialPurpose() {
 		kinds.Insert(s.Prefix, s.Kind)
 		all = append(all, s.Prefix)
@@ -113,13 +124,18 @@ func (c *classes) build(r *categories.Resolver) {
 	slices.SortFunc(all, netip.Prefix.Compare)
 	all = slices.Compact(all)
 
-	c.list = []class{{group: -1, kind: categories.Public}}
+	c.list = []class{{group: -1, kind: categories.Public, each: outside}}
 	ids := map[string]uint32{c.list[0].key(): 0}
 	c.located = make([]located, len(all))
 	for i, p := range all {
-		cl := class{group: -1, kind: categories.Public}
+		cl := class{group: -1, kind: categories.Public, each: slices.Clone(outside)}
 		if g, ok := groups.LookupPrefix(p); ok {
 			cl.group = g
+		}
+		for j, o := range others {
+			if g, ok := o.LookupPrefix(p); ok {
+				cl.each[j] = g
+			}
 		}
 		if k, ok := kinds.LookupPrefix(p); ok {
 			cl.kind = k

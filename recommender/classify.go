@@ -44,7 +44,7 @@ func (r *run) window() (from, where string, args []any) {
 // the reason is not 0 only the counts matter, so those rows share a cell, unless
 // an exclusion may still apply. The salt goes into the hash.
 func (r *run) classify(ctx context.Context, salt int) error {
-	window, where, args := r.window()
+	sessions, args := r.windowSessions()
 	detailed := "reason = 0"
 	if len(r.exclusions.statements) > 0 {
 		detailed = "1"
@@ -54,13 +54,6 @@ func (r *run) classify(ctx context.Context, salt int) error {
 			return end + ".3"
 		}
 		return "0::UInt32"
-	}
-	halfOpen := fmt.Sprintf("complete = 0 AND half_open > 0, %d,", reasonNumber(policy.HalfOpen))
-	switch r.HalfOpen {
-	case HalfOpenAllow:
-		halfOpen = ""
-	case HalfOpenAllowUDP:
-		halfOpen = fmt.Sprintf("complete = 0 AND half_open > 0 AND proto != %d, %d,", categories.ProtoUDP, reasonNumber(policy.HalfOpen))
 	}
 	// Without a group: public addresses are external, private ones ungrouped.
 	alone := func(kind categories.AddressKind) string {
@@ -78,17 +71,6 @@ func (r *run) classify(ctx context.Context, salt int) error {
 			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, internetGroup)
 		}
 		return end + ".1"
-	}
-	hours, scanner := "[]::Array(DateTime('UTC'))", ""
-	if r.needsHours() {
-		hours = "groupUniqArrayArray(w.active_hours)"
-	}
-	if r.ScannerTargets > 0 {
-		scanner = fmt.Sprintf("(vrf, client) IN (SELECT vrf, client FROM %s), %d,", r.table("scanners"), reasonNumber(policy.Scanner))
-	}
-	bytes := "w.client_bytes + w.server_bytes"
-	if r.ScaleSampled {
-		bytes = "w.scaled_bytes"
 	}
 	dictionary := text(r.database + "." + r.name + "_addresses")
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("sessions")+` (
@@ -113,7 +95,7 @@ SELECT
     if(detailed, server_class, 0) AS destination_class,
     if(detailed, proto, 0) AS cell_proto,
     if(detailed, port, 0) AS cell_port,
-    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[19]d) AS cell,
+    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[12]d) AS cell,
     client_group, server_group, flows, bytes, hours, first_seen, last_seen, sampling, lossy
 FROM
 (
@@ -122,38 +104,66 @@ FROM
         dictGet(%[2]s, ('group_number', 'kind', 'class'), client) AS c,
         dictGet(%[2]s, ('group_number', 'kind', 'class'), server) AS s,
         multiIf(
-            c.2 = %[3]d OR s.2 = %[3]d, %[4]d,
-            complete = 0 AND denied > 0, %[5]d,
-            %[6]s
-            basis = 0 AND %[24]s, %[7]d,
-            %[21]s
-            %[8]s
-            %[9]s
+            %[3]s
+            %[4]s
+            %[5]s
             0)::UInt8 AS reason,
-        %[10]s AS client_group, %[11]s AS server_group,
-        %[12]s AS client_class, %[13]s AS server_class,
-        %[14]s AS detailed
+        %[6]s AS client_group, %[7]s AS server_group,
+        %[8]s AS client_class, %[9]s AS server_class,
+        %[10]s AS detailed
     FROM
     (
-        -- Codes of one ICMP type are one service.
+%[11]s
+    )
+)`,
+		r.table("sessions"), dictionary, r.ownReasons(), external, ungrouped,
+		group("c"), group("s"), class("c"), class("s"), detailed, sessions, salt)
+	return r.conn.Exec(ctx, query, args...)
+}
+
+// ownReasons are the first reasons, which neither groups nor policies decide, as the beginning of the arguments of a multiIf
+// over the columns of windowSessions; c and s are what the dictionary says of client and server, the kind second.
+func (r *run) ownReasons() string {
+	halfOpen := fmt.Sprintf("complete = 0 AND half_open > 0, %d,", reasonNumber(policy.HalfOpen))
+	switch r.HalfOpen {
+	case HalfOpenAllow:
+		halfOpen = ""
+	case HalfOpenAllowUDP:
+		halfOpen = fmt.Sprintf("complete = 0 AND half_open > 0 AND proto != %d, %d,", categories.ProtoUDP, reasonNumber(policy.HalfOpen))
+	}
+	scanner := ""
+	if r.ScannerTargets > 0 {
+		scanner = fmt.Sprintf("(vrf, client) IN (SELECT vrf, client FROM %s), %d,", r.table("scanners"), reasonNumber(policy.Scanner))
+	}
+	return fmt.Sprintf(`c.2 = %[1]d OR s.2 = %[1]d, %[2]d,
+            complete = 0 AND denied > 0, %[3]d,
+            %[4]s
+            basis = 0 AND %[7]s, %[5]d,
+            %[6]s`, categories.Local, reasonNumber(policy.Local), reasonNumber(policy.Denied), halfOpen, reasonNumber(policy.AmbiguousDirection), scanner, hasClient("proto"))
+}
+
+// windowSessions is a query for the sessions that the settings select, one row each, and its arguments.
+func (r *run) windowSessions() (query string, args []any) {
+	window, where, args := r.window()
+	hours := "[]::Array(DateTime('UTC'))"
+	if r.needsHours() {
+		hours = "groupUniqArrayArray(w.active_hours)"
+	}
+	bytes := "w.client_bytes + w.server_bytes"
+	if r.ScaleSampled {
+		bytes = "w.scaled_bytes"
+	}
+	return fmt.Sprintf(`        -- Codes of one ICMP type are one service.
         SELECT
             w.vrf AS vrf, w.client_ip AS client, w.server_ip AS server, w.proto AS proto,
-            if(w.proto IN (%[15]d, %[16]d), w.icmp_type, w.port)::UInt16 AS port,
-            sum(w.flows) AS flows, sum(%[22]s) AS bytes, %[20]s AS hours,
+            if(w.proto IN (%[1]d, %[2]d), w.icmp_type, w.port)::UInt16 AS port,
+            sum(w.flows) AS flows, sum(%[3]s) AS bytes, %[4]s AS hours,
             min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen,
             sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
             max(w.direction_basis::UInt8) AS basis,
-            max(w.sampling) AS sampling, %[23]s AS lossy
-        FROM %[17]s AS w
-        %[18]s
-        GROUP BY vrf, client, server, proto, port
-    )
-)`,
-		r.table("sessions"), dictionary,
-		categories.Local, reasonNumber(policy.Local), reasonNumber(policy.Denied), halfOpen,
-		reasonNumber(policy.AmbiguousDirection), external, ungrouped,
-		group("c"), group("s"), class("c"), class("s"), detailed,
-		categories.ProtoICMP, categories.ProtoICMPv6,
-		window, where, salt, hours, scanner, bytes, r.lossyOf("w.exporters"), hasClient("proto"))
-	return r.conn.Exec(ctx, query, args...)
+            max(w.sampling) AS sampling, %[5]s AS lossy
+        FROM %[6]s AS w
+        %[7]s
+        GROUP BY vrf, client, server, proto, port`,
+		categories.ProtoICMP, categories.ProtoICMPv6, bytes, hours, r.lossyOf("w.exporters"), window, where), args
 }

@@ -23,6 +23,7 @@ import (
 //	<name>_scanners   clients that scan, where they are kept out
 //	<name>_sessions   each session of the window, looked up
 //	<name>_verdicts   what Go decided about cells
+//	<name>_excluded   what the groups file excludes, of a survey
 //
 // close drops them. A run that was killed leaves them behind; the next run
 // after a day removes them.
@@ -60,6 +61,7 @@ func (r *run) close(ctx context.Context) error {
 		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("scanners")+" SYNC"),
 		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("sessions")+" SYNC"),
 		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("verdicts")+" SYNC"),
+		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("excluded")+" SYNC"),
 	)
 }
 
@@ -160,14 +162,18 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 	if err := batch.Send(); err != nil {
 		return 0, err
 	}
+	return uint64(len(r.classes.located)), r.createDictionary(ctx, "prefix String, group_number UInt32 DEFAULT 0, kind UInt8 DEFAULT 0, class UInt32 DEFAULT 0", " WHERE 'NOT named'")
+}
+
+// createDictionary makes a dictionary of columns of the table of prefixes.
+func (r *run) createDictionary(ctx context.Context, columns, where string) error {
 	account := ""
 	if r.DictionaryUser != "" {
 		account = " USER " + text(r.DictionaryUser) + " PASSWORD " + text(r.DictionaryPassword)
 	}
-	return uint64(len(r.classes.located)), r.conn.Exec(ctx, "CREATE DICTIONARY "+r.table("addresses")+` (
-		prefix String, group_number UInt32 DEFAULT 0, kind UInt8 DEFAULT 0, class UInt32 DEFAULT 0
+	return r.conn.Exec(ctx, "CREATE DICTIONARY "+r.table("addresses")+" ("+columns+`
 	) PRIMARY KEY prefix
-	SOURCE(CLICKHOUSE(DB `+text(r.database)+` TABLE `+text(r.name+"_prefixes")+` WHERE 'NOT named'`+account+`))
+	SOURCE(CLICKHOUSE(DB `+text(r.database)+` TABLE `+text(r.name+"_prefixes")+where+account+`))
 	LAYOUT(IP_TRIE()) LIFETIME(0)`)
 }
 

@@ -1,0 +1,356 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// survey looks the sessions up once, in every category at a time, and then counts the cells of one order of categories after
+// the other. Its run's table of sessions has, for each session of each part of the window, the group of both ends in every
+// category; the table of excluded ones has what the groups file excludes.
+type survey struct {
+	*run
+	candidates []string
+	categories []*categories.Resolver // each category alone
+	naming     map[netip.Addr]uint64  // the categories, as bits, that name the address by itself
+	known      []knownAddresses
+	heldOut    bool // there is something to learn from and something after
+}
+
+// knownAddresses counts addresses that every order treats alike.
+type knownAddresses struct {
+	vrf    string
+	kind   categories.AddressKind
+	groups []uint32 // by category: place of the group in it plus one, or 0
+	naming uint64   // 0: seen in the window; else not seen, but named by one of these categories
+	count  uint64
+}
+
+// The parts of the window, as the table of sessions numbers them.
+const (
+	wholeWindow = iota
+	learnWindow
+	laterWindow
+	windows
+)
+
+func newSurvey(ctx context.Context, conn driver.Conn, s SuggestSettings, file *categories.File) (*survey, error) {
+	p, err := newPlan(s.Settings, file)
+	if err != nil {
+		return nil, err
+	}
+	v := &survey{candidates: p.categories, naming: map[netip.Addr]uint64{}}
+	if len(v.candidates) > maxCategories {
+		return nil, &SettingsError{"category", fmt.Errorf("%d categories: %d is the most that can be compared", len(v.candidates), maxCategories)}
+	}
+	for i, name := range v.candidates {
+		r, err := categories.NewResolver(file, []string{name})
+		if err != nil {
+			return nil, &SettingsError{"category", err}
+		}
+		v.categories = append(v.categories, r)
+		for _, e := range r.Endpoints() {
+			v.naming[e.Addr] |= 1 << i
+		}
+	}
+	p.classes.build(p.resolver, v.categories...)
+	p.exclusions = newMatcher(p.exclusions.statements, &p.classes)
+	v.run, err = newRun(ctx, conn, p)
+	return v, err
+}
+
+// columns lists the columns with the group in each category.
+func (v *survey) columns(prefix string) []string {
+	out := make([]string, len(v.candidates))
+	for i := range out {
+		out[i] = fmt.Sprintf("%s%d", prefix, i)
+	}
+	return out
+}
+
+// loadAddresses hands over what tells addresses apart, with the group in each category.
+func (v *survey) loadAddresses(ctx context.Context) (uint64, error) {
+	columns := v.columns("g")
+	typed := func(suffix string) string {
+		var b strings.Builder
+		for _, c := range columns {
+			b.WriteString(", " + c + " UInt32" + suffix)
+		}
+		return b.String()
+	}
+	if err := v.conn.Exec(ctx, "CREATE TABLE "+v.table("prefixes")+" (prefix String, kind UInt8, class UInt32"+typed("")+") ENGINE = MergeTree ORDER BY ()"); err != nil {
+		return 0, err
+	}
+	batch, err := v.conn.PrepareBatch(ctx, "INSERT INTO "+v.table("prefixes")+" (prefix, kind, class, "+strings.Join(columns, ", ")+")")
+	if err != nil {
+		return 0, err
+	}
+	defer batch.Close()
+	row := make([]any, 3+len(columns))
+	for _, l := range v.classes.located {
+		c := &v.classes.list[l.class]
+		row[0], row[1], row[2] = l.prefix.String(), uint8(c.kind), l.class
+		for i, place := range c.each {
+			row[3+i] = uint32(place + 1)
+		}
+		if err := batch.Append(row...); err != nil {
+			return 0, err
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return 0, err
+	}
+	return uint64(len(v.classes.located)), v.createDictionary(ctx, "prefix String, kind UInt8 DEFAULT 0, class UInt32 DEFAULT 0"+typed(" DEFAULT 0"), "")
+}
+
+// lookUp fills the survey's tables, and the window and cut of the answer. It reports whether there are sessions.
+func (v *survey) lookUp(ctx context.Context, learn float64, out *Suggestions) (some bool, err error) {
+	if err := v.step("load addresses", true, func() (uint64, error) { return v.loadAddresses(ctx) }); err != nil {
+		return false, err
+	}
+	var counts [windows]uint64
+	look := func(window int, since, until time.Time) func() (uint64, error) {
+		return func() (n uint64, err error) {
+			counts[window], err = v.look(ctx, window, since, until)
+			return counts[window], err
+		}
+	}
+	if err := v.step("look sessions up", true, func() (uint64, error) {
+		if err := v.createSessions(ctx); err != nil {
+			return 0, err
+		}
+		return look(wholeWindow, v.Since, v.Until)()
+	}); err != nil || counts[wholeWindow] == 0 {
+		return false, err
+	}
+	var first, last time.Time
+	if err := v.conn.QueryRow(ctx, "SELECT min(first_seen), max(last_seen) FROM "+v.table("sessions")).Scan(&first, &last); err != nil {
+		return false, fmt.Errorf("ClickHouse: find the window: %w", err)
+	}
+	if !v.Since.IsZero() {
+		first = v.Since
+	}
+	if !v.Until.IsZero() {
+		last = v.Until
+	}
+	out.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
+	cut := cutAt(out.Window, learn)
+	out.Cut = policy.NewTime(cut)
+	for _, q := range []struct {
+		name string
+		f    func() (uint64, error)
+	}{
+		{"look up those to learn on", look(learnWindow, v.Since, cut)},
+		{"look up those after", look(laterWindow, cut, v.Until)},
+		{"exclusions", func() (uint64, error) { return v.exclude(ctx) }},
+		{"known addresses", func() (uint64, error) { return v.readKnown(ctx) }},
+		{"prepare rules", func() (uint64, error) {
+			return 0, v.conn.Exec(ctx, "CREATE TABLE "+v.table("verdicts")+` (
+				vrf LowCardinality(String), source_group UInt32, source_address IPv6, destination_group UInt32, destination_address IPv6,
+				cell_proto UInt8, cell_port UInt16, rule UInt32
+			) ENGINE = MergeTree ORDER BY ()`)
+		}},
+	} {
+		if err := v.step(q.name, true, q.f); err != nil {
+			return false, err
+		}
+	}
+	v.heldOut = counts[learnWindow] > 0 && counts[laterWindow] > 0
+	return true, nil
+}
+
+func (v *survey) createSessions(ctx context.Context) error {
+	var groups strings.Builder
+	for _, c := range append(v.columns("c"), v.columns("s")...) {
+		groups.WriteString(", " + c + " UInt32")
+	}
+	return v.conn.Exec(ctx, "CREATE TABLE "+v.table("sessions")+` (
+		part UInt8, vrf LowCardinality(String), client IPv6, server IPv6, proto UInt8, port UInt16, own_reason UInt8,
+		client_kind UInt8, server_kind UInt8, client_class UInt32, server_class UInt32, hours Array(DateTime('UTC')),
+		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC')`+groups.String()+`
+	) ENGINE = MergeTree ORDER BY ()`)
+}
+
+// look adds the sessions of one part of the window, and counts them.
+func (v *survey) look(ctx context.Context, part int, since, until time.Time) (n uint64, err error) {
+	if part != wholeWindow && !since.IsZero() && !until.IsZero() && !since.Before(until) {
+		return 0, nil
+	}
+	defer func(since, until time.Time) { v.Since, v.Until = since, until }(v.Since, v.Until)
+	v.Since, v.Until = since, until
+	if v.ScannerTargets > 0 {
+		if err := v.conn.Exec(ctx, "DROP TABLE IF EXISTS "+v.table("scanners")+" SYNC"); err != nil {
+			return 0, err
+		}
+		if _, err := v.findScanners(ctx); err != nil {
+			return 0, err
+		}
+	}
+	sessions, args := v.windowSessions()
+	attributes := []string{"'class'", "'kind'"}
+	for _, c := range v.columns("g") {
+		attributes = append(attributes, text(c))
+	}
+	names := strings.Join(attributes, ", ")
+	var groups strings.Builder
+	for _, end := range []string{"c", "s"} {
+		for i := range v.candidates {
+			fmt.Fprintf(&groups, ", %s.%d AS %s%d", end, i+3, end, i)
+		}
+	}
+	dictionary := text(v.database + "." + v.name + "_addresses")
+	if err := v.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %[1]s
+SELECT
+    %[2]d AS part, vrf, client, server, proto, port,
+    multiIf(
+            %[3]s
+            0)::UInt8 AS own_reason,
+    c.2 AS client_kind, s.2 AS server_kind, c.1 AS client_class, s.1 AS server_class, hours, first_seen, last_seen%[4]s
+FROM
+(
+    SELECT *, dictGet(%[5]s, (%[6]s), client) AS c, dictGet(%[5]s, (%[6]s), server) AS s
+    FROM
+    (
+%[7]s
+    )
+)`, v.table("sessions"), part, v.ownReasons(), groups.String(), dictionary, names, sessions), args...); err != nil {
+		return 0, err
+	}
+	return n, v.conn.QueryRow(ctx, "SELECT count() FROM "+v.table("sessions")+" WHERE part = ?", uint8(part)).Scan(&n)
+}
+
+// exclude finds the sessions that the groups file excludes, whatever the order is: by classes of addresses and service.
+func (v *survey) exclude(ctx context.Context) (n uint64, err error) {
+	if len(v.exclusions.statements) == 0 {
+		return 0, nil
+	}
+	if err := v.conn.Exec(ctx, "CREATE TABLE "+v.table("excluded")+" (client_class UInt32, server_class UInt32, proto UInt8, port UInt16) ENGINE = MergeTree ORDER BY ()"); err != nil {
+		return 0, err
+	}
+	batch, err := v.conn.PrepareBatch(ctx, "INSERT INTO "+v.table("excluded")+" (client_class, server_class, proto, port)")
+	if err != nil {
+		return 0, err
+	}
+	defer batch.Close()
+	rows, err := v.conn.Query(ctx, "SELECT DISTINCT client_class, server_class, proto, port FROM "+v.table("sessions"))
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var client, server uint32
+		var s categories.Service
+		if err := rows.Scan(&client, &server, &s.Proto, &s.Port); err != nil {
+			return 0, err
+		}
+		if v.exclusions.first("", client, server, s) >= 0 {
+			n++
+			if err := batch.Append(client, server, s.Proto, s.Port); err != nil {
+				return 0, err
+			}
+		}
+	}
+	if err := rows.Err(); err != nil || n == 0 {
+		return 0, err
+	}
+	return n, batch.Send()
+}
+
+// readKnown counts the known addresses as readKnown of a run does, before any order is chosen.
+func (v *survey) readKnown(ctx context.Context) (uint64, error) {
+	ends := func(c string) string {
+		kind, address := "client_kind", "client"
+		if c == "s" {
+			kind, address = "server_kind", "server"
+		}
+		return fmt.Sprintf("SELECT DISTINCT vrf, %s AS kind, [%s] AS groups, %s AS address FROM %s WHERE part = %d",
+			kind, strings.Join(v.columns(c), ", "), address, v.table("sessions"), wholeWindow)
+	}
+	both := "(" + ends("c") + " UNION DISTINCT " + ends("s") + ")"
+	rows, err := v.conn.Query(ctx, "SELECT vrf, kind, groups, count() FROM "+both+" GROUP BY vrf, kind, groups")
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	vrfs := map[string]bool{}
+	for rows.Next() {
+		var k knownAddresses
+		var kind uint8
+		if err := rows.Scan(&k.vrf, &kind, &k.groups, &k.count); err != nil {
+			return 0, err
+		}
+		k.kind = categories.AddressKind(kind)
+		vrfs[k.vrf] = true
+		v.known = append(v.known, k)
+	}
+	if err := rows.Err(); err != nil || len(v.naming) == 0 {
+		return uint64(len(v.known)), err
+	}
+	// Of the addresses that groups name, those that were seen are counted already.
+	seen, err := v.conn.Query(ctx, "SELECT vrf, address FROM "+both+" WHERE arrayExists(x -> x != 0, groups)")
+	if err != nil {
+		return 0, err
+	}
+	defer seen.Close()
+	type host struct {
+		vrf  string
+		addr netip.Addr
+	}
+	there := map[host]bool{}
+	for seen.Next() {
+		var h host
+		if err := seen.Scan(&h.vrf, &h.addr); err != nil {
+			return 0, err
+		}
+		if h.addr = h.addr.Unmap(); v.naming[h.addr] != 0 {
+			there[h] = true
+		}
+	}
+	if err := seen.Err(); err != nil {
+		return 0, err
+	}
+	unseen := map[string]*knownAddresses{}
+	for addr, naming := range v.naming {
+		groups := make([]uint32, len(v.categories))
+		for i, r := range v.categories {
+			groups[i] = uint32(r.LookupIndex(addr) + 1)
+		}
+		for vrf := range vrfs {
+			if there[host{vrf, addr}] {
+				continue
+			}
+			key := fmt.Sprintf("%q %d %v", vrf, naming, groups)
+			if unseen[key] == nil {
+				unseen[key] = &knownAddresses{vrf: vrf, kind: categories.KindOf(addr), groups: groups, naming: naming}
+			}
+			unseen[key].count++
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(unseen)) {
+		v.known = append(v.known, *unseen[key])
+	}
+	return uint64(len(v.known)), nil
+}
+
+// presences gives the sets of categories that known addresses have a group in.
+func (v *survey) presences() []uint64 {
+	out := make([]uint64, len(v.known))
+	for i, k := range v.known {
+		for c, g := range k.groups {
+			if g != 0 {
+				out[i] |= 1 << c
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,299 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"cordon/categories"
+	"cordon/recommender/cover"
+	"cordon/recommender/policy"
+)
+
+// order is one order of categories in trial.
+type order struct {
+	*survey
+	plan  *plan // of a run with these categories
+	chain []int // the categories, by their place among the candidates
+	// first is by candidate: the number, less one, that its first group has in the plan.
+	first []int
+}
+
+// try counts what Generate would with an order of categories.
+func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
+	o, err := v.order(chain)
+	if err != nil {
+		return Suggestion{}, err
+	}
+	x := Suggestion{Categories: o.plan.categories}
+	name := strings.Join(x.Categories, ",")
+	var parts [windows][]part
+	if err := v.step("count cells of "+name, true, func() (n uint64, err error) {
+		parts, err = o.readParts(ctx)
+		return uint64(len(parts[wholeWindow])), err
+	}); err != nil {
+		return x, err
+	}
+	var boxes []boxed
+	var vrfs []string // of the boxes
+	var held [][]cellKey
+	if err := v.step("cover "+name, false, func() (uint64, error) {
+		all := parts[wholeWindow]
+		cells := o.support(all)
+		for i := range all {
+			x.Sessions += all[i].sessions
+			if all[i].reason == 0 {
+				x.Included += all[i].sessions
+			}
+		}
+		x.Cells = len(cells)
+		for len(cells) > 0 {
+			vrf, n := cells[0].key.vrf, 1
+			for n < len(cells) && cells[n].key.vrf == vrf {
+				n++
+			}
+			c, err := o.plan.cover(ctx, cells[:n], all)
+			if err != nil {
+				return 0, err
+			}
+			rules, found := o.plan.rules(c)
+			x.Rules += len(rules)
+			x.LowerBound += c.solution.LowerBound
+			for i := range rules {
+				x.Literals += len(rules[i].Sources) + len(rules[i].Destinations) + len(rules[i].Services)
+				b, in := c.inside(vrf, &found[i])
+				boxes, vrfs, held = append(boxes, b), append(vrfs, vrf), append(held, in)
+			}
+			cells = cells[n:]
+		}
+		return uint64(x.Cells), nil
+	}); err != nil {
+		return x, err
+	}
+	if err := v.step("pairs of "+name, true, func() (uint64, error) {
+		seen, err := o.readPairs(ctx, held)
+		known := o.known()
+		for i := range boxes {
+			x.Excess += boxes[i].pairs(vrfs[i], known) - seen[i]
+		}
+		return uint64(len(boxes)), err
+	}); err != nil {
+		return x, err
+	}
+	if v.heldOut {
+		x.HeldOut = o.heldOut(parts[learnWindow], parts[laterWindow])
+	}
+	return x, nil
+}
+
+func (v *survey) order(chain []int) (*order, error) {
+	s := v.Settings
+	s.Categories = nil
+	for _, c := range chain {
+		s.Categories = append(s.Categories, v.candidates[c])
+	}
+	file := *v.file
+	file.Exclude = nil // done with already
+	p, err := newPlan(s, &file)
+	if err != nil {
+		return nil, err
+	}
+	o := &order{survey: v, plan: p, chain: chain, first: make([]int, len(v.candidates))}
+	n := 0
+	for _, c := range chain {
+		o.first[c] = n
+		for i, g := range v.categories[c].Groups() {
+			if n >= len(p.resolver.Groups()) || p.resolver.Groups()[n] != g {
+				return nil, fmt.Errorf("BUG: group %d of category %s has another number among %v", i, v.candidates[c], s.Categories)
+			}
+			n++
+		}
+	}
+	return o, nil
+}
+
+// support gives the cells with enough support, and the other parts their reason.
+func (o *order) support(parts []part) []cell {
+	cells := o.plan.judge(parts)
+	return o.plan.support(cells, parts, func(c *cell) breadth {
+		one := &parts[c.parts[0]] // without policies a cell has one part
+		return breadth{one.clients, one.hours}
+	})
+}
+
+// sessions is a query for the sessions of all parts of the window with their reason and cell.
+func (o *order) sessions() string {
+	group := func(end, kind string) string {
+		var b strings.Builder
+		b.WriteString("multiIf(")
+		for _, c := range o.chain {
+			fmt.Fprintf(&b, "%[1]s%[2]d != 0, %[1]s%[2]d + %[3]d, ", end, c, o.first[c])
+		}
+		if o.External == ExternalInternet {
+			fmt.Fprintf(&b, "%s = %d, %d, ", kind, categories.Public, internetGroup)
+		}
+		return b.String() + "0)::UInt32"
+	}
+	reasons := fmt.Sprintf("own_reason = %[1]d, %[1]d, ", localNumber)
+	if len(o.exclusions.statements) > 0 {
+		reasons += fmt.Sprintf("(client_class, server_class, proto, port) IN (SELECT client_class, server_class, proto, port FROM %s), %d, ", o.table("excluded"), excludedNumber)
+	}
+	reasons += "own_reason != 0, own_reason, "
+	alone := func(kind categories.AddressKind, reason policy.Reason) string {
+		return fmt.Sprintf("client_group = 0 AND client_kind = %[1]d OR server_group = 0 AND server_kind = %[1]d, %[2]d, ", kind, reasonNumber(reason))
+	}
+	if o.External == ExternalReport {
+		reasons += alone(categories.Public, policy.External)
+	}
+	if o.Ungrouped == UngroupedReport {
+		reasons += alone(categories.Private, policy.Ungrouped)
+	}
+	return fmt.Sprintf(`SELECT part, vrf, client, server, hours, first_seen, last_seen,
+    %[1]s AS client_group, %[2]s AS server_group, multiIf(%[3]s0)::UInt8 AS reason,
+    if(reason = 0, client_group, 0) AS source_group, if(reason = 0 AND client_group = 0, client, toIPv6('::')) AS source_address,
+    if(reason = 0, server_group, 0) AS destination_group, if(reason = 0 AND server_group = 0, server, toIPv6('::')) AS destination_address,
+    if(reason = 0, proto, 0) AS cell_proto, if(reason = 0, port, 0) AS cell_port
+FROM %[4]s`, group("c", "client_kind"), group("s", "server_kind"), reasons, o.table("sessions"))
+}
+
+const cellColumns = "vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port"
+
+func (o *order) readParts(ctx context.Context) (out [windows][]part, err error) {
+	clients, hours := "0::UInt64", "0::UInt64"
+	if o.MinHosts > 1 {
+		clients = "uniqExact(client)"
+	}
+	if o.MinHours > 1 {
+		hours = "uniqExactArray(hours)"
+	}
+	rows, err := o.conn.Query(ctx, "SELECT part, reason, "+cellColumns+", count(), "+clients+", "+hours+", min(first_seen), max(last_seen) FROM ("+
+		o.sessions()+") GROUP BY part, reason, "+cellColumns)
+	if err != nil {
+		return out, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		p := part{note: -1}
+		var window uint8
+		var src, dst netip.Addr
+		if err := rows.Scan(&window, &p.reason, &p.key.vrf, &p.key.src.group, &src, &p.key.dst.group, &dst, &p.service.Proto, &p.service.Port,
+			&p.sessions, &p.clients, &p.hours, &p.first, &p.last); err != nil {
+			return out, err
+		}
+		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)
+		p.key.service = p.service.Term()
+		out[window] = append(out[window], p)
+	}
+	return out, rows.Err()
+}
+
+// inside gives a box in endpoints, and its cells.
+func (c *covered) inside(vrf string, b *cover.Box) (box boxed, cells []cellKey) {
+	for _, d := range b.Sets[1] {
+		box.dests = append(box.dests, c.dests[d])
+	}
+	for _, s := range b.Sets[0] {
+		box.sources = append(box.sources, c.sources[s])
+		for _, d := range b.Sets[1] {
+			for _, v := range b.Sets[2] {
+				cells = append(cells, cellKey{vrf, c.sources[s], c.dests[d], c.services[v]})
+			}
+		}
+	}
+	return box, cells
+}
+
+// readPairs counts the (client, server) pairs seen under each rule, given its cells.
+func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, error) {
+	out := make([]uint64, len(held))
+	if len(held) == 0 {
+		return out, nil
+	}
+	if err := o.conn.Exec(ctx, "TRUNCATE TABLE "+o.table("verdicts")); err != nil {
+		return out, err
+	}
+	batch, err := o.conn.PrepareBatch(ctx, "INSERT INTO "+o.table("verdicts")+" ("+cellColumns+", rule)")
+	if err != nil {
+		return out, err
+	}
+	defer batch.Close()
+	for i, cells := range held {
+		for _, k := range cells {
+			if err := batch.Append(k.vrf, k.src.group, endpointAddress(k.src), k.dst.group, endpointAddress(k.dst), k.service.Proto, k.service.Lo, uint32(i)); err != nil {
+				return out, err
+			}
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return out, err
+	}
+	rows, err := o.conn.Query(ctx, fmt.Sprintf(`SELECT rule, uniqExact(client, server) FROM (%s) AS s INNER JOIN %s AS v USING (%s)
+		WHERE part = %d AND reason = 0 GROUP BY rule`, o.sessions(), o.table("verdicts"), cellColumns, wholeWindow))
+	if err != nil {
+		return out, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var rule uint32
+		var n uint64
+		if err := rows.Scan(&rule, &n); err != nil {
+			return out, err
+		}
+		out[rule] = n
+	}
+	return out, rows.Err()
+}
+
+// endpointAddress is what the tables have for an endpoint: "::" for a group.
+func endpointAddress(e endpoint) netip.Addr {
+	if e.group != noGroup {
+		return netip.IPv6Unspecified()
+	}
+	return as16(e.addr)
+}
+
+// known counts the known endpoints of each group under the order.
+func (o *order) known() map[groupOf]uint64 {
+	var selected uint64
+	for _, c := range o.chain {
+		selected |= 1 << c
+	}
+	out := map[groupOf]uint64{}
+	for _, k := range o.survey.known {
+		if k.naming != 0 && k.naming&selected == 0 {
+			continue
+		}
+		group := noGroup
+		for _, c := range o.chain {
+			if k.groups[c] != 0 {
+				group = k.groups[c] + uint32(o.first[c])
+				break
+			}
+		}
+		if group == noGroup && k.naming == 0 && k.kind == categories.Public && o.External == ExternalInternet {
+			group = internetGroup
+		}
+		if group != noGroup {
+			out[groupOf{k.vrf, group}] += k.count
+		}
+	}
+	return out
+}
+
+// heldOut counts the later sessions that rules learned before would deny. Rules are sound and complete, so they
+// permit the cells that they were learned from and no other.
+func (o *order) heldOut(learn, later []part) *HeldOut {
+	learned := map[cellKey]bool{}
+	for _, c := range o.support(learn) {
+		learned[c.key] = true
+	}
+	h := new(HeldOut)
+	for _, c := range o.plan.judge(later) {
+		h.Sessions += c.sessions
+		if !learned[c.key] {
+			h.Denied += c.sessions
+		}
+	}
+	return h
+}
