@@ -15,7 +15,7 @@ import (
 )
 
 // SuggestSettings says which orders of categories to compare, and on which sessions. The embedded Settings are those of Generate;
-// Categories are the candidates. Policies and port ranges have no place here.
+// Categories are the candidates. Policies, port ranges and prefixes of ungrouped hosts have no place here.
 type SuggestSettings struct {
 	Settings
 	// Learn is the share of the window, from its beginning, that rules are learned on to see what they deny in the rest; 0 means
@@ -93,6 +93,9 @@ func Suggest(ctx context.Context, conn driver.Conn, s SuggestSettings, file *cat
 	}
 	if len(s.Existing)+len(s.Guardrails) > 0 || s.PortRanges > 0 {
 		return nil, &SettingsError{"category", errors.New("orders are compared without policies and port ranges")}
+	}
+	if s.Ungrouped == UngroupedPrefix {
+		return nil, &SettingsError{"ungrouped", fmt.Errorf("orders are compared with %s or %s, not with %s", UngroupedHost, UngroupedReport, UngroupedPrefix)}
 	}
 	if file == nil || len(file.Categories) == 0 {
 		return nil, &SettingsError{"groups", errors.New("there is no category to choose")}

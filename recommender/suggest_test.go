@@ -186,7 +186,7 @@ func TestSuggestAgainstGenerate(t *testing.T) {
 		defer checks.Value.Set(checks.DefValue)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		file := drawGroups(rt)
+		file := drawGroups(rt, 27)
 		s := SuggestSettings{Settings: Settings{
 			Ungrouped:   rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport}).Draw(rt, "ungrouped"),
 			External:    rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
@@ -311,6 +311,7 @@ func TestSuggestRefuses(t *testing.T) {
 		{"category", file, SuggestSettings{Settings: Settings{PortRanges: 2}}},
 		{"category", file, SuggestSettings{Settings: Settings{Categories: []string{"site"}}}},
 		{"ungrouped", file, SuggestSettings{Settings: Settings{Ungrouped: "x"}}},
+		{"ungrouped", file, SuggestSettings{Settings: Settings{Ungrouped: UngroupedPrefix}}},
 	} {
 		_, err := Suggest(t.Context(), nil, c.s, c.file)
 		if wrong, ok := errors.AsType[*SettingsError](err); !ok || wrong.Setting != c.setting {

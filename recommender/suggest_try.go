@@ -53,7 +53,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 			for n < len(cells) && cells[n].key.vrf == vrf {
 				n++
 			}
-			c, err := o.plan.cover(ctx, cells[:n], all)
+			c, err := o.plan.cover(ctx, vrf, cells[:n], all)
 			if err != nil {
 				return 0, err
 			}
@@ -75,7 +75,8 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 		seen, err := o.readPairs(ctx, held)
 		known := o.known()
 		for i := range boxes {
-			x.Excess += boxes[i].pairs(vrfs[i], known) - seen[i]
+			of := draft{Proposal: policy.Proposal{VRF: vrfs[i]}}
+			x.Excess += of.pairs(&boxes[i], known) - seen[i]
 		}
 		return uint64(len(boxes)), err
 	}); err != nil {
@@ -250,7 +251,7 @@ func endpointAddress(e endpoint) netip.Addr {
 	if e.group != noGroup {
 		return netip.IPv6Unspecified()
 	}
-	return as16(e.addr)
+	return as16(e.prefix.Addr())
 }
 
 // known counts the known endpoints of each group under the order.

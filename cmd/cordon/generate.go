@@ -20,6 +20,7 @@ import (
 	"cordon/recommender/render"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const generateHelp = `Reduces the collected sessions to cells (source group, destination group, service)
@@ -70,40 +71,55 @@ func (a *app) generateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.generate(cmd.Context(), &g) },
 	}
 	f := c.Flags()
-	f.StringVarP(&g.groups, "groups", "g", "", "groups file, YAML or CSV")
-	f.StringArrayVar(&g.from, "from", nil, "take the sessions from this file (may be repeated)")
 	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
-	g.window.flags(f)
-	f.StringVar(&g.settings.VRF, "vrf", "", "one VRF (default: all, a proposal each)")
+	g.sessionFlags(f)
 	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128), report, or prefix (the fewest prefixes for those that do the same; see --max-extra)")
 	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")
+	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
+	f.Lookup("port-ranges").NoOptDefVal = fmt.Sprint(recommender.DefaultPortRanges)
+	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
+	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
+	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
+	g.searchFlags(f, cover.EffortDefault)
+	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
+	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
+	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
+	completeFlags(c, render.Names(), []string{"host", "report", "prefix"})
+	return c
+}
+
+// sessionFlags are the flags that say which sessions to look at, and how.
+func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
+	f.StringVarP(&g.groups, "groups", "g", "", "groups file, YAML or CSV")
+	f.StringArrayVar(&g.from, "from", nil, "take the sessions from this file (may be repeated)")
+	g.window.flags(f)
+	f.StringVar(&g.settings.VRF, "vrf", "", "one VRF (default: all, a proposal each)")
 	f.StringVar(&g.external, "external", "report", "public addresses in no selected group: report, host or internet (the built-in group)")
+	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report, allow-udp or allow")
 	f.Uint64Var(&g.settings.MinSessions, "min-sessions", 1, "sessions that a cell needs")
 	f.Uint64Var(&g.settings.MinHosts, "min-hosts", 1, "clients that a cell needs")
 	f.Uint64Var(&g.settings.MinHours, "min-hours", 1, "distinct hours in which a cell needs sessions")
 	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", 0, "report the sessions of clients that scan: nothing came of so many of their targets, and of most")
 	f.Lookup("exclude-scanners").NoOptDefVal = fmt.Sprint(recommender.DefaultScannerTargets)
-	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
-	f.Lookup("port-ranges").NoOptDefVal = fmt.Sprint(recommender.DefaultPortRanges)
-	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report, allow-udp or allow")
-	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
-	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
-	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
-	f.StringVar(&g.effort, "effort", cover.EffortDefault.String(), "how long to look for fewer rules: quick, default, thorough or exhaustive")
+}
+
+// searchFlags are the flags that say how to look for few rules.
+func (g *generateFlags) searchFlags(f *pflag.FlagSet, effort cover.Effort) {
+	f.StringVar(&g.effort, "effort", effort.String(), "how long to look for fewer rules: quick, default, thorough or exhaustive")
 	f.StringVar(&g.maxMemory, "max-memory", "1GiB", "what the search for fewer rules may allocate, roughly")
-	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
-	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
-	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
-	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
+}
+
+// completeFlags offers the values of sessionFlags, searchFlags, --format and --ungrouped in the shell.
+func completeFlags(c *cobra.Command, formats, ungrouped []string) {
 	for name, values := range map[string][]string{
-		"effort": cover.EffortNames(), "format": render.Names(), "half-open": {"report", "allow-udp", "allow"},
-		"ungrouped": {"host", "report", "prefix"}, "external": {"report", "host", "internet"},
+		"effort": cover.EffortNames(), "format": formats, "half-open": {"report", "allow-udp", "allow"},
+		"ungrouped": ungrouped, "external": {"report", "host", "internet"},
 	} {
 		if err := c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 			panic("BUG: complete --" + name + ": " + err.Error())
 		}
 	}
-	return c
 }
 
 func (a *app) generate(ctx context.Context, g *generateFlags) error {
@@ -175,9 +191,8 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	return file, usageError(err)
 }
 
-// proposals opens the store that the flags ask for, computes, stores and
-// publishes.
-func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.File, clock *stepClock) ([]policy.Proposal, error) {
+// sessionStore opens the store that the flags ask for: with --from a temporary one with the sessions of those files.
+func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClock) (_ *store, err error) {
 	temporary := len(g.from) > 0
 	readers, err := openFlowFiles(g.from)
 	if err != nil {
@@ -189,7 +204,11 @@ func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.
 		closeAll(readers)
 		return nil, err
 	}
-	defer st.close()
+	defer func() {
+		if err != nil {
+			st.close()
+		}
+	}()
 	clock.add(recommender.Step{Name: "open the store", Took: time.Since(began)})
 	if temporary {
 		began = time.Now()
@@ -202,12 +221,23 @@ func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.
 		}
 		clock.add(recommender.Step{Name: "read the files into it", Took: time.Since(began), Rows: rep.records})
 	}
+	return st, nil
+}
+
+// proposals opens the store that the flags ask for, computes, stores and
+// publishes.
+func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.File, clock *stepClock) ([]policy.Proposal, error) {
+	st, err := a.sessionStore(ctx, g, clock)
+	if err != nil {
+		return nil, err
+	}
+	defer st.close()
 	proposals, err := recommender.Generate(ctx, st.Conn, g.settings, file)
 	var wrong *recommender.SettingsError
 	if errors.As(err, &wrong) {
 		return nil, usageError(err)
 	}
-	if err != nil || temporary {
+	if err != nil || len(g.from) > 0 {
 		return proposals, err
 	}
 	if err := recommender.Store(ctx, st.Conn, proposals, file); err != nil {
