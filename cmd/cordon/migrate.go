@@ -56,10 +56,11 @@ func (a *app) migrateStore(ctx context.Context) error {
 	return nil
 }
 
-// migrate brings the tables to this version and says so in the log.
+// migrate brings the tables to this version and says so in the log, unless the
+// store is new.
 func (a *app) migrate(ctx context.Context, opts *clickhouse.Options) error {
 	from, to, err := a.migrateWith(ctx, opts)
-	if err == nil && from != to {
+	if err == nil && from != 0 && from != to {
 		a.log.Info("schema migrated", "from", from, "to", to)
 	}
 	return err
