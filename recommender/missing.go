@@ -16,9 +16,9 @@ import (
 const reportedWithin = 30 * time.Minute
 
 // hasLoss tells hours of view exporters in which something is missing. Late
-// records are not: they came, and counting them alone would let the moment of
-// receipt change a proposal.
-const hasLoss = "(lost_records > 0 OR lost_messages > 0 OR no_template > 0 OR restarts > 0 OR kernel_drops > 0 OR dropped_records > 0)"
+// records are not missing, but where they came so late others may yet be on
+// their way.
+const hasLoss = "(lost_records > 0 OR lost_messages > 0 OR no_template > 0 OR restarts > 0 OR late_records > 0 OR kernel_drops > 0 OR dropped_records > 0)"
 
 // span is the window asked for, with the ends of time where it is open.
 func (r *run) span() (since, until time.Time) {

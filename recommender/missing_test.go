@@ -16,8 +16,8 @@ import (
 )
 
 // TestLossAndSampling: two exporters, one of which lost records in the window
-// and samples. Its loss, its sampling and the rule that rests on it are named;
-// loss in other hours, of exporters without a session, and late records alone are not.
+// and samples, the other late. Their loss, the sampling and the rules that rest on
+// them are named; loss in other hours and of exporters without a session is not.
 func TestLossAndSampling(t *testing.T) {
 	conn := store(t)
 	if err := conn.Exec(t.Context(), "TRUNCATE TABLE exporter_stats"); err != nil {
@@ -62,7 +62,8 @@ func TestLossAndSampling(t *testing.T) {
 		}
 		p := &proposals[0]
 		verifyProposal(t, t, conn, p, Settings{}, nil)
-		if d := cmp.Diff([]policy.Loss{{Exporter: "10.9.9.1", Hours: 1, Records: 100, LostRecords: 10, NoTemplate: 2, LateRecords: 4}}, p.Loss); d != "" {
+		if d := cmp.Diff([]policy.Loss{{Exporter: "10.9.9.1", Hours: 1, Records: 100, LostRecords: 10, NoTemplate: 2, LateRecords: 4},
+			{Exporter: "10.9.9.2", Hours: 1, Records: 10, LateRecords: 9}}, p.Loss); d != "" {
 			t.Errorf("loss (-want +got):\n%s", d)
 		}
 		if d := cmp.Diff([]policy.Sampling{{Exporter: "10.9.9.1", OneIn: 100}}, p.Sampling); d != "" {
@@ -79,7 +80,7 @@ func TestLossAndSampling(t *testing.T) {
 		if scale {
 			bytes = 10_000
 		}
-		want := map[string]string{"tcp/443": fmt.Sprint(bytes, 100, []string{"10.9.9.1"}), "tcp/22": fmt.Sprint(100, 0, []string{})}
+		want := map[string]string{"tcp/443": fmt.Sprint(bytes, 100, []string{"10.9.9.1"}), "tcp/22": fmt.Sprint(100, 0, []string{"10.9.9.2"})}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("evidence, scaled %v (-want +got):\n%s", scale, d)
 		}

@@ -49,7 +49,7 @@ func Loss(l *policy.Loss) string {
 	add(l.Restarts, "restart", "")
 	add(l.KernelDrops, "datagram", " dropped by the kernel")
 	add(l.DroppedRecords, "record", " dropped by a full queue")
-	add(l.LateRecords, "record", " late")
+	add(l.LateRecords, "record", " over an hour late")
 	if len(parts) == 0 {
 		parts = append(parts, "messages lost")
 	}
