@@ -59,7 +59,10 @@ type tally struct {
 	waiting     int // data sets that wait for their template
 	templates   int
 	software    string
+	name        string // what it calls itself
 	sampling    uint32
+	interfaces  int   // known by name
+	vrfs        int   // known by name
 	lastMessage int64 // Unix microseconds
 	lastExport  int64 // Unix microseconds
 	skew        int64 // microseconds that the exporter's clock is behind
@@ -105,6 +108,8 @@ func (a *account) source(s *ipfix.SourceStats) {
 		if d.LastMessage >= t.lastMessage {
 			t.lastMessage, t.lastExport, t.skew = d.LastMessage, d.LastExport, d.Skew
 			t.software, t.sampling = cmp.Or(d.Software, t.software), d.Sampling
+			t.name = cmp.Or(ownName(s.Source, d), t.name)
+			t.interfaces, t.vrfs = len(d.Interfaces), len(d.VRFs)
 		}
 		if i == 0 {
 			t.waiting += s.WaitingSets
@@ -113,6 +118,15 @@ func (a *account) source(s *ipfix.SourceStats) {
 	if rest != (ipfix.Counters{}) {
 		a.add(s.Source, noDomain, &rest)
 	}
+}
+
+// ownName is what an exporter calls itself in options data: its name, or the
+// address that it knows itself by if its messages come from another one.
+func ownName(s ipfix.Source, d *ipfix.DomainStats) string {
+	if d.Name != "" || s.Addr.IsValid() && d.Exporter == s.Addr.Addr().Unmap().String() {
+		return d.Name
+	}
+	return d.Exporter
 }
 
 // add adds what counters has more than at the last look.
@@ -197,7 +211,7 @@ func (a *account) rows(now time.Time, interval time.Duration, collector string) 
 		t.written = t.tallyCounts
 		row := schema.ExporterStats{
 			Time: now.UnixMilli(), Interval: uint32(interval.Milliseconds()), Collector: collector,
-			Domain: k.domain, Transport: k.transport.String(), Name: t.software,
+			Domain: k.domain, Transport: k.transport.String(), Name: cmp.Or(t.name, t.software),
 			Messages: d.Messages, Bytes: d.Bytes, Records: d.Records, OptionsRecords: d.OptionsRecords,
 			LostMessages: lost.messages, LostRecords: lost.records,
 			Duplicates: d.Duplicates, Reordered: d.Reordered, Restarts: d.Restarts,

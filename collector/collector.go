@@ -54,6 +54,7 @@ type Collector struct {
 	sessions atomic.Uint64
 	ended    endedSessions
 	account  *account
+	names    names      // written so far; of the goroutine that writes statistics
 	looking  sync.Mutex // held while the account is brought up to date
 
 	// For lookAfter, and for stop after it.
@@ -84,7 +85,7 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 	log := cmp.Or(deps.Log, slog.New(slog.DiscardHandler))
 	c := &Collector{
 		cfg: cfg, deps: deps, log: log, ids: newIDs(), ready: errNotStarted,
-		account: newAccount(), labels: make(map[netip.Addr]struct{}),
+		account: newAccount(), names: make(names), labels: make(map[netip.Addr]struct{}),
 		intake: &intake{
 			decoder:   ipfix.New(ipfix.Config(cfg.Decoder)),
 			direction: rules,

@@ -92,6 +92,7 @@ func (s *natsServer) connect(change ...func(*bus.Config)) *bus.Bus {
 type stored struct {
 	records []schema.Record // by domain and bytes, which the test's exporter counts up
 	stats   []schema.ExporterStats
+	names   []schema.ExporterName
 	batches int
 }
 
@@ -122,6 +123,14 @@ func readStream(t testing.TB, b *bus.Bus) stored {
 				t.Fatal(err)
 			}
 			out.stats = append(out.stats, rows...)
+			continue
+		}
+		if sealed.Table == schema.TableExporterNames {
+			rows, err := schema.OpenExporterNames(sealed.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.names = append(out.names, rows...)
 			continue
 		}
 		var rows schema.Batch

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"slices"
 	"time"
 
 	"cordon/schema"
@@ -8,27 +9,30 @@ import (
 
 // writeStats publishes a batch for table exporter_stats: what each exporter
 // has done since the last one, and in a row without exporter what the
-// collector itself could not take.
+// collector itself could not take. New names of exporters go into a batch of
+// their own.
 func (c *Collector) writeStats(now time.Time) {
-	c.updateAccount()
+	st := c.updateAccount()
 	interval := now.Sub(c.statsWritten)
 	c.statsWritten = now
 	rows := c.account.rows(now, interval, c.ids.instance)
 	if r := c.ownStats(now, interval); r != nil {
 		rows = append(rows, *r)
 	}
-	for len(rows) > 0 {
-		part := rows[:min(len(rows), schema.MaxRows)]
-		rows = rows[len(part):]
-		payload, err := schema.SealExporterStats(part)
+	publish(c, now, schema.TableExporterStats, rows, schema.MaxRows, schema.SealExporterStats)
+	publish(c, now, schema.TableExporterNames, c.names.rows(now, st.Sources), maxNameRows, schema.SealExporterNames)
+}
+
+// publish gives rows of a table other than flows to the publisher, at most so
+// many in a batch.
+func publish[T any](c *Collector, now time.Time, table string, rows []T, most int, seal func([]T) ([]byte, error)) {
+	for part := range slices.Chunk(rows, most) {
+		payload, err := seal(part)
 		if err != nil {
-			c.log.Error("exporter statistics are not written", "err", err)
+			c.log.Error("what is known of exporters is not written", "table", table, "err", err)
 			return
 		}
-		c.publisher.put(batch{
-			Sealed: schema.Sealed{ID: c.ids.next(), Table: schema.TableExporterStats, Rows: len(part), Payload: payload},
-			opened: now,
-		})
+		c.publisher.put(batch{Sealed: schema.Sealed{ID: c.ids.next(), Table: table, Rows: len(part), Payload: payload}, opened: now})
 	}
 }
 

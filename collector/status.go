@@ -48,6 +48,7 @@ type ExporterStatus struct {
 	Transport string     `json:"transport"`
 	Domain    uint32     `json:"domain"`
 	Software  string     `json:"software,omitempty"` // a guess
+	Name      string     `json:"name,omitempty"`     // what it calls itself, from options data
 
 	Messages       uint64 `json:"messages"`
 	Bytes          uint64 `json:"bytes"`
@@ -64,6 +65,8 @@ type ExporterStatus struct {
 	WaitingSets    int    `json:"waitingSets,omitempty"`    // data that waits for its template
 	NoTemplateSets uint64 `json:"noTemplateSets,omitempty"` // data given up for want of a template
 	Sampling       uint32 `json:"sampling,omitempty"`
+	Interfaces     int    `json:"interfaces,omitempty"` // known by name
+	VRFs           int    `json:"vrfs,omitempty"`       // known by name
 
 	LastMessage time.Time         `json:"lastMessage,omitzero"`
 	ClockBehind time.Duration     `json:"clockBehind,omitempty"` // nanoseconds, transmission included
@@ -163,11 +166,12 @@ func (a *account) exporters() []ExporterStatus {
 	list := make([]ExporterStatus, 0, len(a.tallies))
 	for k, t := range a.tallies {
 		e := ExporterStatus{
-			Exporter: k.exporter, Transport: k.transport.String(), Domain: k.domain, Software: t.software,
+			Exporter: k.exporter, Transport: k.transport.String(), Domain: k.domain, Software: t.software, Name: t.name,
 			Messages: t.Messages, Bytes: t.Bytes, Records: t.Records, Flows: t.Flows, OptionsRecords: t.OptionsRecords,
 			LostMessages: t.lost.messages, LostRecords: t.lost.records,
 			Duplicates: t.Duplicates, Reordered: t.Reordered, Restarts: t.Restarts,
 			Templates: t.templates, WaitingSets: t.waiting, NoTemplateSets: t.NoTemplateSets, Sampling: t.sampling,
+			Interfaces: t.interfaces, VRFs: t.vrfs,
 			ClockBehind: time.Duration(t.skew) * time.Microsecond,
 		}
 		if t.lastMessage != 0 {

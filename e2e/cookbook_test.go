@@ -545,11 +545,17 @@ func cookbookStore(t *testing.T) (a addresses, dir string) {
 		sent := sentMessages(t, cordon(t, nil, append(args, "--biflow", "--to", lossyPath(t, n.Addr, a.UDP[0]))...))
 		messages += sent - sent/lostEvery
 	}
+	// A switch that names its interfaces.
+	w := exportFrom(t, "127.0.0.5", a.UDP[0], 7)
+	w.send(2, wireTemplate(301, 1, [][2]uint16{{10, 4}, {82, 16}}...), wireSet(301, u32(3), fixed("Ethernet3", 16), u32(4), fixed("Ethernet4/1", 16)))
+	w.send(1, flowTemplate, wireSet(256, wireFlow("10.100.50.7", "10.100.1.6", 40000, 53, 0, time.Minute)))
+	messages += 2
 	eventually(t, 30*time.Second, "all flows and what is known of their exporters to be stored", func() error {
 		for _, q := range []struct{ query, want string }{
 			{"SELECT count() FROM flows WHERE domain = 0", strconv.Itoa(records)},
 			{"SELECT sum(messages) FROM exporters WHERE exporter != '::'", strconv.Itoa(messages)},
 			{"SELECT sum(records) = (SELECT count() FROM flows WHERE domain != 0) FROM exporters", "1"},
+			{"SELECT count() FROM exporter_names", "2"},
 		} {
 			if got, err := a.query(q.query); err != nil || got != q.want {
 				return fmt.Errorf("%s: %s, want %s (%v)", q.query, got, q.want, err)

@@ -5,6 +5,7 @@ var (
 	ICMPRepliesSQL, ICMPRequestsSQL = icmpPairsSQL()
 	ProtocolNames                   = protocolNames
 	StatsColumnNames                = statsColumnNames
+	NameColumnNames                 = nameColumnNames
 )
 
 // TableColumns gives name, type and default of the columns of table flows.

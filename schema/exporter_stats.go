@@ -130,14 +130,24 @@ func SealExporterStats(rows []ExporterStats) ([]byte, error) {
 		c.clockSkew.Append(s.ClockSkew)
 		c.lastExport.AppendRaw(proto.DateTime64(s.LastExport))
 	}
+	payload, err := sealColumns(len(statsColumnNames), len(rows), c.each)
+	if err != nil {
+		return nil, fmt.Errorf("seal exporter statistics: %w", err)
+	}
+	return payload, nil
+}
+
+// sealColumns encodes columns, which each lists with name and type, as one
+// Native block in LZ4 frames.
+func sealColumns(columns, rows int, each func(f func(name, typ string, col proto.Column))) ([]byte, error) {
 	var b proto.Buffer
-	b.PutInt(len(statsColumnNames))
-	b.PutInt(len(rows))
+	b.PutInt(columns)
+	b.PutInt(rows)
 	var err error
-	c.each(func(name, typ string, col proto.Column) {
+	each(func(name, typ string, col proto.Column) {
 		b.PutString(name)
 		b.PutString(typ)
-		if len(rows) == 0 {
+		if rows == 0 {
 			return
 		}
 		if p, ok := col.(proto.Preparable); ok && err == nil {
@@ -149,7 +159,7 @@ func SealExporterStats(rows []ExporterStats) ([]byte, error) {
 		col.EncodeColumn(&b)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("seal exporter statistics: %w", err)
+		return nil, err
 	}
 	return compressFrames(b.Buf)
 }
@@ -194,7 +204,7 @@ func openExporterStats(raw []byte) ([]ExporterStats, error) {
 		if err != nil {
 			return
 		}
-		err = decodeStatsColumn(p, n, name, typ, col)
+		err = decodeColumn(p, TableExporterStats, n, name, typ, col)
 	})
 	if err != nil {
 		return nil, err
@@ -222,13 +232,14 @@ func openExporterStats(raw []byte) ([]ExporterStats, error) {
 	return rows, nil
 }
 
-func decodeStatsColumn(p *proto.Reader, n int, name, typ string, col proto.Column) error {
+// decodeColumn reads the column of a table that must come next.
+func decodeColumn(p *proto.Reader, table string, n int, name, typ string, col proto.Column) error {
 	got, err := p.Str()
 	if err != nil {
 		return fmt.Errorf("column name: %w", err)
 	}
 	if got != name {
-		return fmt.Errorf("column %q where table exporter_stats has %q", got, name)
+		return fmt.Errorf("column %q where table %s has %q", got, table, name)
 	}
 	if got, err = p.Str(); err != nil {
 		return fmt.Errorf("type of column %q: %w", name, err)

@@ -73,6 +73,14 @@ func (n *Insert) Prepare(s *Sealed) (err error) {
 				n.received = stats[0].Time * 1000
 			}
 		}
+	case TableExporterNames:
+		var names []ExporterName
+		if names, err = openExporterNames(n.raw); err == nil {
+			n.columns = nameColumnNames
+			if rows = len(names); rows > 0 {
+				n.received = names[0].Time * 1000
+			}
+		}
 	default:
 		err = fmt.Errorf("table %q takes no batches", s.Table)
 	}

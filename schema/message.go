@@ -18,6 +18,7 @@ const (
 const (
 	TableFlows         = "flows"
 	TableExporterStats = "exporter_stats"
+	TableExporterNames = "exporter_name_rows"
 )
 
 // Sealed is a batch that will not change any more.
@@ -48,8 +49,10 @@ func SealedFrom(id string, get func(string) string, payload []byte) (*Sealed, er
 		return nil, fmt.Errorf("batch %s: header %s is %q; this version of cordon reads %d", id, HeaderSchema, v, Version)
 	}
 	table := get(HeaderTable)
-	if table != TableFlows && table != TableExporterStats {
-		return nil, fmt.Errorf("batch %s: header %s is %q, not %s or %s", id, HeaderTable, table, TableFlows, TableExporterStats)
+	switch table {
+	case TableFlows, TableExporterStats, TableExporterNames:
+	default:
+		return nil, fmt.Errorf("batch %s: header %s is %q, not %s, %s or %s", id, HeaderTable, table, TableFlows, TableExporterStats, TableExporterNames)
 	}
 	n, err := strconv.Atoi(get(HeaderRows))
 	if err != nil || n < 0 || n > MaxRows {

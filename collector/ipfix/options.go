@@ -1,6 +1,10 @@
 package ipfix
 
-import "cordon/schema"
+import (
+	"strconv"
+
+	"cordon/schema"
+)
 
 // Bounds of the tables that options data fills, per source and domain.
 const (
@@ -32,8 +36,10 @@ type options struct {
 	SystemInit int64 // systemInitTimeMilliseconds (160); 0 unknown
 
 	exporter   [16]byte // exporterIPv4Address or exporterIPv6Address
+	name       string   // observationDomainName (300)
 	rates      map[selectorKey]uint32
 	vrfs       map[uint32]string
+	unnamed    map[uint32]string // VRFs that have no name so far
 	interfaces map[uint32]string
 	elements   map[elementID]string // names by RFC 5610
 	names      map[string]string    // VRF names in use, so that records share them
@@ -77,6 +83,20 @@ func (o *options) intern(b []byte) string {
 	return s
 }
 
+// vrf names the VRF of an id. One without a name must not mingle with the
+// default VRF, whose addresses it may use again.
+func (o *options) vrf(id uint32) string {
+	if name, ok := o.vrfs[id]; ok {
+		return name
+	}
+	name, ok := o.unnamed[id]
+	if !ok {
+		name = "vrf-" + strconv.FormatUint(uint64(id), 10)
+		put(o, &o.unnamed, id, name, len(name))
+	}
+	return name
+}
+
 // text cuts the padding off a string element.
 func text(b []byte) []byte {
 	for i, c := range b {
@@ -110,6 +130,7 @@ type optionsRecord struct {
 	ifName     string
 	vrf        uint64
 	vrfName    string
+	domainName string
 
 	// RFC 5610
 	pen         uint32
@@ -155,6 +176,8 @@ func (r *optionsRecord) take(id elementID, b []byte) {
 		r.vrf = v
 	case 236:
 		r.vrfName = string(text(b))
+	case 300:
+		r.domainName = string(text(b))
 	case 346:
 		r.pen = uint32(v)
 	case 303:
@@ -171,6 +194,9 @@ func (o *options) learn(r *optionsRecord) {
 	}
 	if r.exporter != ([16]byte{}) && schema.Addr(r.exporter).IsValid() {
 		o.exporter = r.exporter
+	}
+	if r.domainName != "" {
+		o.name = r.domainName // at most maxNameLength
 	}
 	if rate := r.sampling.rate(); rate != 0 {
 		k := selectorKey{byDomain, 0}

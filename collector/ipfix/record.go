@@ -242,8 +242,8 @@ func (x *decoding) finish(p *plan) {
 	if r.Sampling == 0 && o.hasSampling() {
 		r.Sampling = o.rateOf(&x.scratch.sampling, r.InIf)
 	}
-	if r.VRFID != 0 && r.VRF == "" && len(o.vrfs) > 0 {
-		r.VRF = o.vrfs[r.VRFID]
+	if r.VRFID != 0 && r.VRF == "" {
+		r.VRF = o.vrf(r.VRFID)
 	}
 	if r.Exporter == ([16]byte{}) {
 		r.Exporter = o.exporter

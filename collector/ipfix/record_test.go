@@ -174,8 +174,9 @@ func TestElements(t *testing.T) {
 			func(r *schema.Record) { r.L2Segment = 1<<56 | 5000 }},
 		{"VRF", with(num(234, 4, 9), num(235, 4, 8), text4(236, "blue")), func(r *schema.Record) { r.VRFID, r.VRF = 9, "blue" }},
 		{"VRF name of fixed length", with(bin(236, 'r', 'e', 'd', 0, 0)), func(r *schema.Record) { r.VRF = "red" }},
-		{"VPN of Viptela", with(value{field{elementID{penViptela, 4321}, 8}, uintBytes(512, 8)}), func(r *schema.Record) { r.VRFID = 512 }},
-		{"egress VRF", with(num(235, 4, 8)), func(r *schema.Record) { r.VRFID = 8 }},
+		{"VPN of Viptela", with(value{field{elementID{penViptela, 4321}, 8}, uintBytes(512, 8)}), func(r *schema.Record) { r.VRFID, r.VRF = 512, "vrf-512" }},
+		{"egress VRF", with(num(235, 4, 8)), func(r *schema.Record) { r.VRFID, r.VRF = 8, "vrf-8" }},
+		{"the default VRF", with(num(234, 4, 0)), func(r *schema.Record) {}},
 
 		// What became of the packets
 		{"forwarded", with(num(89, 1, 64)), func(r *schema.Record) { r.ForwardingStatus, r.Action = 64, schema.Forwarded }},
@@ -367,7 +368,8 @@ func TestOptions(t *testing.T) {
 		{"of another interface", vs(num(10, 4, 5)), vs(num(309, 4, 1), num(310, 4, 20)), vs(num(10, 4, 6)), func(r *schema.Record) { r.InIf = 6 }},
 		{"the record's own", vs(num(149, 4, 7)), vs(num(34, 4, 100)), vs(num(34, 4, 2)), func(r *schema.Record) { r.Sampling = 2 }},
 		{"VRF by id", vs(num(234, 4, 9)), vs(text4(236, "green")), vs(num(234, 4, 9)), func(r *schema.Record) { r.VRFID, r.VRF = 9, "green" }},
-		{"VRF of another id", vs(num(234, 4, 9)), vs(text4(236, "green")), vs(num(234, 4, 8)), func(r *schema.Record) { r.VRFID = 8 }},
+		{"VRF of another id", vs(num(234, 4, 9)), vs(text4(236, "green")), vs(num(234, 4, 8)), func(r *schema.Record) { r.VRFID, r.VRF = 8, "vrf-8" }},
+		{"the VRF with id 0, by its name", vs(num(234, 4, 0)), vs(text4(236, "green")), vs(num(234, 4, 0)), func(r *schema.Record) {}},
 		{"start of the exporter", vs(num(143, 4, 1)), vs(num(160, 8, (testExport-100)*1000)), vs(num(22, 4, 60_000), num(21, 4, 90_000)), func(r *schema.Record) {
 			r.Start, r.End = testTime-40*second, testTime-10*second
 		}},
@@ -385,6 +387,10 @@ func TestOptions(t *testing.T) {
 	_, st := afterOptions(t, vs(num(10, 4, 5)), vs(text4(82, "Ethernet5"), text4(83, "to the core")), nil)
 	if st.Interfaces[5] != "Ethernet5" {
 		t.Errorf("interface names %v", st.Interfaces)
+	}
+	_, st = afterOptions(t, vs(num(149, 4, 7)), vs(text4(300, "leaf1")), nil)
+	if st.Name != "leaf1" {
+		t.Errorf("name %q", st.Name)
 	}
 	// RFC 5610: what an enterprise element is called.
 	_, st = afterOptions(t, vs(num(346, 4, 35632), num(303, 2, 777)), vs(text4(341, "payload")), vs(value{field{elementID{35632, 777}, 2}, []byte{0, 1}}))

@@ -40,6 +40,7 @@ type savedDomain struct {
 	Software   string            `json:"software,omitempty"`
 	Numbering  numbering         `json:"numbering,omitempty"`
 	ExporterIP string            `json:"exporterAddress,omitempty"`
+	Name       string            `json:"name,omitempty"`
 	Sampling   []savedRate       `json:"sampling,omitempty"`
 	VRFs       map[uint32]string `json:"vrfs,omitempty"`
 	Interfaces map[uint32]string `json:"interfaces,omitempty"`
@@ -104,7 +105,7 @@ func (d *domain) save() savedDomain {
 	l := savedDomain{
 		Exporter: d.source.key.Addr.String(), Domain: d.id, LastUsed: d.source.lastUsed.Load(),
 		SystemInit: o.SystemInit, InitBound: d.initBound,
-		Software: d.software.name, Numbering: d.sequence.how,
+		Software: d.software.name, Name: o.name, Numbering: d.sequence.how,
 		VRFs: maps.Clone(o.vrfs), Interfaces: maps.Clone(o.interfaces),
 	}
 	if o.exporter != ([16]byte{}) {
@@ -170,7 +171,7 @@ func (s *source) load(l *savedDomain) {
 	s.useful.Store(true)
 	o := &d.options
 	o.SystemInit, d.initBound = l.SystemInit, l.InitBound
-	d.software.name, d.sequence.how = l.Software, l.Numbering
+	o.name, d.software.name, d.sequence.how = l.Name, l.Software, l.Numbering
 	if a, err := netip.ParseAddr(l.ExporterIP); err == nil {
 		o.exporter = schema.Addr16(a)
 	}

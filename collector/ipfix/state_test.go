@@ -29,6 +29,7 @@ func taught(t testing.TB) *Decoder {
 		set(300, bytes.Join([][]byte{uintBytes(1, 4), uintBytes(100, 4), uintBytes((testExport-100)*1000, 8), {192, 0, 2, 77}}, nil)))
 	learn(testSource, w.optionsTemplate(301, 1, []field{ie(234, 4), ie(236, 8)}), set(301, append(uintBytes(9, 4), "green\x00\x00\x00"...)))
 	learn(testSource, w.optionsTemplate(302, 1, []field{ie(10, 4), ie(82, 8)}), set(302, append(uintBytes(3, 4), "Ethernet"...)))
+	learn(testSource, w.optionsTemplate(304, 1, []field{ie(149, 4), ie(300, 8)}), set(304, append(uintBytes(7, 4), "leaf1\x00\x00\x00"...)))
 	learn(testSource, w.optionsTemplate(303, 2, []field{ie(346, 4), ie(303, 2), ie(341, 4)}), set(303, append(append(uintBytes(35632, 4), 3, 9), "name"...)))
 	w.domain = 8
 	learn(udpSource("[2001:db8::1]:9995"), w.template(256, pair))

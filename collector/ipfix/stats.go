@@ -99,6 +99,7 @@ type DomainStats struct {
 	Skew        int64  // microseconds that the exporter's clock is behind, transmission included
 	Numbering   string // what its sequence numbers count
 	Software    string // a guess at the exporter, or empty
+	Name        string // observationDomainName from options data, or empty
 	Exporter    string // exporterIPv4Address or IPv6Address from options data, or empty
 	SystemInit  int64  // Unix milliseconds, from options data; 0 unknown
 	Sampling    uint32 // one packet in Sampling is looked at, of the whole domain; 0 unknown
@@ -188,7 +189,7 @@ func (d *domain) stats() DomainStats {
 		ID: d.id, Counters: d.counters,
 		LastMessage: d.lastMessage, LastExport: d.lastExport * second, Skew: d.lastMessage - d.lastExport*second,
 		Numbering: d.sequence.how.String(), Software: d.software.name,
-		SystemInit: o.SystemInit, Sampling: o.rates[selectorKey{}],
+		Name: o.name, SystemInit: o.SystemInit, Sampling: o.rates[selectorKey{}],
 		VRFs: maps.Clone(o.vrfs), Interfaces: maps.Clone(o.interfaces),
 	}
 	if o.exporter != ([16]byte{}) {

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -75,7 +76,7 @@ func (d *Document) exporters(p *printer) {
 	}
 	p.printf("\n")
 	p.table(func(row func(...any)) {
-		row("EXPORTER", "DOMAIN", "VIA", "MESSAGES", "FLOWS", "RATE/s", "LOST", "DUPLICATE", "TEMPLATES", "WAITING", "LAST", "SOFTWARE")
+		row("EXPORTER", "DOMAIN", "VIA", "MESSAGES", "FLOWS", "RATE/s", "LOST", "DUPLICATE", "TEMPLATES", "WAITING", "SAMPLING", "LAST", "SOFTWARE", "NAME")
 		up := max(d.Taken.Sub(d.Collector.Started).Seconds(), 1)
 		for _, e := range d.Collector.Exporters {
 			name := "(others)"
@@ -86,7 +87,12 @@ func (d *Document) exporters(p *printer) {
 			if !e.LastMessage.IsZero() {
 				last = d.Taken.Sub(e.LastMessage).Round(time.Second).String() + " ago"
 			}
-			row(name, e.Domain, e.Transport, e.Messages, e.Flows, fmt.Sprintf("%.1f", float64(e.Flows)/up), e.LostRecords, e.Duplicates, e.Templates, e.WaitingSets, last, e.Software)
+			sampling := "-"
+			if e.Sampling > 0 {
+				sampling = fmt.Sprintf("1:%d", e.Sampling)
+			}
+			row(name, e.Domain, e.Transport, e.Messages, e.Flows, fmt.Sprintf("%.1f", float64(e.Flows)/up), e.LostRecords, e.Duplicates, e.Templates, e.WaitingSets,
+				sampling, last, cmp.Or(e.Software, "-"), e.Name)
 		}
 	})
 }

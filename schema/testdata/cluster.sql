@@ -599,3 +599,28 @@ SELECT
     sum(h.scaled_bytes) AS scaled_bytes
 FROM by_hour AS h
 GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
+-- 00006_exporter_names.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- What exporters call their interfaces and VRFs, from options data. Small, and
+-- apart from flows: names come later than the records they are for, and change.
+-- In a cluster every node has all of it, so that it joins with anything.
+--
+-- ReplacingMergeTree: the newest name of a number stays. Readers use the view.
+CREATE TABLE IF NOT EXISTS `cordon`.exporter_name_rows ON CLUSTER `main`
+(
+    time     DateTime64(3, 'UTC')   COMMENT 'when the collector found the name',
+    exporter IPv6,
+    domain   UInt32                 COMMENT 'observation domain id',
+    kind     LowCardinality(String) COMMENT 'interface or vrf',
+    id       UInt32                 COMMENT 'as in_if, out_if and vrf_id of flows',
+    name     String
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}', time)
+ORDER BY (exporter, domain, kind, id)
+COMMENT 'names that exporters give to their interfaces and VRFs';
+
+CREATE VIEW IF NOT EXISTS `cordon`.exporter_names ON CLUSTER `main` AS
+SELECT if(r.exporter BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(r.exporter), 8), toString(r.exporter)) AS exporter, r.domain AS domain, r.kind AS kind, r.id AS id, r.name AS name, r.time AS time, r.exporter AS exporter_ip
+FROM `cordon`.exporter_name_rows AS r FINAL;
