@@ -105,7 +105,7 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, mad
 }
 
 // readLoss sums what is missing of each exporter over the hours in which records
-// of the window come. Late records alone are no loss.
+// of the window come.
 func readLoss(ctx context.Context, conn driver.Conn, p *policy.Proposal) ([]policy.Loss, error) {
 	rows, err := conn.Query(ctx, `SELECT exporter, records, lost_records, lost_messages, no_template, restarts, late_records, kernel_drops, dropped_records
 		FROM exporters WHERE hour BETWEEN toDateTime(?, 'UTC') AND toDateTime(?, 'UTC')`,
@@ -126,7 +126,7 @@ func readLoss(ctx context.Context, conn driver.Conn, p *policy.Proposal) ([]poli
 			sum = &policy.Loss{Exporter: l.Exporter}
 			sums[l.Exporter] = sum
 		}
-		if l.LostRecords+messages+l.NoTemplate+l.Restarts+l.KernelDrops+l.DroppedRecords > 0 {
+		if l.LostRecords+messages+l.NoTemplate+l.Restarts+l.LateRecords+l.KernelDrops+l.DroppedRecords > 0 {
 			sum.Hours++
 		}
 		sum.Records += l.Records
