@@ -8,8 +8,8 @@ import (
 
 // brancher decides by branch and bound whether a covering has a solution with at most k columns.
 //
-// At each node the view is reduced to its cyclic core, split into components, and bounded by the Lagrangian relaxation, whose
-// reduced costs also remove columns that no solution small enough can use. A node that survives branches on a row: the row is
+// At each node the view is reduced to its cyclic core, split into components, and bounded by the Lagrangian relaxation with
+// cuts, whose reduced costs also remove columns that no solution small enough can use. A node that survives branches on a row: the row is
 // covered by its first column, or not by that but by its second, and so on. (The scheme is Coudert's, "On solving
 // covering problems", DAC 1996.)
 //
@@ -26,8 +26,8 @@ type brancher struct {
 }
 
 const (
-	nodePasses  = 120
-	probePasses = 40
+	rootRounds  = 20 // of cuts
+	nodeRounds  = 1
 	probeDegree = 10 // columns of unknown gain are tried out in rows with at most so many
 	meanOver    = 20 // a mean forgets older values after so many
 	decay       = 5  // a bound higher by 1 means fewer nodes by about e^5
@@ -40,12 +40,13 @@ func newBrancher(m *matrix, w *meter) *brancher {
 
 // search returns a solution with at most k columns (numbers of the original matrix), or false. False is a proof only if the budget lasted.
 // It changes v. since is as for cyclicCore.
-func (b *brancher) search(m *matrix, v view, since bitset, multiplier []float64, k int) (solution []int32, found bool) {
+func (b *brancher) search(m *matrix, v view, since bitset, d duals, k int) (solution []int32, found bool) {
 	b.nodes++
 	limit, rise := k, float64(k+1)
 	defer func() { b.rise = rise }()
 	for first := true; ; first = false {
-		chosen, _, ok := m.cyclicCore(v, since, b.w)
+		d = d.clone()
+		chosen, _, ok := m.cyclicCore(v, since, &d, b.w)
 		for _, j := range chosen {
 			solution = append(solution, m.colID[j])
 		}
@@ -60,24 +61,19 @@ func (b *brancher) search(m *matrix, v view, since bitset, multiplier []float64,
 			return nil, false
 		}
 		if parts := m.components(v); len(parts) > 1 {
-			rest, found := b.split(m, parts, multiplier, k)
+			rest, found := b.split(m, parts, d, k)
 			return append(solution, rest...), found
 		}
 		if 2*v.rows.count()*v.cols.count() < len(m.row)*len(m.col) {
-			m, v, multiplier = m.cut(v, multiplier)
+			m, v, d = m.cut(v, d)
 		}
 		since = slices.Clone(v.rows)
-		rows, cols := b.r.load(m, v, multiplier)
-		bound := b.r.maximize(float64(k), nodePasses, b.w)
+		cols, bound := b.bound(m, v, &d, k, nodePace, nodeRounds)
 		if first {
 			rise = bound + float64(limit-k)
 		}
 		if bound > float64(k)+tolerance {
 			return nil, false
-		}
-		multiplier = slices.Clone(multiplier)
-		for n, i := range rows {
-			multiplier[i] = b.r.y[n]
 		}
 		cost := make([]float64, len(m.col))
 		removed := false
@@ -91,7 +87,7 @@ func (b *brancher) search(m *matrix, v view, since bitset, multiplier []float64,
 		if removed {
 			continue
 		}
-		choices := m.row[b.branchRow(m, v, cost, multiplier, bound, k)].appendAnd(v.cols, nil)
+		choices := m.row[b.branchRow(m, v, cost, d, bound, k)].appendAnd(v.cols, nil)
 		slices.SortFunc(choices, func(x, y int32) int {
 			if c := cmp.Compare(cost[x], cost[y]); c != 0 {
 				return c
@@ -101,7 +97,7 @@ func (b *brancher) search(m *matrix, v view, since bitset, multiplier []float64,
 		for _, j := range choices {
 			with := v.clone()
 			m.take(with, j)
-			if rest, found := b.search(m, with, since, multiplier, k-1); found {
+			if rest, found := b.search(m, with, since, d, k-1); found {
 				return append(append(solution, m.colID[j]), rest...), true
 			}
 			b.learn(m.colID[j], b.rise+1-bound)
@@ -111,13 +107,51 @@ func (b *brancher) search(m *matrix, v view, since bitset, multiplier []float64,
 	}
 }
 
+// bound maximizes the relaxation of a view, adds cuts and maximizes again, for some rounds or as long as it finds many cuts. It
+// returns the columns and the bound that belongs to the multipliers of the relaxation, and leaves those in d too.
+func (b *brancher) bound(m *matrix, v view, d *duals, k int, p pace, rounds int) (cols []int32, bound float64) {
+	for {
+		var rows []int32
+		rows, cols = b.r.load(m, v, *d)
+		bound = b.r.maximize(float64(k), p, b.w)
+		b.keep(v, d, rows)
+		if rounds--; rounds < 0 || bound > float64(k)+tolerance || !b.w.ok() {
+			return cols, bound
+		}
+		found := b.r.separate(rows, d.cuts, b.w)
+		if len(found) < fewCuts {
+			return cols, bound
+		}
+		d.cuts = append(d.cuts, found...)
+	}
+}
+
+// keep takes over the multipliers of the relaxation, without cuts that do nothing.
+func (b *brancher) keep(v view, d *duals, rows []int32) {
+	d.row = slices.Clone(d.row)
+	for n, i := range rows {
+		d.row[i] = b.r.y[n]
+	}
+	var cuts []cut
+	n := len(rows)
+	for _, c := range d.cuts {
+		if c.within(v) {
+			if c.y = b.r.y[n]; c.y > leastCut {
+				cuts = append(cuts, c)
+			}
+			n++
+		}
+	}
+	d.cuts = cuts
+}
+
 func (b *brancher) learn(column int32, rise float64) {
 	b.seen[column] = min(b.seen[column]+1, meanOver)
 	b.gain[column] += (rise - b.gain[column]) / b.seen[column]
 }
 
 // branchRow returns the row with the fewest expected nodes below its branches.
-func (b *brancher) branchRow(m *matrix, v view, cost, multiplier []float64, bound float64, k int) (best int32) {
+func (b *brancher) branchRow(m *matrix, v view, cost []float64, d duals, bound float64, k int) (best int32) {
 	least, fewest := math.Inf(1), math.MaxInt
 	var cols []int32
 	for _, i := range v.rows.appendTo(nil) {
@@ -132,7 +166,7 @@ func (b *brancher) branchRow(m *matrix, v view, cost, multiplier []float64, boun
 		for _, j := range cols {
 			id := m.colID[j]
 			if b.seen[id] == 0 {
-				b.learn(id, b.probe(m, v, j, multiplier, k)-bound)
+				b.learn(id, b.probe(m, v, j, d, k)-bound)
 			}
 			nodes += fewer(max(b.gain[id], cost[j]))
 		}
@@ -152,10 +186,11 @@ func fewer(rise float64) float64 {
 }
 
 // probe returns a quick bound for v with column j chosen, of at most k+1 where that is too high.
-func (b *brancher) probe(m *matrix, v view, j int32, multiplier []float64, k int) float64 {
+func (b *brancher) probe(m *matrix, v view, j int32, d duals, k int) float64 {
 	with := v.clone()
 	m.take(with, j)
-	chosen, _, ok := m.cyclicCore(with, v.rows, b.w)
+	d = d.clone()
+	chosen, _, ok := m.cyclicCore(with, v.rows, &d, b.w)
 	used := len(chosen) + 1
 	switch {
 	case !ok || used > k:
@@ -163,18 +198,18 @@ func (b *brancher) probe(m *matrix, v view, j int32, multiplier []float64, k int
 	case with.rows.empty():
 		return float64(used)
 	}
-	b.r.load(m, with, multiplier)
-	return float64(used) + b.r.maximize(float64(k-used), probePasses, b.w)
+	b.r.load(m, with, d)
+	return float64(used) + b.r.maximize(float64(k-used), probePace, b.w)
 }
 
 // split solves independent parts one after the other, the smallest first, each with as few columns as it needs.
-func (b *brancher) split(m *matrix, parts []view, multiplier []float64, k int) (solution []int32, found bool) {
+func (b *brancher) split(m *matrix, parts []view, d duals, k int) (solution []int32, found bool) {
 	slices.SortStableFunc(parts, func(x, y view) int { return cmp.Compare(x.rows.count(), y.rows.count()) })
 	need := make([]int, len(parts))
 	sum := 0
 	for n, part := range parts {
-		b.r.load(m, part, multiplier)
-		need[n] = int(math.Ceil(b.r.maximize(float64(k), nodePasses, b.w) - tolerance))
+		b.r.load(m, part, d)
+		need[n] = int(math.Ceil(b.r.maximize(float64(k), nodePace, b.w) - tolerance))
 		sum += need[n]
 	}
 	for n, part := range parts {
@@ -182,7 +217,7 @@ func (b *brancher) split(m *matrix, parts []view, multiplier []float64, k int) (
 			if sum > k || !b.w.ok() {
 				return nil, false
 			}
-			rest, found := b.search(m, part.clone(), part.rows, multiplier, need[n])
+			rest, found := b.search(m, part.clone(), part.rows, d, need[n])
 			if found {
 				solution = append(solution, rest...)
 				break

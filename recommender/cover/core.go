@@ -33,9 +33,9 @@ type component struct {
 }
 
 const (
-	maxRows    = 4096 // cells of a component above which its primes are not enumerated
-	dualScale  = 1_000_000
-	rootPasses = 2000
+	maxRows   = 4096 // cells of a component above which its primes are not enumerated
+	dualScale = 1_000_000
+	growth    = 10 // how many times the work of a search the next one takes, at least
 )
 
 // solveCore covers the cells of a tensor with the given ids, component by component, the smallest first. Each may use an even share
@@ -156,7 +156,7 @@ func (c *component) enumerate() bool {
 	columns = maximalColumns(columns, len(c.cells), c.w)
 	m := newMatrix(len(c.cells), columns)
 	v := m.all()
-	chosen, essential, _ := m.cyclicCore(v, nil, c.w)
+	chosen, essential, _ := m.cyclicCore(v, nil, nil, c.w)
 	c.witness = append(c.witness, c.ones(essential)...)
 	c.proved = append(c.proved, c.ones(essential)...)
 	c.progress.add(len(chosen), len(essential))
@@ -237,7 +237,7 @@ next:
 
 // solveCyclic solves one component of a cyclic core and records its bound. It returns columns of m.
 func (c *component) solveCyclic(m *matrix, part view) []int32 {
-	m, v, multiplier := m.cut(part, make([]float64, len(m.row)))
+	m, v, d := m.cut(part, duals{row: make([]float64, len(m.row))})
 	colRows := make([][]int32, len(m.col))
 	for j, rows := range m.col {
 		colRows[j] = rows.appendTo(nil)
@@ -260,26 +260,34 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 	p := onePart{Part: Part{Scale: dualScale}}
 	if bound < len(best) && c.w.ok() {
 		b := newBrancher(m, c.w)
-		for i := range multiplier {
-			multiplier[i] = 1 / float64(m.row[i].count())
+		for i := range d.row {
+			d.row[i] = 1 / float64(m.row[i].count())
 		}
-		b.r.load(m, v, multiplier)
-		relaxed := b.r.maximize(float64(len(best)), rootPasses, c.w)
-		copy(multiplier, b.r.y)
-		weights, sum := dualWeights(colRows, m, multiplier)
+		_, relaxed := b.bound(m, v, &d, len(best), rootPace, 0)
+		weights, sum := dualWeights(colRows, m, d.row)
 		if dual := int((sum + dualScale - 1) / dualScale); dual > bound {
 			bound, method = dual, Dual
 		}
-		if lower := int(math.Ceil(relaxed - tolerance)); lower > bound {
-			bound, method = lower, Exhaustive
-		}
-		for k := bound; k < len(best) && c.w.ok(); k++ {
+		prove := func(relaxed float64) {
+			if lower := int(math.Ceil(relaxed - tolerance)); lower > bound {
+				bound, method = lower, Exhaustive
+			}
 			c.progress.update(len(best), bound)
-			solution, found := b.search(m, v.clone(), v.rows, multiplier, k)
-			if found {
+		}
+		prove(relaxed)
+		if bound < len(best) {
+			_, relaxed = b.bound(m, v, &d, len(best), rootPace, rootRounds)
+			prove(relaxed)
+		}
+		for last := int64(0); bound < len(best) && growth*last <= c.w.limit-c.w.used && c.w.ok(); {
+			began := c.w.used
+			solution, found := b.search(m, v.clone(), v.rows, d, bound)
+			last = c.w.used - began
+			switch {
+			case found:
 				best = solution
-			} else if c.w.ok() {
-				bound, method = k+1, Exhaustive
+			case c.w.ok():
+				prove(float64(bound + 1))
 			}
 		}
 		c.nodes += b.nodes

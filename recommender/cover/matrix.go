@@ -39,14 +39,19 @@ func newMatrix(rows int, columns []bitset) *matrix {
 
 func (m *matrix) all() view { return view{fullBitset(len(m.row)), fullBitset(len(m.col))} }
 
-// cut returns a matrix of the rows and columns of v alone, in the same order, and what else is kept by row.
-func (m *matrix) cut(v view, multiplier []float64) (*matrix, view, []float64) {
+// cut returns a matrix of the rows and columns of v alone, in the same order, and the multipliers of what is left.
+func (m *matrix) cut(v view, d duals) (*matrix, view, duals) {
 	rows, cols := v.rows.appendTo(nil), v.cols.appendTo(nil)
 	number := make([]int32, len(m.row))
 	c := &matrix{rowID: make([]int32, len(rows)), colID: make([]int32, len(cols))}
-	kept := make([]float64, len(rows))
+	kept := duals{row: make([]float64, len(rows))}
 	for k, i := range rows {
-		number[i], c.rowID[k], kept[k] = int32(k), m.rowID[i], multiplier[i]
+		number[i], c.rowID[k], kept.row[k] = int32(k), m.rowID[i], d.row[i]
+	}
+	for _, old := range d.cuts {
+		if old.within(v) {
+			kept.cuts = append(kept.cuts, cut{[3]int32{number[old.rows[0]], number[old.rows[1]], number[old.rows[2]]}, old.y})
+		}
 	}
 	columns := make([]bitset, len(cols))
 	words := (len(rows) + 63) / 64
@@ -79,13 +84,15 @@ func (m *matrix) take(v view, j int32) {
 // whose rows are all in another is dominated; a row whose columns include all of another row's is covered with it.
 // ok is false if a row has no column left.
 //
+// Where d is given, the multipliers of dominated rows go to the rows that dominate them.
+//
 // since are the rows of a view that v is a part of and in which no column was dominated, or nil. A column is dominated anew only after
 // it lost a row, so only such columns are looked at.
-func (m *matrix) cyclicCore(v view, since bitset, w *meter) (chosen, witness []int32, ok bool) {
+func (m *matrix) cyclicCore(v view, since bitset, d *duals, w *meter) (chosen, witness []int32, ok bool) {
 	degree := make([]int, len(m.row))
 	size := make([]int, len(m.col))
 	var rows, cols, with []int32
-	lost := newBitset(len(m.row))
+	lost := make(bitset, len(v.rows))
 	for {
 		changed := false
 		rows = v.rows.appendTo(rows[:0])
@@ -147,6 +154,9 @@ func (m *matrix) cyclicCore(v view, since bitset, w *meter) (chosen, witness []i
 			for _, other := range rows[k+1:] {
 				if v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
 					v.rows.clear(other)
+					if d != nil {
+						d.absorb(other, i)
+					}
 					changed = true
 				}
 			}

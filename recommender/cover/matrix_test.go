@@ -66,7 +66,7 @@ func TestBranchAndBound(t *testing.T) {
 				multiplier[i] = rapid.Float64Range(0, 1).Draw(t, "multiplier")
 			}
 			v := m.all()
-			got, found := b.search(m, v, nil, multiplier, k)
+			got, found := b.search(m, v, nil, duals{row: multiplier}, k)
 			if found != (k >= want) {
 				t.Fatalf("at most %d columns: found %v, the minimum is %d", k, found, want)
 			}
@@ -82,13 +82,13 @@ func TestCyclicCoreKeepsOptimum(t *testing.T) {
 		rows, columns := drawColumns(t)
 		m := newMatrix(rows, columns)
 		v := m.all()
-		chosen, witness, ok := m.cyclicCore(v, nil, unlimited())
+		chosen, witness, ok := m.cyclicCore(v, nil, nil, unlimited())
 		if !ok || len(chosen) != len(witness) {
 			t.Fatalf("ok %v, %d columns, %d witnesses", ok, len(chosen), len(witness))
 		}
 		got := len(chosen)
 		for _, part := range m.components(v) {
-			sub, _, _ := m.cut(part, make([]float64, rows))
+			sub, _, _ := m.cut(part, duals{row: make([]float64, rows)})
 			got += fewest(len(sub.row), sub.col)
 		}
 		if want := fewest(rows, columns); got != want {
@@ -111,9 +111,9 @@ func TestRelaxationIsBelowOptimum(t *testing.T) {
 		rows, columns := drawColumns(t)
 		m := newMatrix(rows, columns)
 		var r relaxation
-		r.load(m, m.all(), make([]float64, rows))
+		r.load(m, m.all(), duals{row: make([]float64, rows)})
 		want := fewest(rows, columns)
-		if bound := r.maximize(float64(rows), 200, unlimited()); bound > float64(want)+tolerance {
+		if bound := r.maximize(float64(rows), rootPace, unlimited()); bound > float64(want)+tolerance {
 			t.Fatalf("bound %v of a covering that needs %d", bound, want)
 		}
 		var colRows [][]int32
@@ -270,7 +270,7 @@ func TestComponentsWithGap(t *testing.T) {
 		want := 5*c.copies + 2*c.triangles
 		for k := want - 2; k <= want+1; k++ {
 			b := newBrancher(m, unlimited())
-			solution, found := b.search(m, m.all(), nil, make([]float64, rows), k)
+			solution, found := b.search(m, m.all(), nil, duals{row: make([]float64, rows)}, k)
 			if found != (k >= want) || found && (len(solution) > k || !covers(rows, columns, solution)) {
 				t.Errorf("%+v, at most %d columns: found %v, %v", c, k, found, solution)
 			}
