@@ -46,7 +46,7 @@ func (r *run) window() (from, where string, args []any) {
 func (r *run) classify(ctx context.Context, salt int) error {
 	sessions, args := r.windowSessions()
 	detailed := "reason = 0"
-	if len(r.exclusions.statements) > 0 {
+	if len(r.exclusions.statements) > 0 || r.Generalise > 0 { // there a cell must not be taken for one without sessions
 		detailed = "1"
 	}
 	class := func(end string) string {

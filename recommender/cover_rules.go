@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"cordon/categories"
@@ -22,6 +23,7 @@ type covered struct {
 	sources  []endpoint
 	dests    []endpoint
 	services []categories.ServiceTerm
+	unseen   map[cover.Cell]zero // that may be permitted; see plan.unseen
 }
 
 // cover finds the boxes for the cells of one VRF. Cells whose sessions are all
@@ -67,12 +69,24 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 	if len(p.existing.statements) > 0 && problem.Dims[0]*problem.Dims[1]*problem.Dims[2] <= maxDontCare {
 		problem.DontCare = append(problem.DontCare, p.permittedCells(c, cells, parts)...)
 	}
+	if p.Generalise > 0 {
+		var err error
+		if c.unseen, err = p.unseen(c, vrf, cells, parts); err != nil {
+			return nil, err
+		}
+	}
 	if len(problem.Ones) == 0 {
 		c.solution = cover.Solution{Optimal: true, Method: cover.FoolingSet}
 		return c, nil
 	}
 	if err := p.solve(ctx, vrf, problem, c); err != nil {
 		return nil, err
+	}
+	if len(c.unseen) > 0 {
+		problem.DontCare = slices.AppendSeq(problem.DontCare, maps.Keys(c.unseen))
+		if err := p.solveWider(ctx, vrf, problem, c); err != nil {
+			return nil, err
+		}
 	}
 	// The solver is not taken at its word: a rule too wide opens the network.
 	report := check.Check(problem, c.solution, check.Limits{Findings: 3})
@@ -114,13 +128,7 @@ func (p *plan) permittedCells(c *covered, cells []cell, parts []part) []cover.Ce
 	if len(cells) == 0 {
 		return nil
 	}
-	class := map[endpoint]uint32{} // of single hosts
-	for i := range cells {
-		for _, j := range cells[i].parts {
-			class[parts[j].key.src], class[parts[j].key.dst] = parts[j].srcClass, parts[j].dstClass
-		}
-	}
-	hostClass := func(e endpoint) uint32 { return class[e] }
+	hostClass := hostClasses(cells, parts)
 	var out []cover.Cell
 	for s, src := range c.sources {
 		for d, dst := range c.dests {
@@ -132,6 +140,17 @@ func (p *plan) permittedCells(c *covered, cells []cell, parts []part) []cover.Ce
 		}
 	}
 	return out
+}
+
+// hostClasses gives the class of each single host that is an end of cells.
+func hostClasses(cells []cell, parts []part) func(endpoint) uint32 {
+	class := map[endpoint]uint32{}
+	for i := range cells {
+		for _, j := range cells[i].parts {
+			class[parts[j].key.src], class[parts[j].key.dst] = parts[j].srcClass, parts[j].dstClass
+		}
+	}
+	return func(e endpoint) uint32 { return class[e] }
 }
 
 func distinct[T comparable](s []T, compare func(T, T) int) []T {
@@ -169,6 +188,11 @@ func (p *plan) rules(c *covered) (rules []policy.Rule, boxes []cover.Box) {
 	return rules, boxes
 }
 
+// cellOf writes a cell of the cover.
+func (p *plan) cellOf(c *covered, at cover.Cell) policy.Cell {
+	return policy.Cell{Source: p.literal(c.sources[at[0]]), Destination: p.literal(c.dests[at[1]]), Service: policy.Service{Term: c.services[at[2]]}}
+}
+
 // certificate writes what is known about the fewest rules.
 func (p *plan) certificate(c *covered) policy.Certificate {
 	s := &c.solution
@@ -177,7 +201,7 @@ func (p *plan) certificate(c *covered) policy.Certificate {
 	name := func(cells []cover.Cell) []policy.Cell {
 		named := make([]policy.Cell, len(cells))
 		for i, at := range cells {
-			named[i] = policy.Cell{Source: p.literal(c.sources[at[0]]), Destination: p.literal(c.dests[at[1]]), Service: policy.Service{Term: c.services[at[2]]}}
+			named[i] = p.cellOf(c, at)
 		}
 		return named
 	}

@@ -63,7 +63,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	var prefixes map[string][]hostPrefix
 	if r.Ungrouped == UngroupedPrefix {
 		if err := r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
-			cells, prefixes, err = r.mergeHosts(ctx, cells)
+			cells, prefixes, err = r.mergeHosts(ctx, cells, parts)
 			return uint64(len(cells)), err
 		}); err != nil {
 			return nil, err
@@ -254,7 +254,12 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 		at := pairOf{d.cells[i].key.src, d.cells[i].key.dst}
 		byPair[at] = append(byPair[at], &d.cells[i])
 	}
+	unseen := map[policy.Cell]bool{}
 	for n, b := range boxes {
+		d.Rules[n].Generalised = r.generalised(c, &b)
+		for i := range d.Rules[n].Generalised {
+			unseen[d.Rules[n].Generalised[i].Cell()] = true
+		}
 		var held []int
 		var in []*cell
 		var box boxed
@@ -286,6 +291,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 		d.Rules[n].PortRanges = portRanges(&d.Rules[n], in, parts)
 		d.held, d.boxes = append(d.held, held), append(d.boxes, box)
 	}
+	d.Summary.GeneralisedCells = len(unseen)
 	return nil
 }
 

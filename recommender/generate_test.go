@@ -14,6 +14,7 @@ import (
 	"cordon/recommender/policy"
 	"cordon/schema"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -165,16 +166,69 @@ func drawFleet(t *rapid.T) []flow {
 	return out
 }
 
-// TestAgainstReference draws sessions, groups, policies and settings, and
-// compares with the reference: every session's fate, soundness, completeness and
-// evidence. The same records in another order give the same bytes.
+// fewChecks has rapid draw less often than usual: each draw takes a few dozen queries.
+func fewChecks(n string) (restore func()) {
+	checks := flag.Lookup("rapid.checks")
+	before := checks.Value.String()
+	if before == checks.DefValue {
+		checks.Value.Set(n)
+	}
+	return func() { checks.Value.Set(before) }
+}
+
+// againstReference compares the proposals for flows with the reference: every session's
+// fate, soundness, completeness and evidence. The same records in another order
+// give the same bytes.
+func againstReference(rt *rapid.T, t *testing.T, conn driver.Conn, s Settings, file *categories.File, flows []flow) (proposals []policy.Proposal) {
+	var documents []string
+	for pass := range 2 {
+		if pass == 1 {
+			flows = rapid.Permutation(flows).Draw(rt, "order")
+		}
+		empty(t, conn)
+		insertFlows(t, conn, flows)
+		got, err := Generate(t.Context(), conn, s, file)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		all := ""
+		for i := range got {
+			all += string(got[i].JSON())
+		}
+		documents = append(documents, all)
+		if pass == 1 {
+			continue
+		}
+		proposals = got
+		a, err := policy.NewAddresses(file, s.Categories)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		x := &reference{settings: s, file: file, addresses: a, universe: universe}
+		vrfs := map[string][]*refSession{}
+		for _, session := range x.sessions(flows) {
+			vrfs[session.vrf] = append(vrfs[session.vrf], session)
+		}
+		if len(got) != len(vrfs) {
+			rt.Fatalf("%d proposals, want %d", len(got), len(vrfs))
+		}
+		for i := range got {
+			if err := x.check(&got[i], vrfs[got[i].VRF]); err != nil {
+				rt.Fatalf("%v\n%s", err, got[i].JSON())
+			}
+			verifyProposal(rt, t, conn, &got[i], s, file)
+		}
+	}
+	if documents[0] != documents[1] {
+		rt.Fatalf("the order of records changes the document:\n%s", cmp.Diff(documents[0], documents[1]))
+	}
+	return proposals
+}
+
+// TestAgainstReference draws sessions, groups, policies and settings.
 func TestAgainstReference(t *testing.T) {
 	conn := store(t)
-	checks := flag.Lookup("rapid.checks")
-	if checks.Value.String() == checks.DefValue {
-		checks.Value.Set("15") // each takes a few dozen queries
-		defer checks.Value.Set(checks.DefValue)
-	}
+	defer fewChecks("15")()
 	included, ranges, prefixes, reasons := 0, 0, 0, map[policy.Reason]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		ungrouped := rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport, UngroupedPrefix}).Draw(rt, "ungrouped")
@@ -193,6 +247,7 @@ func TestAgainstReference(t *testing.T) {
 
 			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "scanners"),
 			PortRanges:     rapid.SampledFrom([]uint64{0, 2, 3}).Draw(rt, "port-ranges"),
+			Generalise:     rapid.SampledFrom([]float64{0, 0.05, 0.5}).Draw(rt, "generalise"),
 			MaxExtra:       rapid.SampledFrom([]uint64{0, 1, 4, 30}).Draw(rt, "max-extra"),
 			Existing:       drawPolicies(rt, file, "existing"),
 			Guardrails:     drawPolicies(rt, file, "guardrails"),
@@ -206,55 +261,15 @@ func TestAgainstReference(t *testing.T) {
 				flows = append(flows, drawFleet(rt)...)
 			}
 		}
-
-		var documents []string
-		for pass := range 2 {
-			if pass == 1 {
-				flows = rapid.Permutation(flows).Draw(rt, "order")
+		for _, p := range againstReference(rt, t, conn, s, file, flows) {
+			included += int(p.Summary.Included)
+			prefixes += len(p.Prefixes)
+			for _, r := range p.Rules {
+				ranges += len(r.PortRanges)
 			}
-			empty(t, conn)
-			insertFlows(t, conn, flows)
-			got, err := Generate(t.Context(), conn, s, file)
-			if err != nil {
-				rt.Fatal(err)
+			for _, u := range p.Unproposed {
+				reasons[u.Reason]++
 			}
-			all := ""
-			for i := range got {
-				all += string(got[i].JSON())
-			}
-			documents = append(documents, all)
-			if pass == 1 {
-				continue
-			}
-			a, err := policy.NewAddresses(file, nil)
-			if err != nil {
-				rt.Fatal(err)
-			}
-			x := &reference{settings: s, file: file, addresses: a, universe: universe}
-			vrfs := map[string][]*refSession{}
-			for _, session := range x.sessions(flows) {
-				vrfs[session.vrf] = append(vrfs[session.vrf], session)
-			}
-			if len(got) != len(vrfs) {
-				rt.Fatalf("%d proposals, want %d", len(got), len(vrfs))
-			}
-			for i := range got {
-				if err := x.check(&got[i], vrfs[got[i].VRF]); err != nil {
-					rt.Fatalf("%v\n%s", err, got[i].JSON())
-				}
-				verifyProposal(rt, t, conn, &got[i], s, file)
-				included += int(got[i].Summary.Included)
-				prefixes += len(got[i].Prefixes)
-				for _, r := range got[i].Rules {
-					ranges += len(r.PortRanges)
-				}
-				for _, u := range got[i].Unproposed {
-					reasons[u.Reason]++
-				}
-			}
-		}
-		if documents[0] != documents[1] {
-			rt.Fatalf("the order of records changes the document:\n%s", cmp.Diff(documents[0], documents[1]))
 		}
 	})
 	if included < 50 || len(reasons) < 6 || ranges == 0 || prefixes == 0 {

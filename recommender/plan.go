@@ -25,6 +25,9 @@ type plan struct {
 	exclusions *matcher
 	guardrails *matcher
 	existing   *matcher
+
+	levels     []*level                 // where Settings.Generalise asks for them
+	groupSpans map[uint32][]policy.Span // of each group; see spansOf
 }
 
 func newPlan(s Settings, file *categories.File) (*plan, error) {
@@ -61,6 +64,11 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 		return nil, err
 	}
 	p.classes.build(p.resolver)
+	if s.Generalise > 0 {
+		if p.levels, err = newLevels(file, s.GeneraliseWithin); err != nil {
+			return nil, err
+		}
+	}
 	p.exclusions = newMatcher(exclusions, &p.classes)
 	p.guardrails = newMatcher(guardrails, &p.classes)
 	p.existing = newMatcher(existing, &p.classes)

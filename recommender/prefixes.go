@@ -24,7 +24,7 @@ type hostPrefix struct {
 // mergeHosts covers the ungrouped hosts of each VRF with the fewest prefixes that
 // have at most Settings.MaxExtra extra addresses together, and makes cells of
 // prefixes of the cells of hosts. It returns the cells in order, and the prefixes of
-// more than one address, in order, by VRF.
+// more than one address, in order, by VRF. Parts get the prefixes as their ends too.
 //
 // A prefix holds hosts of one role only, see roles, so that every cell of a prefix
 // was seen for each host in it: what it permits beside is its extra addresses.
@@ -32,7 +32,7 @@ type hostPrefix struct {
 // whatever became of it; exclusions and guardrails treat them and the hosts alike.
 //
 // Hosts that need no rule are covered where that helps; the others need to be.
-func (r *run) mergeHosts(ctx context.Context, cells []cell) ([]cell, map[string][]hostPrefix, error) {
+func (r *run) mergeHosts(ctx context.Context, cells []cell, parts []part) ([]cell, map[string][]hostPrefix, error) {
 	seen, err := r.readUngrouped(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -51,6 +51,10 @@ func (r *run) mergeHosts(ctx context.Context, cells []cell) ([]cell, map[string]
 			return nil, nil, err
 		}
 		out, cells = append(out, merged...), cells[n:]
+	}
+	for i := range parts {
+		k := &parts[i].key
+		k.src, k.dst = mergedInto(prefixes[k.vrf], k.src), mergedInto(prefixes[k.vrf], k.dst)
 	}
 	return out, prefixes, nil
 }
@@ -219,35 +223,22 @@ func roles(cells []cell) (role map[endpoint]int, needed map[endpoint]bool) {
 // order. It makes sure, without a look at roles, that every cell of a prefix is one
 // of all its hosts.
 func mergeCells(cells []cell, prefixes []hostPrefix) ([]cell, error) {
-	at := map[endpoint]int{}
-	for i := range prefixes {
-		for _, m := range prefixes[i].members {
-			at[m] = i
-		}
-	}
 	size := func(e endpoint) int {
 		if p := findPrefix(prefixes, e); p != nil {
 			return len(p.members)
 		}
 		return 1
 	}
-	to := func(e endpoint) endpoint {
-		if i, ok := at[e]; ok {
-			return endpoint{prefix: prefixes[i].Prefix}
-		}
-		return e
-	}
 	index := map[cellKey]int{}
 	var out []cell
 	var count []int
 	for i := range cells {
 		c := cells[i]
-		_, inPrefix := at[c.key.src]
-		one := 1
-		if inPrefix && c.key.src == c.key.dst { // a host with itself is no pair
+		k, one := c.key, 1
+		c.key.src, c.key.dst = mergedInto(prefixes, k.src), mergedInto(prefixes, k.dst)
+		if k.src == k.dst && c.key.src != k.src { // a host with itself is no pair
 			one = 0
 		}
-		c.key.src, c.key.dst = to(c.key.src), to(c.key.dst)
 		j, ok := index[c.key]
 		if !ok {
 			j = len(out)
@@ -327,6 +318,21 @@ func (c *classes) classesIn(p netip.Prefix) iter.Seq2[uint32, *class] {
 			at = c.spans[i].Hi.Next()
 		}
 	}
+}
+
+// mergedInto gives the prefix that a host is in, else the endpoint.
+func mergedInto(prefixes []hostPrefix, e endpoint) endpoint {
+	if e.group != noGroup || len(prefixes) == 0 {
+		return e
+	}
+	i, found := slices.BinarySearchFunc(prefixes, e.prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Addr().Compare(p.Addr()) })
+	if !found {
+		i--
+	}
+	if i >= 0 && prefixes[i].Prefix.Contains(e.prefix.Addr()) {
+		return endpoint{prefix: prefixes[i].Prefix}
+	}
+	return e
 }
 
 // findPrefix gives the prefix that an endpoint is, or nil.

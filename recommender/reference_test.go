@@ -375,6 +375,24 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 	if cells := len(merged); p.Summary.Cells != cells {
 		return fmt.Errorf("%d cells, want %d", p.Summary.Cells, cells)
 	}
+	unseen := map[refCell]bool{} // verify computes which these may be
+	for _, r := range p.Rules {
+		for _, g := range r.Generalised {
+			unseen[refCell{g.Source.String(), g.Destination.String(), g.Service.Term}] = true
+		}
+	}
+	if len(unseen) != p.Summary.GeneralisedCells || len(unseen) > 0 && x.settings.Generalise == 0 {
+		return fmt.Errorf("%d cells are generalised, the summary says %d", len(unseen), p.Summary.GeneralisedCells)
+	}
+	for c := range unseen {
+		for _, s := range sessions {
+			src, _ := x.end(s.client)
+			dst, _ := x.end(s.server)
+			if inPrefix(p, src) == c.src && inPrefix(p, dst) == c.dst && c.service.Matches(s.service) {
+				return fmt.Errorf("%+v is generalised, but %+v was seen", c, *s)
+			}
+		}
+	}
 	// Sound: whatever pair of addresses a rule permits, its cell may be permitted.
 	for _, a := range x.universe {
 		for _, b := range x.universe {
@@ -389,6 +407,9 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 						ok := a == b && c.src != "" && !strings.HasPrefix(c.src, "group:")
 						for may := range allowed {
 							ok = ok || may.src == c.src && may.dst == c.dst && may.service.Matches(s)
+						}
+						for may := range unseen {
+							ok = ok || may.src == inPrefix(p, c.src) && may.dst == inPrefix(p, c.dst) && may.service.Matches(s)
 						}
 						if why != "" || !ok && !x.permittedAlready(p.VRF, c) {
 							return fmt.Errorf("not sound: %s -> %s %s (%+v) is permitted", a, b, s, c)

@@ -38,6 +38,15 @@ type Settings struct {
 	// one destination, become a range; see ranges. Zero makes no ranges.
 	PortRanges uint64
 
+	// Generalise permits cells in which nothing was seen where that saves rules or
+	// literals, and where so much of a coarser cell could be chance: see unseen. It is the
+	// level of significance below which a cell without a session stays forbidden. Zero
+	// permits none.
+	Generalise float64
+	// GeneraliseWithin is the category by which cells are coarser; empty means,
+	// for each cell, the first of the file that has groups around both ends.
+	GeneraliseWithin string
+
 	// ScaleSampled multiplies the bytes of evidence by the sampling that its
 	// records were taken with.
 	ScaleSampled bool
@@ -90,6 +99,7 @@ const (
 	DefaultScannerTargets = 100
 	DefaultPortRanges     = 10
 	DefaultMaxExtra       = 256 // as many as a /24 has
+	DefaultGeneralise     = 0.05
 )
 
 // UngroupedMode says what becomes of private addresses in no selected group.
@@ -163,6 +173,12 @@ func (s Settings) withDefaults() (Settings, *template.Template, error) {
 	default:
 		return s, nil, &SettingsError{"half-open", fmt.Errorf("%q is not %s, %s or %s", s.HalfOpen, HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow)}
 	}
+	if !(s.Generalise >= 0 && s.Generalise <= 1) {
+		return s, nil, &SettingsError{"generalise", fmt.Errorf("%v is no level of significance: it is between 0 and 1", s.Generalise)}
+	}
+	if s.GeneraliseWithin != "" && s.Generalise == 0 {
+		return s, nil, &SettingsError{"generalise-within", errors.New("nothing is generalised without --generalise")}
+	}
 	if !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
 		return s, nil, &SettingsError{"until", fmt.Errorf("%s is not after --since %s", s.Until.Format(time.RFC3339), s.Since.Format(time.RFC3339))}
 	}
@@ -212,5 +228,6 @@ func (p *plan) documented() *policy.Settings {
 		out.MinHours = p.MinHours
 	}
 	out.ScannerTargets, out.PortRanges = p.ScannerTargets, p.PortRanges
+	out.Generalise, out.GeneraliseWithin = p.Generalise, p.GeneraliseWithin
 	return out.OrNil()
 }

@@ -110,7 +110,7 @@ type BoundPart struct {
 	Scale   int64   `json:"scale,omitempty" yaml:"scale,omitempty"`
 }
 
-// Cell is one (source, destination, service) with sessions in it.
+// Cell is one (source, destination, service).
 type Cell struct {
 	Source      Endpoint `json:"source" yaml:"source"`
 	Destination Endpoint `json:"destination" yaml:"destination"`
@@ -139,6 +139,8 @@ type Summary struct {
 	EOSLines     int    `json:"eosLines" yaml:"eosLines"`         // see Rule.EOSLines
 	// ExtraAddresses is the sum over Proposal.Prefixes.
 	ExtraAddresses uint64 `json:"extraAddresses,omitempty" yaml:"extraAddresses,omitempty"`
+	// GeneralisedCells is how many cells are in Rule.Generalised of any rule.
+	GeneralisedCells int `json:"generalisedCells,omitempty" yaml:"generalisedCells,omitempty"`
 }
 
 // Time is a moment in UTC, written as RFC 3339 in JSON and as the same text in YAML.

@@ -40,6 +40,7 @@ type StatementRule struct {
 	Evidence     yaml.Node  `yaml:"evidence"`
 	Excess       yaml.Node  `yaml:"excess"`
 	PortRanges   yaml.Node  `yaml:"portRanges"`
+	Generalised  yaml.Node  `yaml:"generalised"`
 }
 
 // ReadError says what is wrong with a document, and where.

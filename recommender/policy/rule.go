@@ -36,6 +36,31 @@ type Rule struct {
 	// PortRanges tells of the services that are ranges made of dynamic ports; absent
 	// where there is none.
 	PortRanges []PortRange `json:"portRanges,omitempty" yaml:"portRanges,omitempty"`
+	// Generalised are the cells of the rule in which nothing was seen; absent where
+	// there is none.
+	Generalised []Generalised `json:"generalised,omitempty" yaml:"generalised,omitempty"`
+}
+
+// Generalised is a cell that a rule permits although nothing was seen in it. It lies in a
+// coarser cell with sessions, and that none of these is in the cell may be chance.
+type Generalised struct {
+	Source      Endpoint `json:"source" yaml:"source"`
+	Destination Endpoint `json:"destination" yaml:"destination"`
+	Service     Service  `json:"service" yaml:"service"`
+	Within      Within   `json:"within" yaml:"within"`
+	// ExpectedSessions are those that the cell would have if who of the coarser cell meets
+	// whom were chance; Probability is how likely it then has none.
+	ExpectedSessions float64 `json:"expectedSessions" yaml:"expectedSessions"`
+	Probability      float64 `json:"probability" yaml:"probability"`
+}
+
+// Cell is the cell without what is said about it.
+func (g *Generalised) Cell() Cell { return Cell{g.Source, g.Destination, g.Service} }
+
+// Within are the ends of a coarser cell.
+type Within struct {
+	Source      Endpoint `json:"source" yaml:"source"`
+	Destination Endpoint `json:"destination" yaml:"destination"`
 }
 
 // PortRange counts the ports of a range: those seen under its rule, and those

@@ -19,6 +19,9 @@ type Settings struct {
 	// ScannerTargets and PortRanges are zero where neither is looked for.
 	ScannerTargets uint64 `json:"scannerTargets,omitempty" yaml:"scannerTargets,omitempty"`
 	PortRanges     uint64 `json:"portRanges,omitempty" yaml:"portRanges,omitempty"`
+	// Generalise is zero where nothing is generalised.
+	Generalise       float64 `json:"generalise,omitempty" yaml:"generalise,omitempty"`
+	GeneraliseWithin string  `json:"generaliseWithin,omitempty" yaml:"generaliseWithin,omitempty"`
 }
 
 // OrNil is what a document holds: nil where every choice is the default.

@@ -120,6 +120,12 @@ func (t table) rules(p *policy.Proposal) {
 			t.para("", fmt.Sprintf("%s permits the range %s: %d ports, of which %d were seen.", p.Rules[i].Name, pr.Service, pr.PermittedPorts, pr.ObservedPorts))
 		}
 	}
+	for i := range p.Rules {
+		for _, g := range p.Rules[i].Generalised {
+			t.para("", fmt.Sprintf("%s permits %s -> %s %s, where nothing was seen; by what was seen from %s to %s, %.4g sessions were expected, and none had probability %.4g.",
+				p.Rules[i].Name, short(g.Source), short(g.Destination), g.Service, short(g.Within.Source), short(g.Within.Destination), g.ExpectedSessions, g.Probability))
+		}
+	}
 	for _, h := range p.Prefixes {
 		t.para("", fmt.Sprintf("%s stands for %s in no group and %s.", h.Prefix, count(h.Hosts, "host"), extra(h.ExtraAddresses)))
 	}
@@ -160,18 +166,21 @@ func (t table) services(set []policy.Service) []string {
 func endpoints(set []policy.Endpoint) []string {
 	out := make([]string, len(set))
 	for i, e := range set {
-		switch {
-		case e.IsGroup():
-			out[i] = e.Group
-		case !e.IsAny() && e.Prefix.IsSingleIP():
-			out[i] = e.Prefix.Addr().String()
-		case !e.IsAny():
-			out[i] = e.Prefix.String()
-		default:
-			out[i] = e.String()
-		}
+		out[i] = short(e)
 	}
 	return out
+}
+
+func short(e policy.Endpoint) string {
+	switch {
+	case e.IsGroup():
+		return e.Group
+	case !e.IsAny() && e.Prefix.IsSingleIP():
+		return e.Prefix.Addr().String()
+	case !e.IsAny():
+		return e.Prefix.String()
+	}
+	return e.String()
 }
 
 // Reason says in words why sessions are left out, and what would change that.

@@ -12,7 +12,9 @@
 //   - the document's id, each rule's, names, the window;
 //   - soundness: every (source, destination, service) that a rule permits was
 //     observed, lies in a range that dynamic ports make, or is permitted by the
-//     policy in force;
+//     policy in force, or may be generalised (which cells may is computed anew);
+//   - that prefixes stand for hosts that do the same, and for no more
+//     addresses beside them than asked for;
 //   - completeness: every included session is in a rule, and for every reason
 //     the sessions are left out that the proposal counts and names;
 //   - that every rule is needed;

@@ -106,6 +106,8 @@ func (v *verifier) summary() {
 		{"summary.cells", uint64(s.Cells), uint64(v.report.Cells)}, {"summary.rules", uint64(s.Rules), uint64(len(v.p.Rules))},
 		{"summary.perHostRules", s.PerHostRules, v.report.Included}, {"summary.perPairRules", uint64(s.PerPairRules), uint64(len(pairs))},
 		{"summary.eosLines", uint64(s.EOSLines), uint64(lines)},
+		{"summary.extraAddresses", s.ExtraAddresses, v.ends.extraOf(func(policy.Endpoint) bool { return true })},
+		{"summary.generalisedCells", uint64(s.GeneralisedCells), v.report.Unseen},
 	}) {
 		v.report.find(WrongCount, "", "%s", text)
 	}

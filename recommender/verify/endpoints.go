@@ -21,6 +21,7 @@ type endpoints struct {
 	hosts    []netip.Addr
 	spans    []policy.Span // what is in groups, in order; At is the group's place
 	found    map[netip.Addr]end
+	prefixes []*hostPrefix // of the document, in its order
 }
 
 // end is the endpoint of an address, or why it has none.
@@ -29,7 +30,7 @@ type end struct {
 	outside policy.Reason // External or Ungrouped
 }
 
-func newEndpoints(a *policy.Addresses, s policy.Settings) *endpoints {
+func newEndpoints(a *policy.Addresses, s policy.Settings, declared []policy.HostPrefix) *endpoints {
 	x := &endpoints{addresses: a, resolver: a.Resolver(), settings: s, ids: map[policy.Endpoint]int32{}, found: map[netip.Addr]end{}}
 	place := map[categories.Ref]int{}
 	for i, g := range x.resolver.Groups() {
@@ -43,6 +44,11 @@ func newEndpoints(a *policy.Addresses, s policy.Settings) *endpoints {
 	x.spans = policy.Spans(prefixes)
 	for i := range x.spans {
 		x.spans[i].At = place[x.resolver.Assignments()[x.spans[i].At].Group]
+	}
+	if s.Ungrouped == "prefix" {
+		for _, h := range declared {
+			x.prefixes = append(x.prefixes, &hostPrefix{HostPrefix: h, id: x.id(policy.Endpoint{Prefix: h.Prefix})})
+		}
 	}
 	return x
 }
@@ -67,6 +73,9 @@ func (x *endpoints) of(addr netip.Addr) end {
 		e.id = x.groups[g]
 	} else {
 		mode, reason := x.settings.Ungrouped, policy.Ungrouped
+		if mode == "prefix" { // see joinHosts
+			mode = "host"
+		}
 		if categories.KindOf(addr) == categories.Public {
 			mode, reason = x.settings.External, policy.External
 		}
@@ -121,6 +130,10 @@ func (x *endpoints) expand(e policy.Endpoint) ([]int32, error) {
 		out = append(out, x.id(e))
 	}
 	for _, p := range m.Prefixes {
+		if i := slices.IndexFunc(x.prefixes, func(h *hostPrefix) bool { return h.Prefix == p }); i >= 0 {
+			out = append(out, x.prefixes[i].id)
+			continue
+		}
 		out = x.prefix(e, p, out)
 	}
 	slices.Sort(out)
@@ -139,6 +152,8 @@ func (x *endpoints) prefix(e policy.Endpoint, p netip.Prefix, out []int32) []int
 			for a := lo; a.IsValid() && a.Compare(hi) <= 0; a = a.Next() {
 				if at := x.found[a]; at.outside == "" && x.seen(a) {
 					out = append(out, at.id)
+				} else if h := x.prefixOf(a); h != nil {
+					out = append(out, h.id)
 				} else {
 					out = append(out, x.id(policy.HostEndpoint(a)))
 				}
@@ -209,6 +224,14 @@ func (x *endpoints) representatives(prefixes []netip.Prefix) map[int32][]netip.A
 	for _, h := range x.hosts {
 		id := x.of(h).id
 		out[id] = append(out[id], h)
+	}
+	for _, h := range x.prefixes {
+		out[h.id] = append(out[h.id], h.Prefix.Addr())
+		for a := range begins {
+			if h.Prefix.Contains(a) {
+				out[h.id] = append(out[h.id], a)
+			}
+		}
 	}
 	return out
 }

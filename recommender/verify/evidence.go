@@ -167,6 +167,9 @@ func (v *verifier) numbers(tallies []tally, known map[netip.Addr]struct{}) {
 			{"evidence.sessions", e.Sessions, t.Sessions}, {"evidence.flows", e.Flows, t.Flows}, {"evidence.bytes", e.Bytes, t.Bytes},
 			{"evidence.clients", e.Clients, t.Clients}, {"evidence.servers", e.Servers, t.Servers},
 			{"excess.permittedPairs", x.PermittedPairs, clients[i]*servers[i] - both[i]}, {"excess.observedPairs", x.ObservedPairs, uint64(len(t.pairs))},
+			{"excess.extraAddresses", x.ExtraAddresses, v.ends.extraOf(func(e policy.Endpoint) bool {
+				return slices.Contains(v.p.Rules[i].Sources, e) || slices.Contains(v.p.Rules[i].Destinations, e)
+			})},
 			{"evidence.sampling", uint64(e.Sampling), uint64(t.Sampling)},
 		})
 		if !slices.Equal(e.LossyExporters, t.LossyExporters) {

@@ -30,6 +30,8 @@ type judge struct {
 	scans    map[netip.Addr]scan   // clients that scan
 	cells    map[cell]bool         // that rules may hold: true where a session is included, false where all were permitted already
 	observed map[[2]int32]services // the services of these cells, by source and destination
+	partial  map[cell]partial      // cells of prefixes that not all their hosts have
+	unseen   map[cell]unseen       // cells that may be held although nothing was seen in them
 
 	// For cells as wholes:
 	members   map[int32][]netip.Addr
@@ -77,8 +79,14 @@ func (j *judge) sessions(list []Session) {
 		pair := [2]int32{c.src, c.dst}
 		j.observed[pair] = append(j.observed[pair], rangeOf(c.service.Term))
 	}
+	if len(j.ends.prefixes) > 0 {
+		j.joinHosts()
+	}
 	for pair, s := range j.observed {
 		j.observed[pair] = s.sorted()
+	}
+	if j.settings.Generalise > 0 {
+		j.generalise(list)
 	}
 }
 

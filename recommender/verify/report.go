@@ -22,6 +22,7 @@ const (
 	WrongCount   Kind = "wrong-count"   // a number of the certificate or the summary
 	WrongNumbers Kind = "wrong-numbers" // evidence or excess of a rule
 	WrongMissing Kind = "wrong-missing" // loss or sampling
+	BadPrefix    Kind = "bad-prefix"    // a prefix that cannot stand for the hosts in it
 	Edited       Kind = "edited"        // the content is not what an id was made of
 	Unproved     Kind = "unproved"      // part of a bound that cannot be checked here
 	Hint         Kind = "hint"          // what would explain other findings
@@ -46,13 +47,15 @@ type Report struct {
 	Window   policy.Window `json:"window"`
 	OK       bool          `json:"ok"` // nothing is wrong; there may be notes
 
-	Sessions   uint64 `json:"sessions"`   // of the VRF and window
-	Included   uint64 `json:"included"`   // those that need a rule
-	Cells      int    `json:"cells"`      // with an included session
-	Rules      int    `json:"rules"`      // in the document
-	Permits    uint64 `json:"permits"`    // cells that the rules hold, each as often as a rule does
-	LowerBound int    `json:"lowerBound"` // as far as it was proved here
-	Optimal    bool   `json:"optimal"`    // proved here: sound, complete, and no fewer rules can be
+	Sessions   uint64 `json:"sessions"`                 // of the VRF and window
+	Included   uint64 `json:"included"`                 // those that need a rule
+	Cells      int    `json:"cells"`                    // with an included session
+	Rules      int    `json:"rules"`                    // in the document
+	Permits    uint64 `json:"permits"`                  // cells that the rules hold, each as often as a rule does
+	Unseen     uint64 `json:"unseen,omitempty"`         // different cells that they hold by --generalise alone
+	Extra      uint64 `json:"extraAddresses,omitempty"` // addresses that were not seen in prefixes of hosts
+	LowerBound int    `json:"lowerBound"`               // as far as it was proved here
+	Optimal    bool   `json:"optimal"`                  // proved here: sound, complete, and no fewer rules can be
 
 	Findings []Finding `json:"findings"`
 }
@@ -84,6 +87,25 @@ func (r *Report) wrong() (n int) {
 	return n
 }
 
+// sound says what the permissions of rules that are sound rest on.
+func (r *Report) sound() string {
+	text := fmt.Sprintf("sound: all %d permissions of the rules were observed or in force", r.Permits)
+	if r.Unseen > 0 {
+		text += fmt.Sprintf(", but for %s where having no session may be chance", several(r.Unseen, "cell", "cells"))
+	}
+	if r.Extra > 0 {
+		text += fmt.Sprintf("; prefixes have %s not seen", several(r.Extra, "address that was", "addresses that were"))
+	}
+	return text
+}
+
+func several(n uint64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprint(n, " ", more)
+}
+
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	e := &errWriter{w: w}
@@ -93,7 +115,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		kinds []Kind
 		holds string
 	}{
-		{[]Kind{Unsound, BadRule}, fmt.Sprintf("sound: all %d permissions of the rules were observed or in force", r.Permits)},
+		{[]Kind{Unsound, BadRule, BadPrefix}, r.sound()},
 		{[]Kind{Incomplete, WrongReason}, "complete: every included session is in a rule, all others have the reason that the proposal gives"},
 		{[]Kind{Redundant}, "every rule is needed"},
 		{[]Kind{WrongNumbers, WrongCount, WrongMissing}, "all numbers are right"},

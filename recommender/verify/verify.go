@@ -93,7 +93,7 @@ func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrGroups, err)
 	}
-	v := &verifier{p: p, o: o, addresses: a, ends: newEndpoints(a, o.Settings)}
+	v := &verifier{p: p, o: o, addresses: a, ends: newEndpoints(a, o.Settings, p.Prefixes)}
 	v.judge = newJudge(p.VRF, v.ends, file, &v.o)
 	v.report = Report{Proposal: p.ID, VRF: p.VRF, Window: p.Window, Rules: len(p.Rules), Findings: []Finding{}}
 	for i := range p.Rules {
@@ -108,7 +108,7 @@ func known(s *policy.Settings) error {
 		name, value string
 		values      []string
 	}{
-		{"ungrouped", s.Ungrouped, []string{"host", "report"}},
+		{"ungrouped", s.Ungrouped, []string{"host", "report", "prefix"}},
 		{"external", s.External, []string{"report", "host", "internet"}},
 		{"halfOpen", s.HalfOpen, []string{"report", "allow-udp", "allow"}},
 	} {
@@ -128,9 +128,11 @@ func (v *verifier) check(c *Collected) *Report {
 	v.count()
 	for _, step := range []func(){
 		v.window,
+		v.prefixes,
 		v.soundness,
 		v.sessionsInRules, // completeness, need, evidence, excess
 		v.portRanges,
+		v.generalised,
 		v.unproposed,
 		v.certificate,
 		v.missing,
