@@ -115,6 +115,7 @@ func TestCookbook(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	t.Run("evidence", func(t *testing.T) { cookbookEvidence(t, a, blocks) })
 	t.Run("clients", func(t *testing.T) { cookbookClients(t, a, blocks) })
 
 	commands := regexp.MustCompile("`cordon (sessions [^`]+)`").FindAllStringSubmatch(strings.Join(lines, "\n"), -1)
@@ -126,6 +127,26 @@ func TestCookbook(t *testing.T) {
 		if strings.Count(out, "\n") < 2 {
 			t.Errorf("docs/sql-cookbook.md: cordon %s finds nothing", c[1])
 		}
+	}
+}
+
+// The query for the sessions under rules gives every rule of the lab as many as
+// its evidence counts.
+func cookbookEvidence(t *testing.T, a addresses, blocks []codeBlock) {
+	i := slices.IndexFunc(blocks, func(b codeBlock) bool { return b.lang == "sql" && b.title == "The sessions under a rule" })
+	if i < 0 {
+		t.Fatal("the query is not there")
+	}
+	got, err := a.query("SELECT rule, count() AS sessions, sum(flows), sum(bytes), min(first), max(last) FROM (" + blocks[i].text + ") GROUP BY rule ORDER BY rule")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := a.query("SELECT name, sessions, flows, bytes, first_seen, last_seen FROM proposal_rules ORDER BY name")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != want || want == "" {
+		t.Errorf("the query gives\n%s\nthe rules say\n%s", got, want)
 	}
 }
 

@@ -53,7 +53,8 @@ type ruleEvidence struct {
 }
 
 // readEvidence counts, for each rule, its sessions. Pairs are those of sessions
-// permitted before as well: they were seen, so they are no excess.
+// permitted before as well: they were seen, so they are no excess. A host with
+// itself is no pair.
 func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 	out := make([]ruleEvidence, n)
 	if n == 0 {
@@ -61,7 +62,7 @@ func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 	}
 	rows, err := r.conn.Query(ctx, `SELECT v.rule, countIf(v.reason = 0), sumIf(s.flows, v.reason = 0), sumIf(s.bytes, v.reason = 0),
 		uniqExactIf(s.client, v.reason = 0), uniqExactIf(s.server, v.reason = 0),
-		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExact(s.client, s.server),
+		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExactIf((s.client, s.server), s.client != s.server),
 		maxIf(s.sampling, v.reason = 0), arraySort(groupUniqArrayArrayIf(s.lossy, v.reason = 0))
 		FROM `+r.table("sessions")+` AS s INNER JOIN `+r.table("verdicts")+` AS v ON v.cell = s.cell
 		WHERE v.rule != ?

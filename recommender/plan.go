@@ -28,6 +28,8 @@ type plan struct {
 
 	levels     []*level                 // where Settings.Generalise asks for them
 	groupSpans map[uint32][]policy.Span // of each group; see spansOf
+
+	listedRules *matcher // nil unless a listing is asked for
 }
 
 func newPlan(s Settings, file *categories.File) (*plan, error) {
@@ -63,6 +65,10 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	listed, err := p.policyStatements("groups", s.listed)
+	if err != nil {
+		return nil, err
+	}
 	p.classes.build(p.resolver)
 	if s.Generalise > 0 {
 		if p.levels, err = newLevels(file, s.GeneraliseWithin); err != nil {
@@ -72,6 +78,9 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	p.exclusions = newMatcher(exclusions, &p.classes)
 	p.guardrails = newMatcher(guardrails, &p.classes)
 	p.existing = newMatcher(existing, &p.classes)
+	if s.listed != nil {
+		p.listedRules = newMatcher(listed, &p.classes)
+	}
 	return p, nil
 }
 
@@ -130,5 +139,5 @@ func (p *plan) needsBreadth() bool { return p.MinHosts > 1 || p.MinHours > 1 }
 // needsClasses reports whether a session's fate can depend on more than its
 // cell: then cells are counted by class as well.
 func (p *plan) needsClasses() bool {
-	return len(p.exclusions.statements)+len(p.guardrails.statements)+len(p.existing.statements) > 0
+	return len(p.exclusions.statements)+len(p.guardrails.statements)+len(p.existing.statements) > 0 || p.listedRules != nil
 }

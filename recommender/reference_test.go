@@ -437,7 +437,9 @@ func (x *reference) evidence(r *policy.Rule, sessions []*refSession, known map[n
 		if s.reason != "" && s.reason != policy.AlreadyPermitted || !x.addresses.Permits([]policy.Rule{*r}, s.client, s.server, s.service) {
 			continue
 		}
-		pairs[[2]netip.Addr{s.client, s.server}] = true
+		if s.client != s.server {
+			pairs[[2]netip.Addr{s.client, s.server}] = true
+		}
 		if s.reason != "" {
 			continue
 		}

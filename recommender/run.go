@@ -24,6 +24,8 @@ import (
 //	<name>_sessions   each session of the window, looked up
 //	<name>_verdicts   what Go decided about cells
 //	<name>_excluded   what the groups file excludes, of a survey
+//	<name>_rules      names of rules, for a Listing
+//	<name>_ends       classes of the ends of these rules
 //
 // close drops them. A run that was killed leaves them behind; the next run
 // after a day removes them.
@@ -55,14 +57,11 @@ func newRun(ctx context.Context, conn driver.Conn, p *plan) (*run, error) {
 func (r *run) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	return errors.Join(
-		r.conn.Exec(ctx, "DROP DICTIONARY IF EXISTS "+r.table("addresses")),
-		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("prefixes")+" SYNC"),
-		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("scanners")+" SYNC"),
-		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("sessions")+" SYNC"),
-		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("verdicts")+" SYNC"),
-		r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("excluded")+" SYNC"),
-	)
+	err := r.conn.Exec(ctx, "DROP DICTIONARY IF EXISTS "+r.table("addresses"))
+	for _, suffix := range []string{"prefixes", "scanners", "sessions", "verdicts", "excluded", "rules", "ends"} {
+		err = errors.Join(err, r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table(suffix)+" SYNC"))
+	}
+	return err
 }
 
 // dropLeftovers removes the tables of runs that began longer ago than the given

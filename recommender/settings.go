@@ -72,6 +72,9 @@ type Settings struct {
 	// Observe, if set, is told of each step as it ends.
 	Observe func(Step)
 
+	// listed are rules to find the sessions under, see Listing.
+	listed []policy.Policy
+
 	// DictionaryUser and DictionaryPassword are the account with which an
 	// external server loads the run's dictionary from its own table. Empty means
 	// the server's default user, which is right for an embedded one.
@@ -230,4 +233,20 @@ func (p *plan) documented() *policy.Settings {
 	out.ScannerTargets, out.PortRanges = p.ScannerTargets, p.PortRanges
 	out.Generalise, out.GeneraliseWithin = p.Generalise, p.GeneraliseWithin
 	return out.OrNil()
+}
+
+// settingsOf gives the settings that a proposal was made with, as far as it says
+// them: the inverse of documented. The window is that of its sessions.
+func settingsOf(p *policy.Proposal) Settings {
+	out := Settings{Since: p.Window.From.Time, Until: p.Window.To.Add(time.Microsecond), VRF: p.VRF, Categories: p.Categories, ScaleSampled: p.ScaledBytes}
+	if s := p.Settings; s != nil {
+		if s.Until != nil {
+			out.Until = s.Until.Time
+		}
+		out.Ungrouped, out.MaxExtra = UngroupedMode(s.Ungrouped), s.MaxExtra
+		out.External, out.HalfOpen = ExternalMode(s.External), HalfOpenMode(s.HalfOpen)
+		out.MinSessions, out.MinHosts, out.MinHours = s.MinSessions, s.MinHosts, s.MinHours
+		out.ScannerTargets, out.PortRanges = s.ScannerTargets, s.PortRanges
+	}
+	return out
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -37,19 +36,7 @@ func (a *app) proposalsCommand() *cobra.Command {
 	list.Flags().IntVar(&limit, "limit", 20, "at most so many; 0 for all")
 	list.Flags().StringVarP(&listFormat, "format", "f", "table", "table or json (one object a line)")
 
-	var showFormat string
-	show := &cobra.Command{
-		Use:   "show ID",
-		Short: "Show a proposal; the beginning of its id is enough",
-		Args:  oneID,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if showFormat == "" {
-				showFormat = "table"
-			}
-			return a.proposalsExport(cmd.Context(), args[0], showFormat, "")
-		},
-	}
-	show.Flags().StringVarP(&showFormat, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table)")
+	show := a.showCommand()
 
 	var exportFormat, output string
 	export := &cobra.Command{
@@ -126,15 +113,6 @@ func (a *app) proposalsList(ctx context.Context, vrf string, limit int, format s
 func shortID(id string) string {
 	digits := strings.TrimPrefix(id, "sha256:")
 	return digits[:min(12, len(digits))]
-}
-
-// proposal reads a stored proposal by the beginning of its id.
-func (a *app) proposal(ctx context.Context, st *store, id string) (*policy.Proposal, error) {
-	p, err := recommender.Get(ctx, st.Conn, id)
-	if errors.Is(err, recommender.ErrNoProposal) || errors.Is(err, recommender.ErrSeveralProposals) {
-		return nil, usageError(err)
-	}
-	return p, err
 }
 
 func (a *app) proposalsExport(ctx context.Context, id, format, output string) error {

@@ -5,11 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"regexp"
 
-	"cordon/categories"
-	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/verify"
 
@@ -28,14 +24,11 @@ Exit code 0 means that all holds, 1 that something is wrong.`
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
-	groups     string
-	from       []string
-	settings   policy.Settings
-	existing   []string
-	guardrails []string
-	examples   int
-	format     string
-	set        *pflag.FlagSet
+	subject  subjectFlags
+	settings policy.Settings
+	examples int
+	format   string
+	set      *pflag.FlagSet
 }
 
 func (a *app) verifyCommand() *cobra.Command {
@@ -58,22 +51,16 @@ func (a *app) verifyCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&v.groups, "groups", "g", "", "groups file that the proposal was made with (default: the one that generate-rules used last)")
-	f.StringArrayVar(&v.from, "from", nil, "take the sessions from this file (may be repeated)")
+	v.subject.flags(f)
 	f.StringVar(&v.settings.Ungrouped, "ungrouped", "host", "as generate-rules had it; this and the next four are in the proposal")
 	f.StringVar(&v.settings.External, "external", "report", "as generate-rules had it")
 	f.StringVar(&v.settings.HalfOpen, "half-open", "report", "as generate-rules had it")
 	f.Uint64Var(&v.settings.MinSessions, "min-sessions", 1, "as generate-rules had it")
 	f.Uint64Var(&v.settings.MinHosts, "min-hosts", 1, "as generate-rules had it")
-	f.StringArrayVar(&v.existing, "existing", nil, "as generate-rules had it (may be repeated)")
-	f.StringArrayVar(&v.guardrails, "guardrails", nil, "as generate-rules had it (may be repeated)")
 	f.IntVar(&v.examples, "examples", 5, "at most so many of what a finding counts are named")
 	f.StringVarP(&v.format, "format", "f", "text", "text or json (one object a line)")
 	return c
 }
-
-// idText is what the beginning of an id looks like.
-var idText = regexp.MustCompile(`^(sha256:)?[0-9a-f]+$`)
 
 func (a *app) verify(ctx context.Context, what string, v *verifyFlags) error {
 	if v.format != "text" && v.format != "json" {
@@ -94,69 +81,12 @@ func (a *app) verify(ctx context.Context, what string, v *verifyFlags) error {
 			return err
 		}
 	}
-	o := verify.Options{Examples: v.examples}
-	var err error
-	for _, p := range []struct {
-		files []string
-		into  *[]policy.Policy
-	}{{v.existing, &o.Existing}, {v.guardrails, &o.Guardrails}} {
-		for _, name := range p.files {
-			list, err := policy.ReadPolicyFile(name)
-			if err != nil {
-				return usageError(err)
-			}
-			*p.into = append(*p.into, list...)
-		}
-	}
-	if v.groups != "" {
-		if o.Groups, err = categories.ReadFile(v.groups); err != nil {
-			return usageError(err)
-		}
-	}
-	proposals, err := policy.ReadProposalFile(what)
-	stored := errors.Is(err, fs.ErrNotExist) && idText.MatchString(what)
-	switch {
-	case stored && len(v.from) > 0:
-		return usagef("%s: no such file, and with --from no stored proposal is at hand", what)
-	case err != nil && !stored:
-		return usageError(err)
-	}
-
-	readers, err := openFlowFiles(v.from)
+	sub, st, err := a.openSubject(ctx, what, &v.subject)
 	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, storeNeeds{bus: len(v.from) > 0, temporary: len(v.from) > 0})
-	if err != nil {
-		closeAll(readers)
 		return err
 	}
 	defer st.close()
-	if len(v.from) > 0 {
-		rep, err := a.ingestFiles(ctx, st, v.from, readers)
-		if err != nil {
-			return err
-		}
-		if rep.bad > 0 {
-			return usagef("%d rows of the input could not be read; the first ones are named above", rep.bad)
-		}
-	}
-	if stored {
-		p, err := recommender.Get(ctx, st.Conn, what)
-		if errors.Is(err, recommender.ErrNoProposal) || errors.Is(err, recommender.ErrSeveralProposals) {
-			return usageError(err)
-		}
-		if err != nil {
-			return fmt.Errorf("verify: %w", err)
-		}
-		proposals = []policy.Proposal{*p}
-	}
-	if o.Groups == nil && len(v.from) == 0 {
-		if o.Groups, err = storedGroups(ctx, st.Reader); err != nil {
-			return err
-		}
-	}
-	return a.verifyAll(ctx, st, proposals, v, o)
+	return a.verifyAll(ctx, st, sub.proposals, v, verify.Options{Examples: v.examples, Groups: sub.groups, Existing: sub.existing, Guardrails: sub.guardrails})
 }
 
 func oneOf(flag, value string, all []string) error {

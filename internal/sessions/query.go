@@ -25,8 +25,17 @@ const (
 	Denied   State = "denied"    // dropped by the network, as an exporter says
 )
 
+// Table is where sessions are, if not in the store's window.
+type Table struct {
+	SQL   string   // for a FROM clause, with the columns of sessions_window
+	Own   []string // columns that it has beyond those; they come first
+	Order string   // one of its own that rows are in order of, before the order asked for
+	Each  int      // at most so many rows for each value of Order; 0 for all
+}
+
 // Filter says which sessions. Empty fields do not filter.
 type Filter struct {
+	Table        *Table    // nil for the store; otherwise Since and Until do not filter
 	Since, Until time.Time // sessions that overlap the window
 	NewSince     time.Time // sessions seen for the first time at or after this
 
@@ -89,17 +98,24 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 	if sort.Descending {
 		order += " DESC"
 	}
+	own, from := "", fmt.Sprintf("sessions_window(since = %s, until = %s)", b.time(f.Since, minTime), b.time(f.Until, maxTime))
+	if t := f.Table; t != nil {
+		own, from, order = strings.Join(append(t.Own, ""), ", "), t.SQL, t.Order+", "+order
+	}
 	var q strings.Builder
-	fmt.Fprintf(&q, `SELECT vrf, client, server, service,
+	fmt.Fprintf(&q, `SELECT %svrf, client, server, service,
 	multiIf(complete > 0, 'complete', denied > 0, 'denied', half_open > 0, 'half-open', 'complete') AS state,
 	flows, client_packets + server_packets AS packets, client_bytes + server_bytes AS bytes,
 	client_packets, client_bytes, server_packets, server_bytes, complete, half_open, denied,
 	first_seen, last_seen, direction_basis, exporters
-FROM sessions_window(since = %s, until = %s)`, b.time(f.Since, minTime), b.time(f.Until, maxTime))
+FROM %s`, own, from)
 	if len(b.where) > 0 {
 		q.WriteString("\nWHERE " + strings.Join(b.where, "\n  AND "))
 	}
 	fmt.Fprintf(&q, "\nORDER BY %s, vrf, server_ip, proto, port, icmp_type, icmp_code, client_ip", order)
+	if f.Table != nil && f.Table.Each > 0 {
+		fmt.Fprintf(&q, "\nLIMIT %d BY %s", f.Table.Each, f.Table.Order)
+	}
 	if limit > 0 {
 		q.WriteString("\nLIMIT " + strconv.Itoa(limit))
 	}

@@ -42,7 +42,9 @@ func (v *verifier) sessionsInRules() {
 		in.each(func(r int) {
 			some = true
 			t := &tallies[r]
-			t.pairs[[2]netip.Addr{s.Client, s.Server}] = struct{}{}
+			if s.Client != s.Server { // a host with itself is no pair
+				t.pairs[[2]netip.Addr{s.Client, s.Server}] = struct{}{}
+			}
 			if len(v.p.Rules[r].PortRanges) > 0 || v.wide(r) {
 				if v.ports[r] == nil {
 					v.ports[r] = map[categories.Service]bool{}

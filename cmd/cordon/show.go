@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"cordon/internal/sessions"
+	"cordon/recommender"
+	"cordon/recommender/policy"
+	"cordon/recommender/render"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/spf13/cobra"
+)
+
+const showHelp = `Shows a proposal: a file, YAML or JSON, or the beginning of the id of a stored one.
+
+--evidence lists every session under each rule, --unobserved every pair of known
+hosts that a rule permits and nobody was seen to use. Both read the sessions of the
+proposal's VRF and window as they are now, and say on standard error where that is
+no longer what the proposal counted. A session is listed under every rule that
+permits it, so the listings are exact where rules overlap, and for a file whose
+rules were edited by hand.`
+
+// showFlags are the flags of proposals show.
+type showFlags struct {
+	subject    subjectFlags
+	evidence   bool
+	unobserved bool
+	rules      []string
+	sort       string
+	limit      int
+	format     string
+	given      []string // flags that are for listings only
+}
+
+func (a *app) showCommand() *cobra.Command {
+	var s showFlags
+	c := &cobra.Command{
+		Use:   "show FILE|ID",
+		Short: "Show a proposal, or the sessions behind its rules",
+		Long:  showHelp,
+		Example: `  cordon proposals show 3f2a
+  cordon proposals show 3f2a --evidence --rule web-to-app-4567
+  cordon proposals show proposal.yaml --unobserved --format csv --groups groups.yaml`,
+		Args: oneProposal,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, name := range []string{"rule", "sort", "limit", "groups", "from", "existing", "guardrails"} {
+				if cmd.Flags().Changed(name) {
+					s.given = append(s.given, name)
+				}
+			}
+			return a.show(cmd.Context(), args[0], &s)
+		},
+	}
+	f := c.Flags()
+	f.BoolVar(&s.evidence, "evidence", false, "list the sessions under each rule")
+	f.BoolVar(&s.unobserved, "unobserved", false, "list the (client, server) pairs that a rule permits and that were not seen")
+	f.StringSliceVar(&s.rules, "rule", nil, "only this rule, by name or id (may be repeated)")
+	f.StringVar(&s.sort, "sort", "client", "column to sort sessions of a rule by, with - before it for descending")
+	f.IntVarP(&s.limit, "limit", "n", 0, fmt.Sprintf("at most so many of each rule; 0 for all (default: %d in a table)", shownOfRule))
+	s.subject.flags(f)
+	f.StringVarP(&s.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table); of a listing table, csv, json or ndjson (default: table on a terminal, else csv)")
+	return c
+}
+
+func oneProposal(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("%s takes one file or id, got %d; `cordon proposals list` shows ids", cmd.CommandPath(), len(args))
+	}
+	return nil
+}
+
+func (a *app) show(ctx context.Context, what string, s *showFlags) error {
+	switch {
+	case s.evidence && s.unobserved:
+		return usagef("--evidence and --unobserved exclude each other")
+	case s.evidence || s.unobserved:
+		return a.showListing(ctx, what, s)
+	case len(s.given) > 0:
+		return usagef("--%s goes with --evidence or --unobserved", s.given[0])
+	}
+	if s.format == "" {
+		s.format = "table"
+	}
+	if err := render.Check(s.format); err != nil {
+		return usageError(err)
+	}
+	proposals, stored, err := readProposals(what)
+	if err != nil {
+		return err
+	}
+	if stored {
+		return a.proposalsExport(ctx, what, s.format, "")
+	}
+	return a.writeProposals(s.format, "", proposals, nil)
+}
+
+// shownOfRule is how many rows of a rule a table has, unless more are asked for.
+const shownOfRule = 20
+
+func (a *app) showListing(ctx context.Context, what string, s *showFlags) error {
+	order, err := sessions.ParseSort(s.sort)
+	if err != nil {
+		return usageError(err)
+	}
+	if s.format == "" {
+		s.format = "csv"
+		if isTerminal(a.stdout) {
+			s.format = "table"
+		}
+	}
+	format, ok := sessionFormats[s.format]
+	if !ok {
+		return usagef("--format %q: a listing is a table, csv, json or ndjson", s.format)
+	}
+	if s.limit < 0 {
+		return usagef("--limit %d: must not be negative", s.limit)
+	}
+	limit := s.limit
+	if limit == 0 && s.format == "table" {
+		limit = shownOfRule
+	}
+	sub, st, err := a.openSubject(ctx, what, &s.subject)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	asked, err := askedRules(sub.proposals, s.rules)
+	if err != nil {
+		return err
+	}
+	for i := range sub.proposals {
+		p := &sub.proposals[i]
+		if len(asked[i]) == 0 && len(s.rules) > 0 {
+			continue
+		}
+		if err := a.listProposal(ctx, st, sub, p, asked[i], order, limit, format, s); err != nil {
+			return err
+		}
+		if format == "CSVWithNames" {
+			format = "CSV"
+		}
+	}
+	if s.format == "table" && s.limit == 0 {
+		fmt.Fprintf(a.stderr, "At most %d of each rule are shown; another --format gives all.\n", shownOfRule)
+	}
+	return nil
+}
+
+// askedRules gives the places of the rules of each proposal that are asked for by name
+// or id; all where none is.
+func askedRules(proposals []policy.Proposal, names []string) ([][]int, error) {
+	out := make([][]int, len(proposals))
+	found := map[string]bool{}
+	for i := range proposals {
+		for j := range proposals[i].Rules {
+			r := &proposals[i].Rules[j]
+			in := len(names) == 0
+			for _, name := range names {
+				if r.Name == name || r.ID == name {
+					in, found[name] = true, true
+				}
+			}
+			if in {
+				out[i] = append(out[i], j)
+			}
+		}
+	}
+	for _, name := range names {
+		if !found[name] {
+			return nil, usagef("--rule %q: the proposal has no rule of this name or id; `cordon proposals show` shows them", name)
+		}
+	}
+	return out, nil
+}
+
+// listProposal writes the listing of one document.
+func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *policy.Proposal, rules []int, order sessions.Sort, limit int, format string, s *showFlags) error {
+	if sub.groups == nil && len(p.Categories) > 0 {
+		return usagef("the proposal names groups of categories %v: give the groups file that it was made with (--groups)", p.Categories)
+	}
+	l, err := recommender.OpenListing(ctx, st.Conn, p, rules, recommender.ListOptions{Groups: sub.groups, Existing: sub.existing, Guardrails: sub.guardrails})
+	if err != nil {
+		var wrong *recommender.SettingsError
+		if errors.As(err, &wrong) {
+			return usageError(fmt.Errorf("%w; is it the groups file that the proposal was made with?", err))
+		}
+		return fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
+	}
+	defer l.Close(ctx)
+	var q sessions.Query
+	if s.evidence {
+		table := sessions.Table{SQL: l.Sessions(), Own: []string{"rule"}, Order: "ordinal", Each: limit}
+		if q, err = sessions.Build(sessions.Filter{Table: &table}, order, 0, nil); err != nil {
+			return usageError(err)
+		}
+	} else {
+		q.SQL = l.Unobserved(limit)
+	}
+	set := clickhouse.Settings{"output_format_pretty_max_rows": 1_000_000}
+	if s.format == "json" {
+		set["output_format_json_array_of_rows"] = 1
+	}
+	r, err := st.Conn.QueryFormat(clickhouse.Context(ctx, clickhouse.WithParameters(q.Parameters), clickhouse.WithSettings(set)), format, q.SQL)
+	if err != nil {
+		return fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(a.stdout, r); err != nil {
+		return fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
+	}
+	a.sayChanges(p, rules, l, sub, s.evidence)
+	return nil
+}
+
+// namedChanges is how many rules are named that do not count what they did.
+const namedChanges = 10
+
+// sayChanges compares what the proposal counted with what is there now.
+func (a *app) sayChanges(p *policy.Proposal, rules []int, l *recommender.Listing, sub *subject, evidence bool) {
+	changed := 0
+	for _, i := range rules {
+		text := excessChange(p.Rules[i].Excess, l.Excess[i])
+		if evidence {
+			text = evidenceChange(&p.Rules[i].Evidence, &l.Evidence[i])
+		}
+		if text == "" {
+			continue
+		}
+		if changed++; changed <= namedChanges {
+			fmt.Fprintf(a.stderr, "Rule %s: %s.\n", p.Rules[i].Name, text)
+		}
+	}
+	if changed == 0 {
+		return
+	}
+	if changed > namedChanges {
+		fmt.Fprintf(a.stderr, "And %d more rules.\n", changed-namedChanges)
+	}
+	left := map[policy.Reason]bool{}
+	for _, u := range p.Unproposed {
+		left[u.Reason] = true
+	}
+	switch {
+	case left[policy.AlreadyPermitted] && len(sub.existing) == 0:
+		fmt.Fprintln(a.stderr, "The proposal was made with a policy in force: give it with --existing.")
+	case left[policy.Guardrail] && len(sub.guardrails) == 0:
+		fmt.Fprintln(a.stderr, "The proposal was made with guardrails: give them with --guardrails.")
+	case left[policy.Excluded] && sub.storedGroups:
+		fmt.Fprintln(a.stderr, "The proposal was made with exclusions, which stored groups do not have: give the file with --groups.")
+	default:
+		fmt.Fprintln(a.stderr, "Sessions have expired since, or came late; or the proposal or its groups were edited.")
+	}
+}
+
+// evidenceChange says how the sessions of a rule differ from those counted, "" if they do not.
+func evidenceChange(said, are *policy.Evidence) string {
+	switch {
+	case are.Sessions < said.Sessions:
+		return fmt.Sprintf("%d sessions, the proposal counted %d: %d are gone", are.Sessions, said.Sessions, said.Sessions-are.Sessions)
+	case are.Sessions > said.Sessions:
+		return fmt.Sprintf("%d sessions, the proposal counted %d: %d are new", are.Sessions, said.Sessions, are.Sessions-said.Sessions)
+	case are.Flows != said.Flows || are.Bytes != said.Bytes || are.Clients != said.Clients || are.Servers != said.Servers ||
+		!are.FirstSeen.Equal(said.FirstSeen.Time) || !are.LastSeen.Equal(said.LastSeen.Time):
+		return fmt.Sprintf("%d sessions as counted, but not the same: %d flows instead of %d, %d bytes instead of %d", are.Sessions, are.Flows, said.Flows, are.Bytes, said.Bytes)
+	}
+	return ""
+}
+
+func excessChange(said, are policy.Excess) string {
+	if said.PermittedPairs == are.PermittedPairs && said.ObservedPairs == are.ObservedPairs {
+		return ""
+	}
+	return fmt.Sprintf("permits %d pairs of which %d were seen, the proposal counted %d and %d", are.PermittedPairs, are.ObservedPairs, said.PermittedPairs, said.ObservedPairs)
+}

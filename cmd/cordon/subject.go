@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+
+	"cordon/categories"
+	"cordon/recommender"
+	"cordon/recommender/policy"
+
+	"github.com/spf13/pflag"
+)
+
+// subject is what a command about proposals works on: documents from a file or
+// one from the store, and what they were made with.
+type subject struct {
+	proposals            []policy.Proposal
+	groups               *categories.File // nil for none
+	storedGroups         bool             // groups are those of the store, which have no exclusions
+	existing, guardrails []policy.Policy
+}
+
+// subjectFlags say where a subject is.
+type subjectFlags struct {
+	groups               string
+	from                 []string
+	existing, guardrails []string
+}
+
+func (s *subjectFlags) flags(f *pflag.FlagSet) {
+	f.StringVarP(&s.groups, "groups", "g", "", "groups file that the proposal was made with (default: the one that generate-rules used last)")
+	f.StringArrayVar(&s.from, "from", nil, "take the sessions from this file (may be repeated)")
+	f.StringArrayVar(&s.existing, "existing", nil, "as generate-rules had it (may be repeated)")
+	f.StringArrayVar(&s.guardrails, "guardrails", nil, "as generate-rules had it (may be repeated)")
+}
+
+// idText is what the beginning of an id looks like.
+var idText = regexp.MustCompile(`^(sha256:)?[0-9a-f]+$`)
+
+// openSubject reads the proposals of a file or, if there is none of that name, the
+// one whose id begins so, and opens the store with their sessions. Close it.
+func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ *subject, _ *store, err error) {
+	var s subject
+	for _, p := range []struct {
+		files []string
+		into  *[]policy.Policy
+	}{{f.existing, &s.existing}, {f.guardrails, &s.guardrails}} {
+		for _, name := range p.files {
+			list, err := policy.ReadPolicyFile(name)
+			if err != nil {
+				return nil, nil, usageError(err)
+			}
+			*p.into = append(*p.into, list...)
+		}
+	}
+	if f.groups != "" {
+		if s.groups, err = categories.ReadFile(f.groups); err != nil {
+			return nil, nil, usageError(err)
+		}
+	}
+	var stored bool
+	if s.proposals, stored, err = readProposals(what); err != nil {
+		return nil, nil, err
+	}
+	if stored && len(f.from) > 0 {
+		return nil, nil, usagef("%s: no such file, and with --from no stored proposal is at hand", what)
+	}
+	readers, err := openFlowFiles(f.from)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := a.openStore(ctx, storeNeeds{bus: len(f.from) > 0, temporary: len(f.from) > 0})
+	if err != nil {
+		closeAll(readers)
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			st.close()
+		}
+	}()
+	if len(f.from) > 0 {
+		rep, err := a.ingestFiles(ctx, st, f.from, readers)
+		if err != nil {
+			return nil, nil, err
+		}
+		if rep.bad > 0 {
+			return nil, nil, usagef("%d rows of the input could not be read; the first ones are named above", rep.bad)
+		}
+	}
+	if stored {
+		p, err := a.proposal(ctx, st, what)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the proposal: %w", err)
+		}
+		s.proposals = []policy.Proposal{*p}
+	}
+	if s.groups == nil && len(f.from) == 0 {
+		if s.groups, err = storedGroups(ctx, st.Reader); err != nil {
+			return nil, nil, err
+		}
+		s.storedGroups = s.groups != nil
+	}
+	return &s, st, nil
+}
+
+// readProposals reads the proposals of a file. Where there is none of that name and
+// it may be the beginning of an id, it says so.
+func readProposals(what string) (_ []policy.Proposal, stored bool, err error) {
+	list, err := policy.ReadProposalFile(what)
+	if errors.Is(err, fs.ErrNotExist) && idText.MatchString(what) {
+		return nil, true, nil
+	}
+	return list, false, usageError(err)
+}
+
+// proposal reads a stored proposal by the beginning of its id.
+func (a *app) proposal(ctx context.Context, st *store, id string) (*policy.Proposal, error) {
+	p, err := recommender.Get(ctx, st.Conn, id)
+	if errors.Is(err, recommender.ErrNoProposal) || errors.Is(err, recommender.ErrSeveralProposals) {
+		return nil, usageError(err)
+	}
+	return p, err
+}

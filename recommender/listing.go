@@ -1,0 +1,291 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Listing is what stands behind rules of a proposal, session by session and pair
+// by pair, in tables that exist until it is closed.
+//
+// The sessions of the proposal's VRF and window get their reasons anew, by the
+// settings that the document has. A session is under a rule if it is included and
+// the rule's literals hold it, so the listing is exact however rules were merged, where they overlap,
+// and for rules that were edited by hand.
+type Listing struct {
+	// Evidence and Excess of the rules of the proposal, as they are now; only
+	// those of rules that were asked for are filled in.
+	Evidence []policy.Evidence
+	Excess   []policy.Excess
+
+	r *run
+}
+
+// ListOptions say with what a proposal was made, as far as it does not say so itself.
+type ListOptions struct {
+	Groups               *categories.File // nil for none
+	Existing, Guardrails []policy.Policy
+}
+
+// OpenListing prepares the rules of a proposal with the given places. The connection's
+// database is Cordon's. A mistake in the options or in the document is a *SettingsError.
+func OpenListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, rules []int, o ListOptions) (_ *Listing, err error) {
+	s := settingsOf(p)
+	s.Existing, s.Guardrails = o.Existing, o.Guardrails
+	s.listed = statementRules(p.Rules)
+	file := o.Groups
+	if len(p.Categories) == 0 && file != nil {
+		// A proposal without categories was made without groups.
+		file = &categories.File{Path: file.Path, Exclude: file.Exclude, Services: file.Services}
+	}
+	pl, err := newPlan(s, file)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRun(ctx, conn, pl)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listing{r: r}
+	defer func() {
+		if err != nil {
+			l.Close(ctx)
+		}
+	}()
+	if err := r.list(ctx, p, rules); err != nil {
+		return nil, err
+	}
+	evidence, err := r.readEvidence(ctx, len(p.Rules))
+	if err != nil {
+		return nil, fmt.Errorf("ClickHouse: evidence: %w", err)
+	}
+	permitted, err := r.readPermitted(ctx, p.VRF)
+	if err != nil {
+		return nil, fmt.Errorf("ClickHouse: permitted pairs: %w", err)
+	}
+	for i := range evidence {
+		l.Evidence = append(l.Evidence, evidence[i].Evidence)
+		l.Excess = append(l.Excess, policy.Excess{PermittedPairs: permitted[uint32(i)], ObservedPairs: evidence[i].pairs})
+	}
+	return l, nil
+}
+
+// Close drops the tables, also when the context has ended.
+func (l *Listing) Close(ctx context.Context) error { return l.r.close(ctx) }
+
+// statementRules gives rules as those of a policy. What they do with sessions does
+// not matter here.
+func statementRules(rules []policy.Rule) []policy.Policy {
+	out := policy.Policy{}
+	for i := range rules {
+		r := &rules[i]
+		out.Rules = append(out.Rules, policy.StatementRule{ID: r.ID, Name: r.Name, Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services})
+	}
+	return []policy.Policy{out}
+}
+
+// list fills the run's tables: verdicts, with what is under each rule, and beside it
+// the rules' names and the classes of their ends.
+func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
+	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
+		return err
+	}
+	if r.ScannerTargets > 0 {
+		if err := r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) }); err != nil {
+			return err
+		}
+	}
+	parts, err := r.count(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
+		return err
+	}
+	if _, err := r.decide(ctx, parts); err != nil {
+		return err
+	}
+	asked := make(map[int]bool, len(rules))
+	for _, i := range rules {
+		asked[i] = true
+	}
+	var verdicts []verdict
+	for i := range parts {
+		pt := &parts[i]
+		if pt.key.vrf != p.VRF || pt.reason != 0 && pt.reason != alreadyPermittedNumber {
+			continue
+		}
+		for rule := range r.listedRules.all(pt.srcClass, pt.dstClass, pt.service) {
+			if asked[rule] {
+				verdicts = append(verdicts, verdict{i, uint32(rule)})
+			}
+		}
+	}
+	if err := r.step("send verdicts", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }); err != nil {
+		return err
+	}
+	return r.step("send rules", true, func() (uint64, error) { return uint64(len(rules)), r.sendRules(ctx, p, rules) })
+}
+
+// all gives every statement that matches, whatever its VRF, in order.
+func (m *matcher) all(src, dst uint32, s categories.Service) func(yield func(int) bool) {
+	return func(yield func(int) bool) {
+		service := m.service(s)
+		for w := range m.words {
+			for b := m.src[src][w] & m.dst[dst][w] & service[w]; b != 0; b &= b - 1 {
+				if !yield(w*64 + bits.TrailingZeros64(b)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (r *run) sendRules(ctx context.Context, p *policy.Proposal, rules []int) error {
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("rules")+" (rule UInt32, name String) ENGINE = MergeTree ORDER BY ()"); err != nil {
+		return err
+	}
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("ends")+" (rule UInt32, side UInt8, class UInt32) ENGINE = MergeTree ORDER BY ()"); err != nil {
+		return err
+	}
+	if len(rules) == 0 {
+		return nil
+	}
+	names, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("rules")+" (rule, name)")
+	if err != nil {
+		return err
+	}
+	defer names.Close()
+	ends, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("ends")+" (rule, side, class)")
+	if err != nil {
+		return err
+	}
+	defer ends.Close()
+	for _, i := range rules {
+		if err := names.Append(uint32(i), p.Rules[i].Name); err != nil {
+			return err
+		}
+		for side, held := range [][][]uint64{r.listedRules.src, r.listedRules.dst} {
+			for class := range held {
+				if held[class][i/64]>>(i%64)&1 == 1 {
+					if err := ends.Append(uint32(i), uint8(side), uint32(class)); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	if err := names.Send(); err != nil {
+		return err
+	}
+	if ends.Rows() == 0 {
+		return nil
+	}
+	return ends.Send()
+}
+
+// known is the SQL of the known endpoints of a VRF with their classes.
+func (r *run) known(vrf string) string {
+	return fmt.Sprintf(`SELECT DISTINCT address, dictGet(%[1]s, 'class', address) AS class FROM
+		(
+			SELECT client AS address FROM %[2]s WHERE vrf = %[3]s
+			UNION ALL
+			SELECT server FROM %[2]s WHERE vrf = %[3]s
+			UNION ALL
+			SELECT address FROM %[4]s WHERE named
+		)`, text(r.database+"."+r.name+"_addresses"), r.table("sessions"), text(vrf), r.table("prefixes"))
+}
+
+// side is the SQL of the known endpoints on one side of each rule.
+func (r *run) side(side int, vrf string) string {
+	return fmt.Sprintf("SELECT e.rule AS rule, k.address AS address FROM (%s) AS k INNER JOIN %s AS e ON e.class = k.class WHERE e.side = %d", r.known(vrf), r.table("ends"), side)
+}
+
+// readPermitted counts the pairs of known endpoints that each rule permits.
+func (r *run) readPermitted(ctx context.Context, vrf string) (map[uint32]uint64, error) {
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT rule, countIf(side = 0) * countIf(side = 1) - (count() - uniqExact(address)) AS pairs FROM
+		(
+			SELECT rule, address, 0 AS side FROM (%s) UNION ALL SELECT rule, address, 1 AS side FROM (%s)
+		)
+		GROUP BY rule`, r.side(0, vrf), r.side(1, vrf)))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[uint32]uint64{}
+	for rows.Next() {
+		var rule uint32
+		var pairs int64
+		if err := rows.Scan(&rule, &pairs); err != nil {
+			return nil, err
+		}
+		out[rule] = uint64(pairs)
+	}
+	return out, rows.Err()
+}
+
+// Sessions is the SQL, for a FROM clause, of the sessions under the rules: the
+// columns of view sessions_window that the command `cordon sessions` shows, with the
+// name of the rule as `rule` and its place as `ordinal`. Codes of one ICMP type are one session.
+func (l *Listing) Sessions() string {
+	r := l.r
+	window, _, _ := r.window()
+	icmp := fmt.Sprintf("w.proto IN (%d, %d)", categories.ProtoICMP, categories.ProtoICMPv6)
+	return fmt.Sprintf(`(
+    SELECT n.rule AS ordinal, n.name AS rule, s.vrf AS vrf, s.client AS client, s.server AS server, s.service AS service,
+        s.client_ip AS client_ip, s.server_ip AS server_ip, s.proto AS proto, s.port AS port, s.icmp_type AS icmp_type, s.icmp_code AS icmp_code,
+        s.flows AS flows, s.client_packets AS client_packets, s.client_bytes AS client_bytes, s.server_packets AS server_packets, s.server_bytes AS server_bytes,
+        s.complete AS complete, s.half_open AS half_open, s.denied AS denied,
+        s.first_seen AS first_seen, s.last_seen AS last_seen, s.direction_basis AS direction_basis, s.exporters AS exporters
+    FROM
+    (
+        SELECT w.vrf AS vrf, any(w.client) AS client, any(w.server) AS server, any(w.service) AS service,
+            w.client_ip AS client_ip, w.server_ip AS server_ip, w.proto AS proto, any(w.port) AS port, any(w.icmp_type) AS icmp_type, 0 AS icmp_code,
+            if(%[1]s, w.icmp_type, w.port)::UInt16 AS cell_port,
+            sum(w.flows) AS flows, sum(w.client_packets) AS client_packets, sum(w.client_bytes) AS client_bytes,
+            sum(w.server_packets) AS server_packets, sum(w.server_bytes) AS server_bytes,
+            sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
+            min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen, max(w.direction_basis) AS direction_basis,
+            arraySort(groupUniqArrayArray(w.exporters)) AS exporters
+        FROM %[2]s AS w
+        WHERE w.vrf = %[3]s
+        GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port
+    ) AS s
+    INNER JOIN
+    (
+        SELECT x.client AS client, x.server AS server, x.proto AS proto, x.port AS port, v.rule AS rule
+        FROM %[4]s AS x INNER JOIN %[5]s AS v ON v.cell = x.cell
+        WHERE v.reason = 0 AND x.vrf = %[3]s
+    ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
+    INNER JOIN %[6]s AS n ON n.rule = m.rule
+)`, icmp, window, text(r.VRF), r.table("sessions"), r.table("verdicts"), r.table("rules"))
+}
+
+// Unobserved is the SQL of a query for the pairs of known endpoints that the rules permit
+// and that were not seen, a host with itself left out: rule, client, server. Each is how
+// many of each rule, 0 for all.
+func (l *Listing) Unobserved(each int) string {
+	r, limit := l.r, ""
+	if each > 0 {
+		limit = fmt.Sprintf("\nLIMIT %d BY c.rule", each)
+	}
+	address := func(column string) string {
+		return fmt.Sprintf("if(%[1]s BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(%[1]s), 8), toString(%[1]s))", column)
+	}
+	return fmt.Sprintf(`SELECT n.name AS rule, %[1]s AS client, %[2]s AS server
+FROM (%[3]s) AS c
+INNER JOIN (%[4]s) AS s ON s.rule = c.rule
+INNER JOIN %[5]s AS n ON n.rule = c.rule
+WHERE c.address != s.address AND (c.rule, c.address, s.address) NOT IN
+(
+    SELECT v.rule, x.client, x.server FROM %[6]s AS x INNER JOIN %[7]s AS v ON v.cell = x.cell
+)
+ORDER BY c.rule, c.address, s.address%[8]s`, address("c.address"), address("s.address"), r.side(0, r.VRF), r.side(1, r.VRF),
+		r.table("rules"), r.table("sessions"), r.table("verdicts"), limit)
+}

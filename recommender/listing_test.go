@@ -1,0 +1,203 @@
+package recommender
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/categories"
+	"cordon/collector/replay/lab"
+	"cordon/recommender/cover"
+	"cordon/recommender/policy"
+	"cordon/schema"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+)
+
+// checkListing counts the rows of a proposal's listings, by rule, and compares them with
+// what the document says of every rule.
+func checkListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, s Settings, file *categories.File) error {
+	rules := make([]int, len(p.Rules))
+	for i := range rules {
+		rules[i] = i
+	}
+	l, err := OpenListing(ctx, conn, p, rules, ListOptions{Groups: file, Existing: s.Existing, Guardrails: s.Guardrails})
+	if err != nil {
+		return err
+	}
+	defer l.Close(ctx)
+	type counts struct {
+		Sessions, Flows, Bytes, Clients, Servers, Pairs, Unobserved uint64
+		First, Last                                                 time.Time
+	}
+	want, have := map[string]counts{}, map[string]counts{}
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		e := &r.Evidence
+		want[r.Name] = counts{e.Sessions, e.Flows, e.Bytes, e.Clients, e.Servers, r.Excess.PermittedPairs, r.Excess.PermittedPairs - r.Excess.ObservedPairs, e.FirstSeen.Time, e.LastSeen.Time}
+		if d := cmp.Diff(*e, l.Evidence[i], cmpopts.IgnoreFields(policy.Evidence{}, "LossyExporters")); d != "" {
+			return fmt.Errorf("evidence of %s (-document +listing):\n%s", r.Name, d)
+		}
+		want := r.Excess
+		want.ExtraAddresses = 0
+		if want != l.Excess[i] {
+			return fmt.Errorf("excess of %s is %+v, in the listing %+v", r.Name, r.Excess, l.Excess[i])
+		}
+	}
+	rows, err := conn.Query(ctx, `SELECT rule, count(), sum(flows), sum(client_bytes + server_bytes), uniqExact(client), uniqExact(server), min(first_seen), max(last_seen)
+		FROM `+l.Sessions()+` GROUP BY rule`)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		var c counts
+		if err := rows.Scan(&name, &c.Sessions, &c.Flows, &c.Bytes, &c.Clients, &c.Servers, &c.First, &c.Last); err != nil {
+			return err
+		}
+		c.Pairs = want[name].Pairs
+		have[name] = c
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	pairs, err := conn.Query(ctx, `SELECT rule, uniqExact(client, server), count() FROM (`+l.Unobserved(0)+`) GROUP BY rule`)
+	if err != nil {
+		return err
+	}
+	defer pairs.Close()
+	for pairs.Next() {
+		var name string
+		var distinct, rows uint64
+		if err := pairs.Scan(&name, &distinct, &rows); err != nil {
+			return err
+		}
+		if distinct != rows {
+			return fmt.Errorf("%s: %d pairs in %d rows", name, distinct, rows)
+		}
+		c := have[name]
+		c.Unobserved = rows
+		have[name] = c
+	}
+	if d := cmp.Diff(want, have); d != "" {
+		return fmt.Errorf("rows (-document +listing):\n%s", d)
+	}
+	return pairs.Err()
+}
+
+func TestListingOfDrawnProposals(t *testing.T) {
+	conn := store(t)
+	checks := flag.Lookup("rapid.checks")
+	if checks.Value.String() == checks.DefValue {
+		checks.Value.Set("3") // each takes a few dozen queries
+		defer checks.Value.Set(checks.DefValue)
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		file := drawGroups(rt, 27)
+		s := Settings{
+			Ungrouped:      rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedPrefix}).Draw(rt, "ungrouped"),
+			External:       rapid.SampledFrom([]ExternalMode{ExternalHost, ExternalInternet}).Draw(rt, "external"),
+			MinSessions:    rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"),
+			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners"),
+			PortRanges:     rapid.SampledFrom([]uint64{0, 3}).Draw(rt, "port-ranges"),
+			Existing:       drawPolicies(rt, file, "existing"),
+			Guardrails:     drawPolicies(rt, file, "guardrails"),
+		}
+		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 30, 120).Draw(rt, "flows")
+		for range rapid.IntRange(0, 4).Draw(rt, "bursts") {
+			flows = append(flows, drawBurst(rt)...)
+		}
+		empty(t, conn)
+		insertFlows(t, conn, flows)
+		got, err := Generate(t.Context(), conn, s, file)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for i := range got {
+			if err := checkListing(t.Context(), conn, &got[i], s, file); err != nil {
+				rt.Fatalf("%v\n%s", err, got[i].JSON())
+			}
+		}
+	})
+}
+
+func TestListingOfTheLab(t *testing.T) {
+	conn := store(t)
+	file := parseGroups(t, lab.Groups)
+	for _, n := range lab.Nodes(1, base) {
+		i := 0
+		insert(t, conn, func() (*schema.Record, error) {
+			if i == len(n.Records) {
+				return nil, io.EOF
+			}
+			r := n.Records[i]
+			i++
+			r.Received = r.End
+			if r.Direction == schema.DirectionUnknown {
+				rules.Infer(&r)
+			}
+			return &r, nil
+		})
+	}
+	for _, s := range []Settings{{}, {Categories: []string{"role"}, ScannerTargets: 10, HalfOpen: HalfOpenAllow, PortRanges: 5, External: ExternalInternet}} {
+		got, err := Generate(t.Context(), conn, s, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 1 || len(got[0].Rules) < 3 {
+			t.Fatalf("%s", got[0].JSON())
+		}
+		if err := checkListing(t.Context(), conn, &got[0], s, file); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestListingOfARealSet(t *testing.T) {
+	file, err := categories.ReadFile(shared(t, "data/sets/cisco_g21/groups.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := store(t)
+	insertFile(t, conn, shared(t, "data/sets/cisco_g21/sessions.csv.zst"))
+	s := Settings{Categories: []string{"role"}, Effort: cover.EffortQuick}
+	got, err := Generate(t.Context(), conn, s, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkListing(t.Context(), conn, &got[0], s, file); err != nil {
+		t.Error(err)
+	}
+
+	// The query of the cookbook says the same.
+	if err := Store(t.Context(), conn, got, file); err != nil {
+		t.Fatal(err)
+	}
+	cookbook, err := os.ReadFile(filepath.Join("..", "docs", "sql-cookbook.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, query, _ := strings.Cut(string(cookbook), "\n### The sessions under a rule\n")
+	_, query, _ = strings.Cut(query, "```sql\n")
+	query, _, _ = strings.Cut(query, "```")
+	var rules, same uint64
+	if err := conn.QueryRow(t.Context(), `SELECT count(), countIf((p.sessions, p.flows, p.bytes, p.first_seen, p.last_seen) = (q.sessions, q.flows, q.bytes, q.first, q.last))
+		FROM proposal_rules AS p
+		LEFT JOIN (SELECT rule, count() AS sessions, sum(flows) AS flows, sum(bytes) AS bytes, min(first) AS first, max(last) AS last FROM (`+query+`) GROUP BY rule) AS q ON q.rule = p.name`).
+		Scan(&rules, &same); err != nil {
+		t.Fatal(err)
+	}
+	if rules != uint64(len(got[0].Rules)) || same != rules {
+		t.Errorf("the query of the cookbook counts the evidence of %d rules, of %d", same, rules)
+	}
+}
