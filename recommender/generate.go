@@ -275,9 +275,19 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 			box.sources = append(box.sources, c.sources[s])
 			for _, t := range b.Sets[1] {
 				for _, x := range byPair[pairOf{c.sources[s], c.dests[t]}] {
-					if services[x.key.service] || slices.ContainsFunc(wide, func(r categories.ServiceTerm) bool { return inside(x.key.service, r) }) {
+					holds := func(t categories.ServiceTerm) bool {
+						return services[t] || slices.ContainsFunc(wide, func(r categories.ServiceTerm) bool { return inside(t, r) })
+					}
+					switch {
+					case holds(x.key.service):
 						held = append(held, x.parts...)
 						in = append(in, x)
+					case isRange(x.key.service): // a port of it may be in the rule for the sake of others
+						for _, i := range x.parts {
+							if holds(parts[i].service.Term()) {
+								held = append(held, i)
+							}
+						}
 					}
 				}
 			}
