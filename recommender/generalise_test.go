@@ -169,7 +169,8 @@ func TestGeneraliseSettings(t *testing.T) {
 // TestGeneraliseAgainstReference draws sessions between groups of two levels.
 func TestGeneraliseAgainstReference(t *testing.T) {
 	conn := store(t)
-	defer fewChecks("10")()
+	few, restore := fewChecks("8", "2")
+	defer restore()
 	generalised, forbidden := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		file := &categories.File{Path: "drawn", Categories: []categories.Category{{Name: "coarse"}, {Name: "fine"}}}
@@ -215,7 +216,7 @@ func TestGeneraliseAgainstReference(t *testing.T) {
 			}
 		}
 	})
-	if generalised < 10 || forbidden == 0 {
-		t.Errorf("too little was drawn: %d cells generalised", generalised)
+	if t.Logf("%d cells generalised", generalised); few && (generalised < 10 || forbidden == 0) {
+		t.Error("too little was drawn")
 	}
 }
