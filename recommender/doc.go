@@ -14,9 +14,9 @@
 //  4. ClickHouse counts the evidence of each rule, and finds examples of what
 //     was left out.
 //
-// Two choices make a proposal permit what was not seen, and count it: ranges of
-// ports as services of cells, see Settings.PortRanges, and prefixes as their ends, see
-// Settings.MaxExtra.
+// Three choices make a proposal permit what was not seen, and count it: ranges of
+// ports as services of cells, see Settings.PortRanges; prefixes as their ends, see
+// Settings.MaxExtra; and cells without a session, see Settings.Generalise.
 //
 // Nothing of a run stays in the database, see run.
 //

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"cordon/categories"
 	"cordon/recommender/cover"
@@ -26,12 +27,14 @@ type truth struct {
 type truthRule struct {
 	sources, destinations []string // roles; "internet"
 	services              []categories.ServiceTerm
+	constraint            string // by site or environment; see permits
 }
 
 type labelled struct {
 	client, server netip.Addr
 	service        categories.Service
 	label          string // a rule's id, or the kind of noise
+	at             time.Time
 }
 
 // noise says whether a session is not of the true policy.
@@ -69,7 +72,7 @@ func readTruth(t *testing.T, set string) *truth {
 	}
 	roles := func(s string) []string { return strings.Split(strings.ReplaceAll(s, "EXT", "internet"), "|") }
 	rows("/rules_true.csv", false, func(m map[string]string) {
-		r := truthRule{sources: roles(m["src_roles"]), destinations: roles(m["dst_roles"])}
+		r := truthRule{sources: roles(m["src_roles"]), destinations: roles(m["dst_roles"]), constraint: m["constraint"]}
 		for _, s := range strings.Split(m["services"], "|") {
 			term, err := categories.ParseServiceTerm(s)
 			if err != nil {
@@ -88,11 +91,15 @@ func readTruth(t *testing.T, set string) *truth {
 		if err != nil {
 			t.Fatal(err)
 		}
+		at, err := strconv.ParseFloat(m["start_time"], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
 		service := categories.Service{Proto: proto, Port: uint16(port)}
 		if service.Kind() == categories.KindICMPType {
 			service.Port = 8 // all that the set has
 		}
-		out.sessions = append(out.sessions, labelled{netip.MustParseAddr(m["src_ip"]), netip.MustParseAddr(m["dst_ip"]), service, m["label"]})
+		out.sessions = append(out.sessions, labelled{netip.MustParseAddr(m["src_ip"]), netip.MustParseAddr(m["dst_ip"]), service, m["label"], time.UnixMicro(int64(at * 1e6))})
 	})
 	return out
 }

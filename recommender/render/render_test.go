@@ -81,6 +81,9 @@ func proposals(t testing.TB) []policy.Proposal {
 		{Prefix: netip.MustParsePrefix("10.64.0.0/14"), Hosts: 262000, ExtraAddresses: 144},
 		{Prefix: netip.MustParsePrefix("10.128.0.0/31"), Hosts: 2},
 	}
+	first.Rules[1].Generalised = []policy.Generalised{{Source: literals(t, "ip:10.0.0.9/32")[0], Destination: literals(t, "group:internet")[0], Service: services(t, "udp/53")[0],
+		Within: policy.Within{Source: literals(t, "group:dc1")[0], Destination: literals(t, "group:infra/dns")[0]}, ExpectedSessions: 0.8125, Probability: 0.4318}}
+	first.Summary.GeneralisedCells = 1
 	first.Rules[1].Excess.ExtraAddresses, first.Summary.ExtraAddresses = 144, 144
 	for i, r := range policy.Reasons {
 		u := policy.Unproposed{Reason: r, Sessions: uint64(i + 1)}
