@@ -1,13 +1,16 @@
 package ingest
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
+	"cordon/internal/bus"
 	"cordon/schema"
 )
 
@@ -93,48 +96,117 @@ const benchRows = 28_000
 
 // BenchmarkIngest measures the whole way from messages in JetStream to rows
 // that queries see, sessions included. One iteration is one batch.
-func BenchmarkIngest(b *testing.B) { benchmarkIngest(b, true) }
-
-// BenchmarkIngestWithoutSessions is the same without folding: what folding
-// costs.
-func BenchmarkIngestWithoutSessions(b *testing.B) { benchmarkIngest(b, false) }
-
-func benchmarkIngest(b *testing.B, fold bool) {
+func BenchmarkIngest(b *testing.B) {
 	for _, site := range sites {
 		for _, inserts := range []int{1, 2, 4} {
 			b.Run(fmt.Sprintf("%s/inserts=%d", site.name, inserts), func(b *testing.B) {
-				r := newRig(b)
-				w := newTraffic(site)
-				var bytes int
-				for n := range b.N {
-					s := w.batch(b, fmt.Sprintf("bench-%d", n), benchRows)
-					bytes += len(s.Payload)
-					r.publish(s)
-				}
-				cfg := DefaultConfig()
-				cfg.Inserts = inserts
-				i := r.ingester(cfg)
-				i.into.FlowsOnly = !fold
-				runtime.GC()
-				before := cpuTime()
-				b.ResetTimer()
-				stop := r.run(i)
-				r.drained()
 				b.StopTimer()
-				after := cpuTime()
-				stop()
-				rows := float64(b.N * benchRows)
-				if got := r.flows(); got != uint64(rows) {
-					b.Fatalf("%d rows, want %.0f", got, rows)
-				}
-				b.ReportMetric(rows/b.Elapsed().Seconds(), "rows/s")
-				b.ReportMetric(float64((after-before).Nanoseconds())/rows, "cpu-ns/row")
-				b.ReportMetric(float64(bytes)/rows, "message-B/row")
-				for _, table := range []string{"flows", "sessions_hourly"} {
-					size := r.count("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = '" + r.database + "' AND table = '" + table + "'")
-					b.ReportMetric(float64(size)/rows, table+"-B/row")
-				}
+				m := measureIngest(b, site, inserts, b.N, true)
+				b.ReportMetric(m.rate(), "rows/s")
+				b.ReportMetric(m.cpuPerRow(), "cpu-ns/row")
+				b.ReportMetric(m.messageBytes, "message-B/row")
+				b.ReportMetric(m.flowBytes, "flows-B/row")
+				b.ReportMetric(m.sessionBytes, "sessions_hourly-B/row")
 			})
 		}
 	}
+}
+
+// shareBatches is how many batches each turn of BenchmarkIngestShare has.
+const shareBatches = 96
+
+// BenchmarkIngestShare says what folding costs: the rate and the processor time
+// of ingesting with sessions as a share of those without. Turns with and without
+// alternate, so that other work on the machine meets both; one iteration is a
+// turn of each. Shares are medians over the iterations.
+func BenchmarkIngestShare(b *testing.B) {
+	for _, site := range sites {
+		b.Run(site.name, func(b *testing.B) {
+			b.StopTimer()
+			var rate, cpu []float64
+			var with, without []float64
+			for n := range b.N {
+				var m [2]measured // without, with
+				for turn := range m {
+					fold := (turn + n) % 2 // each goes first in every other iteration
+					m[fold] = measureIngest(b, site, DefaultConfig().Inserts, shareBatches, fold == 1)
+				}
+				rate = append(rate, m[1].rate()/m[0].rate())
+				cpu = append(cpu, m[0].cpuPerRow()/m[1].cpuPerRow())
+				without, with = append(without, m[0].cpuPerRow()), append(with, m[1].cpuPerRow())
+			}
+			b.ReportMetric(median(rate), "share-of-rate-without")
+			b.ReportMetric(median(cpu), "share-by-cpu")
+			b.ReportMetric(median(without), "cpu-ns/row-without")
+			b.ReportMetric(median(with), "cpu-ns/row-with")
+		})
+	}
+}
+
+func median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
+}
+
+// measured is what one run of an ingester took.
+type measured struct {
+	rows                                  float64
+	elapsed, cpu                          time.Duration
+	messageBytes, flowBytes, sessionBytes float64 // a row of flows
+}
+
+func (m measured) rate() float64      { return m.rows / m.elapsed.Seconds() }
+func (m measured) cpuPerRow() float64 { return float64(m.cpu.Nanoseconds()) / m.rows }
+
+// delivered is how many messages the ingesters were given.
+func (r *rig) delivered() uint64 {
+	c, err := r.bus.JS.Consumer(context.Background(), bus.StreamFlows, bus.ConsumerIngest)
+	if err != nil {
+		return 0
+	}
+	return c.CachedInfo().Delivered.Consumer
+}
+
+// measureIngest ingests batches that lie in JetStream. The time is until all
+// are acknowledged; the processor time is until the merges that they caused are
+// over as well.
+func measureIngest(b *testing.B, site site, inserts, batches int, fold bool) (m measured) {
+	r := newRig(b)
+	w := newTraffic(site)
+	size := 0
+	for n := range batches {
+		s := w.batch(b, fmt.Sprintf("bench-%d", n), benchRows)
+		size += len(s.Payload)
+		r.publish(s)
+	}
+	cfg := DefaultConfig()
+	cfg.Inserts = inserts
+	i := r.ingester(cfg)
+	i.flowsOnly = !fold
+	runtime.GC()
+	before, start := cpuTime(), time.Now()
+	b.StartTimer()
+	stop := r.run(i)
+	r.eventually("no batch waits", func() bool { return r.delivered() >= uint64(batches) })
+	r.eventually("all rows are visible", func() bool { return r.flows() == uint64(batches*benchRows) })
+	stop() // finishes those under way, without the wait for more of a group
+	b.StopTimer()
+	m.elapsed = time.Since(start)
+	r.drained()
+	r.eventually("no merge runs", func() bool {
+		return r.count("SELECT count() FROM system.merges WHERE database = '"+r.database+"'") == 0
+	})
+	m.cpu = cpuTime() - before
+	m.rows = float64(batches * benchRows)
+	onDisk := func(table string) float64 {
+		return float64(r.count("SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = '"+r.database+"' AND table = '"+table+"'")) / m.rows
+	}
+	m.messageBytes, m.flowBytes, m.sessionBytes = float64(size)/m.rows, onDisk("flows"), onDisk("sessions_hourly")
+	if fold {
+		if got := r.count("SELECT toUInt64(sum(complete + half_open + unanswered + requests + replies + denied)) FROM " + r.database + ".sessions_hourly"); got != uint64(m.rows) {
+			b.Fatalf("%d records in sessions, want %.0f", got, m.rows)
+		}
+	}
+	return m
 }

@@ -10,6 +10,10 @@ import (
 type Config struct {
 	// Inserts is how many inserts run at a time.
 	Inserts int `mapstructure:"inserts"`
+	// SessionsWait is how long the sessions of a batch may wait for those of
+	// others after its rows are visible: inserted together they cost less. Where
+	// batches are further apart than that, none waits.
+	SessionsWait time.Duration `mapstructure:"sessions_wait"`
 	// AckWait is how long JetStream waits for the acknowledgement of a batch
 	// before it gives the batch to another ingester. A batch that is being
 	// worked on is not taken away; this is the pause after a crash.
@@ -39,8 +43,9 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Inserts:       2,
+		SessionsWait:  time.Second,
 		AckWait:       15 * time.Second,
-		MaxAckPending: 64,
+		MaxAckPending: 256,
 		MaxAttempts:   5,
 		RetryMin:      100 * time.Millisecond,
 		RetryMax:      10 * time.Second,
@@ -54,6 +59,8 @@ func (c Config) Validate() error {
 	switch {
 	case c.Inserts < 1 || c.Inserts > 64:
 		return fmt.Errorf("ingest.inserts is %d: give 1 to 64", c.Inserts)
+	case c.SessionsWait < 0 || c.SessionsWait > time.Minute:
+		return fmt.Errorf("ingest.sessions_wait is %v: give 0 to 1m", c.SessionsWait)
 	case c.AckWait < time.Second:
 		return fmt.Errorf("ingest.ack_wait is %v: give at least 1s", c.AckWait)
 	case c.MaxAckPending < c.Inserts:

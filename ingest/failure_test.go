@@ -46,6 +46,7 @@ func (f *faulty) InsertFormat(ctx context.Context, format, query string, data io
 func quick() Config {
 	cfg := DefaultConfig()
 	cfg.AckWait = time.Second
+	cfg.SessionsWait = 20 * time.Millisecond
 	cfg.RetryMin, cfg.RetryMax = time.Millisecond, 20*time.Millisecond
 	return cfg
 }
@@ -83,48 +84,6 @@ func TestAnswersLostAreInsertedOnce(t *testing.T) {
 	r.drained()
 	stop()
 	r.check(batches, rows)
-}
-
-// An ingester dies after the insert and before the acknowledgement. The
-// message comes again, to another one.
-func TestDeathBeforeAcknowledgement(t *testing.T) {
-	r := newRig(t)
-	const batches, rows = 8, 200
-	for n := range batches {
-		r.publish(sealed(t, fmt.Sprintf("c1-%d", n), n, rows))
-	}
-	cfg := quick()
-	cfg.MaxAckPending = 8
-	i := r.ingester(cfg)
-	consumer, err := r.bus.JS.CreateOrUpdateConsumer(t.Context(), bus.StreamFlows, i.consumerConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The one that dies: it inserts half of the batches and is gone.
-	for range batches / 2 {
-		msg, err := next(t.Context(), consumer)
-		if err != nil || msg == nil {
-			t.Fatal(msg, err)
-		}
-		s, err := bus.Batch(msg.Headers(), msg.Data())
-		if err != nil {
-			t.Fatal(err)
-		}
-		var in schema.Insert
-		if err := in.Prepare(s); err != nil {
-			t.Fatal(err)
-		}
-		if err := in.Run(t.Context(), r.conn, schema.InsertOptions{Database: r.database}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	stop := r.run(i)
-	r.drained()
-	stop()
-	r.check(batches, rows)
-	if s := i.Status(t.Context()); s.Redelivered != batches/2 {
-		t.Errorf("%d redelivered, want %d", s.Redelivered, batches/2)
-	}
 }
 
 func TestTwoIngestersShareTheLoad(t *testing.T) {

@@ -45,6 +45,13 @@ type Ingester struct {
 	outage  outageLog
 	tries   attempts
 	into    schema.InsertOptions
+	// flowsOnly leaves sessions out, to measure what they cost.
+	flowsOnly bool
+
+	// Set by Run.
+	stream jetstream.Stream // FLOWS
+	ledger *ledger
+	groups *groups
 
 	rows, batches, dead, redelivered atomic.Uint64
 
@@ -80,7 +87,8 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 }
 
 // Run consumes until ctx ends, then finishes the inserts that run and returns
-// nil. It returns an error only if the consumer cannot be made.
+// nil. It returns an error only if the consumer cannot be made or the streams
+// cannot be read.
 func (i *Ingester) Run(ctx context.Context) error {
 	consumer, err := i.deps.Bus.JS.CreateOrUpdateConsumer(ctx, bus.StreamFlows, i.consumerConfig())
 	if err != nil {
@@ -89,6 +97,15 @@ func (i *Ingester) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("consumer %s of stream %s: %w", bus.ConsumerIngest, bus.StreamFlows, err)
 	}
+	if i.stream, err = i.deps.Bus.JS.Stream(ctx, bus.StreamFlows); err == nil {
+		i.ledger, err = openLedger(ctx, i.deps.Bus.JS)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("ingester: %w", err)
+	}
 	i.mu.Lock()
 	i.consumer, i.ready = consumer, nil
 	i.mu.Unlock()
@@ -96,6 +113,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 	// work outlives ctx, so that what was fetched is finished.
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	i.groups = newGroups(i.cfg.SessionsWait, 1+max(1, i.cfg.Inserts/2), func(g *group) { i.finish(ctx, work, g) })
 	var wg sync.WaitGroup
 	for range i.cfg.Inserts {
 		wg.Go(func() { i.consume(ctx, work, consumer) })
@@ -105,6 +123,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 	i.setReady(errors.New("the ingester is stopping"))
 	stop := time.AfterFunc(i.cfg.StopTimeout, cancel)
 	wg.Wait()
+	i.groups.drain()
 	stop.Stop()
 	if err := i.deps.Bus.NC.FlushTimeout(time.Second); err != nil {
 		i.log.Warn("acknowledgements may not have reached NATS; batches come again and are dropped as duplicates", "err", err)
@@ -128,11 +147,12 @@ func (i *Ingester) consumerConfig() jetstream.ConsumerConfig {
 func (i *Ingester) consume(ctx, work context.Context, consumer jetstream.Consumer) {
 	pause := i.cfg.RetryMin
 	for ctx.Err() == nil {
+		epoch := i.ledger.now()
 		msg, err := next(ctx, consumer)
 		switch {
 		case msg != nil:
 			pause = i.cfg.RetryMin
-			i.handle(ctx, work, msg)
+			i.handle(ctx, work, msg, epoch)
 		case err != nil && ctx.Err() == nil:
 			i.log.Debug("no batch from NATS", "err", err)
 			sleep(ctx, pause)
@@ -159,17 +179,33 @@ func next(ctx context.Context, consumer jetstream.Consumer) (jetstream.Msg, erro
 	return nil, nil
 }
 
-// watch keeps the gauges of the stream up to date.
+// watch keeps the gauges of the stream and the ledger up to date.
 func (i *Ingester) watch(ctx context.Context, consumer jetstream.Consumer) {
 	for {
-		if info, err := consumer.Info(ctx); err == nil {
-			i.metrics.pending.Set(float64(info.NumPending))
-			i.metrics.ackPending.Set(float64(info.NumAckPending))
+		if err := i.look(ctx, consumer); err != nil && ctx.Err() == nil {
+			i.log.Debug("look at the streams", "err", err)
 		}
 		if !sleep(ctx, 5*time.Second) {
 			return
 		}
 	}
+}
+
+func (i *Ingester) look(ctx context.Context, consumer jetstream.Consumer) error {
+	info, err := consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	i.metrics.pending.Set(float64(info.NumPending))
+	i.metrics.ackPending.Set(float64(info.NumAckPending))
+	if err := i.catchUp(ctx); err != nil {
+		return err
+	}
+	stream, err := i.stream.Info(ctx)
+	if err != nil {
+		return err
+	}
+	return i.ledger.trim(ctx, info.AckFloor.Stream, stream.State.LastSeq)
 }
 
 // sleep reports whether d passed before ctx ended.

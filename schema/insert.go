@@ -37,7 +37,7 @@ type InsertOptions struct {
 	Database string
 	// Quorum is ClickHouse's insert_quorum for replicated tables; empty for none.
 	Quorum string
-	// FlowsOnly leaves the sessions out, to measure what they cost.
+	// FlowsOnly leaves the sessions out, for [Sessions] to insert.
 	FlowsOnly bool
 }
 
@@ -107,9 +107,36 @@ func (n *Insert) Run(ctx context.Context, conn clickhouse.Conn, opts InsertOptio
 	if n.table != TableFlows || opts.FlowsOnly {
 		return nil
 	}
-	block, rows := n.folder.Fold(&n.batch)
-	if err := insertBlock(ctx, conn, opts, tableSessions, SessionColumns, n.id, block); err != nil {
-		return fmt.Errorf("insert %d sessions of batch %s into %s: %w", rows, n.id, tableSessions, err)
+	n.folder.Reset()
+	n.folder.Add(&n.batch)
+	if err := insertBlock(ctx, conn, opts, tableSessions, SessionColumns, n.id, n.folder.Block()); err != nil {
+		return fmt.Errorf("insert %d sessions of batch %s into %s: %w", n.folder.Len(), n.id, tableSessions, err)
+	}
+	return nil
+}
+
+// Sessions are those of several batches of flows, inserted together. The zero
+// value is ready to use, and using one again saves memory. Sessions are not safe
+// for concurrent use.
+type Sessions struct{ folder Folder }
+
+// Add folds the records of a prepared batch of flows.
+func (s *Sessions) Add(n *Insert) { s.folder.Add(&n.batch) }
+
+// Len is the number of rows that the batches added make.
+func (s *Sessions) Len() int { return s.folder.Len() }
+
+// Reset forgets the batches.
+func (s *Sessions) Reset() { s.folder.Reset() }
+
+// Run inserts the rows. It may be repeated with the same batches under the
+// same token, by anyone, until it succeeds.
+func (s *Sessions) Run(ctx context.Context, conn clickhouse.Conn, opts InsertOptions, token string) error {
+	if s.Len() == 0 {
+		return nil
+	}
+	if err := insertBlock(ctx, conn, opts, tableSessions, SessionColumns, token, s.folder.Block()); err != nil {
+		return fmt.Errorf("insert %d sessions of group %s into %s: %w", s.Len(), token, tableSessions, err)
 	}
 	return nil
 }

@@ -14,10 +14,10 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// dedupInserts is how many inserts a table remembers the tokens of. At the
-// highest rate of inserts seen (60 a second) it is five minutes, several times
-// the AckWait after which JetStream gives an unacknowledged batch again.
-const dedupInserts = 20_000
+// DeduplicationWindow is how many inserts a table remembers the tokens of. At
+// the highest rate of inserts seen (60 a second) it is five minutes, several
+// times the AckWait after which JetStream gives an unacknowledged batch again.
+const DeduplicationWindow = 20_000
 
 // Rendered gives the migrations as files of plain SQL, as they run with cfg.
 func Rendered(cfg MigrateConfig) (fs.FS, error) {
@@ -97,9 +97,9 @@ func (c MigrateConfig) funcs() template.FuncMap {
 		},
 		"dedupWindow": func() string {
 			if c.Cluster != "" {
-				return fmt.Sprintf("replicated_deduplication_window = %d, replicated_deduplication_window_seconds = 86400", dedupInserts)
+				return fmt.Sprintf("replicated_deduplication_window = %d, replicated_deduplication_window_seconds = 86400", DeduplicationWindow)
 			}
-			return fmt.Sprintf("non_replicated_deduplication_window = %d", dedupInserts)
+			return fmt.Sprintf("non_replicated_deduplication_window = %d", DeduplicationWindow)
 		},
 		"distributed": func(table, shardingKey string) string {
 			if c.Cluster == "" {

@@ -143,7 +143,9 @@ func (a *app) publishFile(ctx context.Context, st *store, name string, r flowfil
 
 // ingestMeanwhile runs an ingester until the returned function is called.
 func (a *app) ingestMeanwhile(ctx context.Context, st *store) (stop func() error, err error) {
-	i, err := ingest.New(a.settings.Ingest, ingest.Deps{Bus: st.Bus, Conn: st.Conn, Log: a.log})
+	cfg := a.settings.Ingest
+	cfg.SessionsWait = min(cfg.SessionsWait, 100*time.Millisecond) // someone waits for the end
+	i, err := ingest.New(cfg, ingest.Deps{Bus: st.Bus, Conn: st.Conn, Log: a.log})
 	if err != nil {
 		return nil, err
 	}

@@ -25,10 +25,12 @@ import (
 const (
 	StreamFlows     = "FLOWS"
 	StreamDead      = "FLOWS_DEAD"
+	StreamGroups    = "GROUPS"
 	StreamProposals = "PROPOSALS"
 
 	SubjectFlows     = "flows"     // flows.<collector instance>
 	SubjectDead      = "dead"      // dead.flows
+	SubjectGroups    = "groups"
 	SubjectProposals = "proposals" // proposals.<vrf>
 
 	ConsumerIngest = "ingest"
@@ -126,6 +128,13 @@ func (b *Bus) EnsureStreams(ctx context.Context) error {
 			Name: StreamDead, Description: "messages that could not be inserted, each with its reason",
 			Subjects: []string{SubjectDead + ".>"}, Discard: jetstream.DiscardOld,
 			MaxBytes: min(b.cfg.MaxBytes, 1<<30), MaxAge: 30 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
+		},
+		{
+			// Without a record sessions cannot be inserted, and none may go
+			// before its time: a full stream refuses new ones.
+			Name: StreamGroups, Description: "which batches' sessions are inserted together, for the ingesters",
+			Subjects: []string{SubjectGroups}, Discard: jetstream.DiscardNew,
+			MaxBytes: min(b.cfg.MaxBytes, 64<<20), Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
 		},
 		{
 			Name: StreamProposals, Description: "policy proposals, a subject for each VRF",
