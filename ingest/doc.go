@@ -2,10 +2,11 @@
 // ClickHouse, each exactly once.
 //
 // A message of stream FLOWS is one batch is one insert, whose deduplication
-// token is the batch's id, and it is acknowledged after the insert returned. If
-// the process ends between the two, JetStream gives the message again and
-// ClickHouse drops the second insert, in the table and in what its materialized
-// views feed. Any number of ingesters share the durable consumer.
+// token is the batch's id. The sessions of flows follow for a group of batches
+// at a time, with the group's id as token; see type ledger for who is in which
+// group. A message is acknowledged after both inserts returned. If the process
+// ends before, JetStream gives the message again, and ClickHouse drops what is
+// in already. Any number of ingesters share the durable consumer.
 //
 // What becomes of a batch that cannot be inserted depends on whose fault it is:
 //

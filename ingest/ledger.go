@@ -53,7 +53,7 @@ type ledger struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 
-	appending sync.Mutex // held while a record is appended
+	appending sync.Mutex // held while a record is appended, or others' are read
 
 	mu      sync.Mutex // guards what follows; taken after appending
 	last    uint64     // sequence of the last record read
@@ -115,6 +115,14 @@ func (l *ledger) now() uint64 {
 
 // catchUp reads the records that others appended.
 func (l *ledger) catchUp(ctx context.Context) error {
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	return l.readNew(ctx)
+}
+
+// readNew does so while nothing is appended here, so that the stream cannot seem
+// to be behind.
+func (l *ledger) readNew(ctx context.Context) error {
 	info, err := l.stream.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", bus.StreamGroups, err)
@@ -228,7 +236,7 @@ func (l *ledger) append(ctx context.Context, r *record, epoch uint64) error {
 			return nil
 		}
 		// Others were first, or the answer is lost.
-		if err := l.catchUp(ctx); err != nil {
+		if err := l.readNew(ctx); err != nil {
 			return err
 		}
 		if now, there, _ := l.check(r, epoch); now == last && !there {
