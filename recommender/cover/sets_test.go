@@ -156,10 +156,9 @@ func TestSets(t *testing.T) {
 				t.Errorf("%d boxes and bound %d, want %d and %d", len(s.Boxes), s.LowerBound, c.boxes, c.bound)
 			}
 			r := check.Check(p, s, check.Limits{})
-			if !r.Valid() {
-				t.Errorf("%v", r.Findings)
+			if len(r.Findings) > 0 || r.LowerBound != s.LowerBound {
+				t.Errorf("of the bound, %d is proved: %v", r.LowerBound, r.Findings)
 			}
-			t.Logf("checked: bound %d, findings %v", r.LowerBound, r.Findings)
 			merged, err := cover.Greedy(p, [3]int{2, 0, 1})
 			if err != nil {
 				t.Fatal(err)

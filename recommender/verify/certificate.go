@@ -153,7 +153,10 @@ func (v *verifier) parts() int {
 		switch {
 		case f.Kind == check.Unproved:
 			part := &c.Parts[f.Part]
-			v.report.find(Unproved, "", "part %d of the bound, that %d cells need %d rules, rests on %s search and was not checked", f.Part+1, len(part.Cells), part.Bound, part.Method)
+			v.report.find(Unproved, "", "part %d of the bound, that %d cells need %d rules, rests on a search that was not finished here", f.Part+1, len(part.Cells), part.Bound)
+		case f.Kind == check.BadSearch:
+			part := &c.Parts[f.Part]
+			v.report.find(BadBound, "", "part %d of the bound: fewer rules than %d can hold its %d cells", f.Part+1, part.Bound, len(part.Cells))
 		case f.Kind == check.BadParts:
 			x := v.report.find(BadBound, "", "a rule may hold cells of two parts of the bound, so that they do not add up:")
 			x.Count, x.Examples = 1, []string{joinTwo(cells)}

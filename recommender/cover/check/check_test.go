@@ -106,7 +106,17 @@ func TestFindings(t *testing.T) {
 		}},
 		{"a search", func(p *cover.Problem, s *cover.Solution) {
 			s.Method, s.Parts = cover.Exhaustive, []cover.Part{{Method: cover.Exhaustive, Bound: 2, Cells: slices.Clone(p.Ones)}}
-		}, []string{"unproved: part 0: that its 2 cells need 2 boxes rests on an exhaustive search, which was not repeated; its weights prove 0"}},
+		}, nil},
+		{"a search for too many", func(p *cover.Problem, s *cover.Solution) {
+			s.Method, s.Parts = cover.Exhaustive, []cover.Part{{Method: cover.Exhaustive, Bound: 3, Cells: slices.Clone(p.Ones)}}
+			s.LowerBound, s.Optimal = 3, false
+		}, []string{
+			"bad-search: part 0: its 2 cells can be covered by 2 boxes, not 3",
+			"wrong-count: the lower bound 3 is above the number of boxes 2",
+		}},
+		{"a search among other cells", func(p *cover.Problem, s *cover.Solution) {
+			s.Method, s.Parts = cover.Exhaustive, []cover.Part{{Method: cover.Exhaustive, Bound: 2, Cells: []cover.Cell{{0, 1, 0}, {0, 0, 0}}}}
+		}, []string{"bad-parts: cell [0 0 0] is not a one"}},
 		{"parts that touch", func(p *cover.Problem, s *cover.Solution) {
 			p.DontCare = append(p.DontCare, cover.Cell{1, 1, 0})
 			s.Witness = s.Witness[:1]
@@ -338,4 +348,73 @@ func TestUsesTypesOnly(t *testing.T) {
 			return true
 		})
 	}
+}
+
+// exhaustive is an optimal solution with the claim that a search found all ones to need so many boxes.
+func exhaustive(p cover.Problem, s cover.Solution, boxes int) cover.Solution {
+	s.Method, s.LowerBound, s.Optimal = cover.Exhaustive, boxes, boxes == len(s.Boxes)
+	s.Parts = []cover.Part{{Method: cover.Exhaustive, Bound: boxes, Cells: p.Ones}}
+	return s
+}
+
+func TestSearchAgrees(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawn(t)
+		s, err := cover.Solve(t.Context(), p, cover.Options{})
+		if err != nil || !s.Optimal {
+			t.Fatal(err, s.LowerBound, len(s.Boxes))
+		}
+		if n := len(s.Boxes); n > 0 {
+			if r := check.Check(p, exhaustive(p, s, n), check.Limits{}); len(r.Findings) > 0 || r.LowerBound != n {
+				t.Errorf("%d boxes: %d proved, %v", n, r.LowerBound, r.Findings)
+			}
+		}
+		n := len(s.Boxes) + 1
+		r := check.Check(p, exhaustive(p, s, n), check.Limits{})
+		if !slices.ContainsFunc(r.Findings, func(f check.Finding) bool { return f.Kind == check.BadSearch }) || r.LowerBound != n-1 {
+			t.Errorf("one box more: %d proved, %v", r.LowerBound, r.Findings)
+		}
+	})
+}
+
+func TestSearchHasALimit(t *testing.T) {
+	// All pairs of different indices, 20 of them, need 6 boxes.
+	p := cover.Problem{Dims: [3]int{20, 20, 1}}
+	for i := range int32(20) {
+		for j := range int32(20) {
+			if i != j {
+				p.Ones = append(p.Ones, cover.Cell{i, j, 0})
+			}
+		}
+	}
+	s, err := cover.Solve(t.Context(), p, cover.Options{Effort: cover.EffortQuick})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := check.Check(p, exhaustive(p, s, 6), check.Limits{Search: 100_000})
+	if !r.Valid() || r.LowerBound >= 6 || len(r.Findings) == 0 || r.Findings[0].Kind != check.Unproved {
+		t.Errorf("%d proved, %v", r.LowerBound, r.Findings)
+	}
+}
+
+// drawn is a small problem of random cells.
+func drawn(t *rapid.T) (p cover.Problem) {
+	for m := range p.Dims {
+		p.Dims[m] = rapid.IntRange(1, 5).Draw(t, "dim")
+	}
+	ones := rapid.IntRange(1, 9).Draw(t, "ones in ten")
+	optional := rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "optional in ten")
+	for i := range int32(p.Dims[0]) {
+		for j := range int32(p.Dims[1]) {
+			for k := range int32(p.Dims[2]) {
+				switch x := rapid.IntRange(0, 9).Draw(t, "cell"); {
+				case x < ones:
+					p.Ones = append(p.Ones, cover.Cell{i, j, k})
+				case x < ones+optional:
+					p.DontCare = append(p.DontCare, cover.Cell{i, j, k})
+				}
+			}
+		}
+	}
+	return p
 }
