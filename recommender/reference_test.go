@@ -27,6 +27,7 @@ type refSession struct {
 	client, server         netip.Addr
 	service                categories.Service
 	flows, bytes, replies  uint64
+	sent                   uint64 // packets of the client
 	hours                  map[int64]bool
 	first                  time.Duration
 	complete, half, denied uint64
@@ -52,6 +53,7 @@ func (x *reference) sessions(flows []flow) []*refSession {
 		}
 		s.flows++
 		s.replies += f.reply
+		s.sent += max(f.packets, 1)
 		s.hours[int64(f.at/time.Hour)] = true
 		s.first = min(s.first, f.at)
 		s.bytes += 100 * (max(f.packets, 1) + f.reply)
@@ -231,6 +233,7 @@ func (x *reference) scanners(sessions []*refSession) map[netip.Addr]bool {
 	for _, of := range targets {
 		var all, unanswered, oneOff uint64
 		began := map[time.Duration][]*refSession{}
+		attempts := map[time.Duration]uint64{}
 		for _, s := range targets {
 			if s.client != of.client {
 				continue
@@ -244,9 +247,15 @@ func (x *reference) scanners(sessions []*refSession) map[netip.Addr]bool {
 			if _, _, n := spread(used); s.replies == 0 && n == 1 && hours >= scanHours && categories.KindOf(s.server) != categories.Public {
 				oneOff++
 				began[s.first/time.Hour] = append(began[s.first/time.Hour], s)
+				if s.service.Proto == categories.ProtoTCP && s.sent <= 2*s.flows { // packets of 100 octets are drawn
+					attempts[s.first/time.Hour]++
+				}
 			}
 		}
 		many := unanswered >= x.settings.ScannerTargets
+		for _, n := range attempts {
+			many = many || n >= x.settings.ScannerTargets
+		}
 		for _, list := range began {
 			ports := map[categories.Service]bool{}
 			for _, s := range list {

@@ -16,8 +16,12 @@ const (
 	// again" says anything: monitoring that comes by every hour has then come again.
 	scanHours = 24
 	// scanPorts is how many ports one-off targets need: a backup of all hosts
-	// that ran once looks like a sweep of one port.
+	// that ran once looks like a sweep of one port, but for its size.
 	scanPorts = 4
+	// What an attempt of TCP that came to nothing sends at most: its SYN, and
+	// another one or a RST. A SYN has up to 100 octets, over IPv6 and with all
+	// options.
+	attemptPackets, attemptOctets = 2, 100
 )
 
 // scanner is a client that scans.
@@ -32,7 +36,8 @@ const (
 //
 // A client scans if more than half of its targets are fruitless and there are
 // many of them (Settings.ScannerTargets): so many unanswered, or so many one-off
-// that began in one hour, on scanPorts ports or more. One-off targets count
+// that began in one hour, on scanPorts ports or more, or on any but attempts:
+// TCP of no more packets and octets than it takes to knock. One-off targets count
 // only where the VRF has scanHours hours with sessions in the window or more.
 //
 // Breadth alone makes no scanner: what is answered, or comes again, is
@@ -66,7 +71,10 @@ WITH
             complete = 0 AND half_open + denied > 0 OR proto = %[2]d AND bitOr(server_flags, 16) = 20 AS unanswered,
             NOT unanswered AND server_packets = 0 AS unknown,
             -- The last hour that anyone used it in is the first.
-            unknown AND max(arrayMax(active_hours)) OVER target = min(arrayMin(active_hours)) OVER target AS once
+            unknown AND max(arrayMax(active_hours)) OVER target = min(arrayMin(active_hours)) OVER target AS once,
+            -- Sampling would leave packets out; without octets, packets are a default.
+            proto = %[2]d AND sampling <= 1 AND bitAnd(client_flags, 16) = 0 AND client_bytes > 0
+                AND client_packets <= %[11]d * flows AND client_bytes <= %[12]d * client_packets AS attempt
         FROM %[3]s
         %[4]s AND %[5]s
         WINDOW target AS (PARTITION BY vrf, server_ip, proto, port)
@@ -75,6 +83,7 @@ WITH
     (
         SELECT vrf, client, count() AS targets, countIf(unanswered) AS unanswered,
             countIf(once AND dictGet(%[6]s, 'kind', server) != %[7]d) AS one_off,
+            countIf(once AND attempt AND dictGet(%[6]s, 'kind', server) != %[7]d) AS attempts,
             uniqExactIf((proto, port), once AND dictGet(%[6]s, 'kind', server) != %[7]d) AS ports
         FROM targets
         GROUP BY vrf, client, began
@@ -84,9 +93,9 @@ SELECT vrf, client, sum(h.targets) AS targets,
 FROM by_hour AS h
 GROUP BY vrf, client
 HAVING 2 * fruitless > targets AND
-    (sum(unanswered) >= %[9]d OR fruitless > sum(unanswered) AND max(if(ports >= %[10]d, one_off, 0)) >= %[9]d)`,
+    (sum(unanswered) >= %[9]d OR fruitless > sum(unanswered) AND max(if(ports >= %[10]d, one_off, attempts)) >= %[9]d)`,
 		r.table("scanners"), categories.ProtoTCP, window, where, hasPorts("proto"),
-		text(r.database+"."+r.name+"_addresses"), categories.Public, scanHours, r.ScannerTargets, scanPorts), args...); err != nil {
+		text(r.database+"."+r.name+"_addresses"), categories.Public, scanHours, r.ScannerTargets, scanPorts, attemptPackets, attemptOctets), args...); err != nil {
 		return 0, err
 	}
 	rows, err := r.conn.Query(ctx, "SELECT vrf, client, targets, fruitless FROM "+r.table("scanners"))

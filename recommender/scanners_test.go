@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
@@ -44,7 +45,9 @@ func TestScanners(t *testing.T) {
 		{"a sweep without an answer", each(1, flow{completeness: schema.BothWays, packets: 2}), true},
 		{"a sweep that is dropped", each(1, flow{completeness: schema.Unknowable, action: schema.Dropped}), true},
 		{"monitoring that comes again, answers unknown", twice(each(4, unknown)), false},
-		{"once on one port, answers unknown", each(1, unknown), false},
+		{"once on one port, answers unknown", each(1, flow{completeness: schema.Unknowable, packets: 3}), false},
+		{"knocking once at one port, answers unknown", each(1, unknown), true},
+		{"knocking at one port over and over, answers unknown", twice(each(1, unknown)), false},
 		{"once on many ports, answers unknown", each(4, unknown), true},
 		{"mostly answered", append(each(1, flow{completeness: schema.BothWays}), each(3, flow{reply: 1, completeness: schema.BothWays})...), false},
 	} {
@@ -52,7 +55,7 @@ func TestScanners(t *testing.T) {
 			conn := store(t)
 			insertFlows(t, conn, append(c.flows, clock...))
 			thresholds := []uint64{12}
-			if c.want {
+			if c.name == "once on many ports, answers unknown" {
 				thresholds = append(thresholds, 0, 1000)
 			}
 			for _, targets := range thresholds {
@@ -79,6 +82,37 @@ func TestScanners(t *testing.T) {
 			}
 		})
 	}
+	// One exporter shows what the client sends, another what comes back: a RST.
+	t.Run("refusals alone", func(t *testing.T) {
+		conn := store(t)
+		var records []schema.Record
+		for i := range 12 {
+			request := flow{client: "10.0.0.1", server: server(i), proto: 6, port: 445}.record()
+			request.Exporter = [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: 1}
+			answer := request
+			answer.Exporter[15]++
+			answer.Src, answer.Dst, answer.SrcPort, answer.DstPort = request.Dst, request.Src, 445, 40000
+			answer.TCPFlags, answer.Direction = 0x14, schema.Reverse
+			records = append(records, request, answer)
+		}
+		i := -1
+		insert(t, conn, func() (*schema.Record, error) {
+			if i++; i == len(records) {
+				return nil, io.EOF
+			}
+			return &records[i], nil
+		})
+		for targets, want := range map[uint64]policy.Reason{12: policy.Scanner, 13: ""} {
+			got, err := Generate(t.Context(), conn, Settings{ScannerTargets: targets, HalfOpen: HalfOpenAllow}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			verifyProposal(t, t, conn, &got[0], Settings{}, nil)
+			if u := got[0].Unproposed; (want == "") != (len(u) == 0) || want != "" && (u[0].Reason != want || u[0].Sessions != 12) {
+				t.Errorf("%d targets: %+v", targets, u)
+			}
+		}
+	})
 	t.Run("a short window", func(t *testing.T) {
 		conn := store(t)
 		insertFlows(t, conn, each(4, unknown))

@@ -64,7 +64,7 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, mad
 	rows, err := conn.Query(ctx, `SELECT client_ip, server_ip, proto, port, icmp_type::UInt8,
 			flows::UInt64, (client_bytes + server_bytes)::UInt64, scaled_bytes::UInt64, first_seen, last_seen,
 			complete > 0, half_open > 0, denied > 0, direction_basis::UInt8 > 0,
-			`+hours+`, server_flags::UInt16, server_packets::UInt64, sampling::UInt32, `+exporters+`
+			`+hours+`, client_flags::UInt16, server_flags::UInt16, client_packets::UInt64, client_bytes::UInt64, server_packets::UInt64, sampling::UInt32, `+exporters+`
 		FROM sessions_window(since = '`+since.UTC().Format(timeFormat)+`', until = '`+until.UTC().Format(timeFormat)+`')
 		WHERE vrf = ?`, p.VRF)
 	if err != nil {
@@ -82,7 +82,7 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, mad
 		var proto, icmpType, complete, halfOpen, denied, directed uint8
 		var port uint16
 		if err := rows.Scan(&s.Client, &s.Server, &proto, &port, &icmpType, &s.Flows, &s.Bytes, &s.ScaledBytes, &s.First, &s.Last,
-			&complete, &halfOpen, &denied, &directed, &s.Hours, &s.ServerFlags, &s.ServerPackets, &s.Sampling, &s.Exporters); err != nil {
+			&complete, &halfOpen, &denied, &directed, &s.Hours, &s.ClientFlags, &s.ServerFlags, &s.ClientPackets, &s.ClientBytes, &s.ServerPackets, &s.Sampling, &s.Exporters); err != nil {
 			return nil, err
 		}
 		s.Client, s.Server = s.Client.Unmap(), s.Server.Unmap()

@@ -12,6 +12,8 @@ const (
 	scanWindowHours = 24 // with sessions, before "not seen again" says anything
 	scanPorts       = 4  // among targets that were tried once
 
+	attemptPackets, attemptOctets = 2, 100 // of a flow, and of a packet: more is no mere knocking
+
 	tcpRST = 0x04
 	tcpACK = 0x10
 )
@@ -55,8 +57,8 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 	}
 	for client, sessions := range byClient {
 		type sweep struct { // of one hour
-			targets int
-			ports   map[categories.Service]bool
+			targets, attempts int
+			ports             map[categories.Service]bool
 		}
 		unanswered, once := 0, 0
 		sweeps := map[int64]*sweep{}
@@ -72,13 +74,16 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 				}
 				sweeps[hour].targets++
 				sweeps[hour].ports[s.Service] = true
+				if s.attempt() {
+					sweeps[hour].attempts++
+				}
 			}
 		}
 		fruitless, enough := unanswered, uint64(unanswered) >= many
 		if len(hours) >= scanWindowHours {
 			fruitless += once
 			for _, x := range sweeps {
-				enough = enough || uint64(x.targets) >= many && len(x.ports) >= scanPorts
+				enough = enough || uint64(x.attempts) >= many || uint64(x.targets) >= many && len(x.ports) >= scanPorts
 			}
 		}
 		if enough && 2*fruitless > len(sessions) {
@@ -93,4 +98,11 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 func (s *Session) unanswered() bool {
 	refused := s.ServerFlags&tcpRST != 0 && s.ServerFlags&^(tcpRST|tcpACK) == 0
 	return !s.Complete && (s.HalfOpen || s.Denied) || s.Service.Proto == categories.ProtoTCP && refused
+}
+
+// attempt reports whether the client sent no more than it takes to try a TCP
+// port, as far as the counts tell.
+func (s *Session) attempt() bool {
+	return s.Service.Proto == categories.ProtoTCP && s.Sampling <= 1 && s.ClientFlags&tcpACK == 0 &&
+		s.ClientPackets <= attemptPackets*s.Flows && s.ClientBytes > 0 && s.ClientBytes <= attemptOctets*s.ClientPackets
 }

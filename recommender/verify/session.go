@@ -21,7 +21,10 @@ type Session struct {
 	Directed       bool // client and server were told apart
 
 	Hours         []uint32 // with records, in hours since 1970; each once
+	ClientFlags   uint16   // union of the client's TCP flags
 	ServerFlags   uint16   // union of the server's TCP flags
+	ClientPackets uint64
+	ClientBytes   uint64
 	ServerPackets uint64
 	Sampling      uint32   // the coarsest, 1 in so many; 0 where nobody says
 	Exporters     []string // those with loss that saw it
