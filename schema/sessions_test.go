@@ -202,6 +202,32 @@ func TestSessions(t *testing.T) {
 			"10.0.0.9>10.0.0.2 tcp/2121 flows=1 complete=1 half_open=0 denied=0",
 		}},
 
+		{"a client fans out to one port of many hosts", []schema.Record{
+			rec("10.0.0.9", 40001, "10.0.0.1", 50000, 17), rec("10.0.0.9", 40002, "10.0.0.2", 50000, 17), rec("10.0.0.9", 40003, "10.0.0.3", 50000, 17), rec("10.0.0.9", 40004, "10.0.0.3", 50000, 17),
+		}, []string{
+			"10.0.0.9>10.0.0.1 udp/50000 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.9>10.0.0.2 udp/50000 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.9>10.0.0.3 udp/50000 flows=2 complete=2 half_open=0 denied=0",
+		}},
+
+		{"a server of dynamic ports has many peers", []schema.Record{
+			rec("10.0.0.1", 40001, "10.0.0.9", 50001, 6, flags(0x18)), rec("10.0.0.2", 40002, "10.0.0.9", 50002, 6, flags(0x18)), rec("10.0.0.9", 50003, "10.0.0.3", 40003, 6, flags(0x18)), rec("10.0.0.9", 50004, "10.0.0.4", 40004, 6),
+		}, []string{
+			"10.0.0.1>10.0.0.9 tcp/50001 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.2>10.0.0.9 tcp/50002 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.3>10.0.0.9 tcp/50003 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.4>10.0.0.9 tcp/50004 flows=1 complete=1 half_open=0 denied=0",
+		}},
+
+		{"a client of many is no server, where a port is not dynamic", []schema.Record{
+			rec("10.0.0.9", 1512, "10.0.0.1", 80, 6), rec("10.0.0.9", 1513, "10.0.0.2", 81, 6), rec("10.0.0.9", 1514, "10.0.0.3", 82, 6), rec("10.0.0.9", 1515, "10.0.0.4", 83, 6),
+		}, []string{
+			"10.0.0.9>10.0.0.1 tcp/80 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.9>10.0.0.2 tcp/81 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.9>10.0.0.3 tcp/82 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.9>10.0.0.4 tcp/83 flows=1 complete=1 half_open=0 denied=0",
+		}},
+
 		{"clocks out of their mind", []schema.Record{
 			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 0, 0 }),
 			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 1<<62, -1<<62 }),

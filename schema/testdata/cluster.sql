@@ -350,7 +350,10 @@ FROM `cordon`.proposal_rule_rows FINAL;
 --      decided clients included. A server's port is used by many, a client's
 --      port by one. Twice as many as the other's says enough ('degree');
 --   4. one end alone is the server of others in decided sessions ('serves');
---   5. nothing. Of a protocol without ports no end asks and none answers, and a
+--   5. what both hosts do in all undecided sessions ('hosts'): a client of many has
+--      at least four times as many ports as those that it talks to; else, of two
+--      dynamic ports, a server has at least four times as many peers as its client;
+--   6. nothing. Of a protocol without ports no end asks and none answers, and a
 --      rule permits both ways: the lower address stays the server ('address'), so
 --      that tunnels between the same two prefixes all point the same way. With
 --      ports the direction is ambiguous, and the lower port stays the server.
@@ -367,17 +370,26 @@ SELECT
     client_degree >= 2 * server_degree OR server_degree >= 2 * client_degree AS degrees_differ,
     maxIf(p.serves, p.side = 1) AS server_serves,
     maxIf(p.serves, p.side = 2) AS client_serves,
+    maxIf(p.own_ports >= 4 * p.peer_ports, p.side = 1) AS server_fans_out,
+    maxIf(p.own_ports >= 4 * p.peer_ports, p.side = 2) AS client_fans_out,
+    maxIf(p.peers, p.side = 1) AS server_peers,
+    maxIf(p.peers, p.side = 2) AS client_peers,
+    server_fans_out != client_fans_out
+        OR least(p.port, p.client_port) >= 32768 AND (client_peers >= 4 * server_peers OR server_peers >= 4 * client_peers) AS hosts_differ,
     multiIf(
         decided_as_here != decided_opposite, decided_opposite,
         one_sender, maxIf(p.sent, p.side = 1),
         degrees_differ, client_degree > server_degree,
-        client_serves > server_serves) AS turned,
+        server_serves != client_serves, client_serves,
+        server_fans_out != client_fans_out, server_fans_out,
+        hosts_differ AND client_peers > server_peers) AS turned,
     multiIf(
         decided_as_here != decided_opposite, 'decided',
         one_sender, 'sender',
         degrees_differ, 'degree',
         server_serves != client_serves, 'serves',
         p.proto NOT IN (1, 6, 17, 33, 58, 132, 136), 'address',
+        hosts_differ, 'hosts',
         'ambiguous') AS verdict
 FROM
 (
@@ -385,18 +397,22 @@ FROM
     SELECT e.*,
         count() OVER (PARTITION BY vrf, proto, address, end_port) AS degree,
         max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port) AS serves,
-        max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port, peer) AS served
+        max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port, peer) AS served,
+        uniqExactIf(peer, side > 0) OVER (PARTITION BY vrf, proto, address) AS peers,
+        uniqExactIf(end_port, side > 0) OVER (PARTITION BY vrf, proto, address) AS own_ports,
+        uniqExactIf(peer_port, side > 0) OVER (PARTITION BY vrf, proto, address) AS peer_ports
     FROM
     (
         SELECT vrf, proto, server, port, client, client_port, side,
             max(if(side = 1, server_packets + server_bytes + replies, client_packets + client_bytes + requests) > 0) AS sent,
-            if(side = 1, server, client) AS address, if(side = 1, port, client_port) AS end_port, if(side = 1, client, server) AS peer
+            if(side = 1, server, client) AS address, if(side = 1, port, client_port) AS end_port, if(side = 1, client, server) AS peer,
+            if(side = 1, client_port, port) AS peer_port
         FROM `cordon`.sessions_hourly
         ARRAY JOIN [1, 2] AS side
         WHERE NOT decided
         GROUP BY vrf, proto, server, port, client, client_port, side
         UNION ALL
-        SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, 0 AS sent, server AS address, port AS end_port, client AS peer
+        SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, 0 AS sent, server AS address, port AS end_port, client AS peer, 0 AS peer_port
         FROM `cordon`.sessions_hourly
         WHERE decided AND (server, proto, port) GLOBAL IN
         (
@@ -444,7 +460,7 @@ WITH
             if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
             complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
             if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
-            d.verdict IN ('sender', 'degree', 'serves') AS basis, sampling
+            d.verdict IN ('sender', 'degree', 'serves', 'hosts') AS basis, sampling
         FROM `cordon`.sessions_hourly AS u
         GLOBAL INNER JOIN `cordon`.session_directions AS d
             ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
@@ -534,7 +550,7 @@ WITH
             if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
             complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
             if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
-            d.verdict IN ('sender', 'degree', 'serves') AS basis, sampling
+            d.verdict IN ('sender', 'degree', 'serves', 'hosts') AS basis, sampling
         FROM `cordon`.sessions_hourly AS u
         GLOBAL INNER JOIN `cordon`.session_directions AS d
             ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
