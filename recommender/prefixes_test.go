@@ -157,8 +157,12 @@ func TestPrefixes(t *testing.T) {
     groups:
       - {name: dns, prefixes: [10.9.0.1]}
       - {name: printer, prefixes: [10.0.0.24]}
+  - name: site
+    groups:
+      - {name: lab, prefixes: [10.0.4.8/31, 10.0.4.10/31]}
 exclude:
   - {reason: lab, sources: [10.0.2.8/29]}
+  - {reason: two ranges, sources: [10.0.4.2/31, 10.0.4.4/30], services: [tcp/22]}
 `)
 	use := func(client, server string, port uint16) flow {
 		return flow{client: client, server: server, proto: 17, port: port, packets: 1, reply: 1, completeness: schema.BothWays}
@@ -185,9 +189,14 @@ exclude:
 		{"seen, but not answered", append(fleet("10.0.0.%d", "10.9.0.1", 53, 4, 5, 7), half), Settings{MaxExtra: 9}, []string{"10.0.0.4/31 2+0"}, 1},
 		{"another group inside", fleet("10.0.0.%d", "10.9.0.1", 53, 22, 23, 25, 26), Settings{MaxExtra: 99}, []string{"10.0.0.22/31 2+0"}, 1},
 		{"up to what is excluded", fleet("10.0.2.%d", "10.9.0.1", 53, 1, 6, 17, 18), Settings{MaxExtra: 99}, []string{"10.0.2.0/29 2+6", "10.0.2.16/30 2+2"}, 1},
+		{"all of what is excluded", fleet("10.0.4.%d", "10.9.0.1", 53, 2, 3, 4, 5), Settings{MaxExtra: 99}, []string{"10.0.4.2/31 2+0", "10.0.4.4/31 2+0"}, 1},
+		{"in one guardrail", fleet("10.0.4.%d", "10.9.0.1", 53, 8, 9, 10, 11), Settings{MaxExtra: 99,
+			Guardrails: parsePolicies(t, "  - {action: deny, sources: [group:lab], services: [tcp/22]}\n")}, []string{"10.0.4.8/30 4+0"}, 1},
+		{"in one exclusion", fleet("10.0.4.%d", "10.9.0.1", 53, 4, 5, 7), Settings{MaxExtra: 99}, []string{"10.0.4.4/30 3+1"}, 1},
 		{"up to a guardrail", fleet("10.0.3.%d", "10.9.0.1", 53, 1, 2, 3), Settings{MaxExtra: 99,
 			Guardrails: parsePolicies(t, "  - {action: deny, destinations: [ip:10.0.3.0/32], services: [tcp/22]}\n")}, []string{"10.0.3.2/31 2+0"}, 1},
-		{"not into public addresses", fleet("172.31.255.%d", "10.9.0.1", 53, 254, 255), Settings{MaxExtra: 99}, []string{"172.31.255.254/31 2+0"}, 1},
+		{"not over public addresses", append(fleet("192.0.0.%d", "10.9.0.1", 53, 200, 201), use("192.0.2.1", "10.9.0.1", 53)), Settings{MaxExtra: 9999}, []string{"192.0.0.200/31 2+0"}, 1},
+		{"not over broadcast", fleet("255.255.255.%d", "10.9.0.1", 53, 252, 254), Settings{MaxExtra: 9999}, nil, 1},
 		{"servers", []flow{use("10.9.0.1", "10.0.0.1", 161), use("10.9.0.1", "10.0.0.0", 161)}, Settings{}, []string{"10.0.0.0/31 2+0"}, 1},
 		{"of each other", []flow{use("10.0.0.2", "10.0.0.3", 7000), use("10.0.0.3", "10.0.0.2", 7000)}, Settings{}, []string{"10.0.0.2/31 2+0"}, 1},
 		{"one of the other", []flow{use("10.0.0.2", "10.0.0.3", 7000)}, Settings{MaxExtra: 99}, nil, 1},
@@ -198,7 +207,7 @@ exclude:
 		t.Run(c.name, func(t *testing.T) {
 			conn := store(t)
 			insertFlows(t, conn, c.flows)
-			c.s.Ungrouped = UngroupedPrefix
+			c.s.Ungrouped, c.s.Categories = UngroupedPrefix, []string{"role"}
 			got, err := Generate(t.Context(), conn, c.s, file)
 			if err != nil {
 				t.Fatal(err)
@@ -211,6 +220,7 @@ exclude:
 			if !slices.Equal(have, c.want) || len(p.Rules) != c.rules {
 				t.Errorf("%q, want %q\n%s", have, c.want, p.JSON())
 			}
+			verifyProposal(t, t, conn, p, c.s, file)
 		})
 	}
 }

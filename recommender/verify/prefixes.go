@@ -146,24 +146,24 @@ func (v *verifier) prefixes() {
 // border finds two addresses of a prefix that may not be in one: each is
 // private and in no group, and the same exclusions and guardrails name it.
 func (v *verifier) border(p netip.Prefix) (a, b netip.Addr, found bool) {
-	var named []netip.Prefix // by what tells addresses apart
+	var named [][]netip.Prefix // each together says something of all its addresses
 	for i := range v.judge.file.Exclude {
 		x := &v.judge.file.Exclude[i]
 		for _, of := range []func() ([]netip.Prefix, bool){x.SourcePrefixes, x.DestinationPrefixes} {
 			prefixes, _ := of()
-			named = append(named, prefixes...)
+			named = append(named, prefixes)
 		}
 	}
 	for i := range v.judge.guardrails.statements {
 		for _, set := range v.judge.guardrails.statements[i].ends {
 			for _, e := range set {
 				if m, err := v.addresses.Meaning(e); err == nil {
-					named = append(named, m.Prefixes...)
+					named = append(named, m.Prefixes)
 				}
 			}
 		}
 	}
-	inner := slices.Clone(named)
+	inner := slices.Concat(named...)
 	for _, as := range v.addresses.Resolver().Assignments() {
 		inner = append(inner, as.Prefix)
 	}
@@ -175,8 +175,11 @@ func (v *verifier) border(p netip.Prefix) (a, b netip.Addr, found bool) {
 		if v.addresses.Resolver().LookupIndex(x) >= 0 || categories.KindOf(x) != categories.Private {
 			return false
 		}
-		for _, n := range named {
-			if n.Contains(x) != n.Contains(first) {
+		for _, set := range named {
+			in := func(a netip.Addr) bool {
+				return slices.ContainsFunc(set, func(p netip.Prefix) bool { return p.Contains(a) })
+			}
+			if in(x) != in(first) {
 				return false
 			}
 		}
