@@ -42,11 +42,12 @@ func (r *run) window() (from, where string, args []any) {
 // Cells are told apart by their hash, `cell`: Go hands back decisions about
 // cells, and a join on eight bytes is cheaper than one on the whole key. Where
 // the reason is not 0 only the counts matter, so those rows share a cell, unless
-// an exclusion may still apply. The salt goes into the hash.
+// somebody still asks what is in it. The salt goes into the hash.
 func (r *run) classify(ctx context.Context, salt int) error {
 	sessions, args := r.windowSessions()
 	detailed := "reason = 0"
-	if len(r.exclusions.statements) > 0 || r.Generalise > 0 { // there a cell must not be taken for one without sessions
+	// Where generalised, a cell must not be taken for one without sessions; rules in force decide sessions whatever becomes of them.
+	if len(r.exclusions.statements) > 0 || r.Generalise > 0 || len(r.existing.statements) > 0 {
 		detailed = "1"
 	}
 	class := func(end string) string {

@@ -71,6 +71,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	}
 
 	drafts := r.drafts(parts, cells)
+	r.markUsed(drafts, parts)
 	var verdicts []verdict
 	for i := range parts {
 		if parts[i].reason >= guardrailNumber || parts[i].reason == excludedNumber {
@@ -202,6 +203,7 @@ type draft struct {
 	policy.Proposal
 	parts []int // of this VRF
 	cells []cell
+	used  []bool  // of the statements in force: it decides a session
 	held  [][]int // for each rule, the parts that are its evidence or were permitted before
 	boxes []boxed
 
@@ -359,6 +361,7 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	d.Summary.PerHostRules = d.Summary.Included
 	d.Summary.PerPairRules = len(pairs)
 	d.Proposal.Settings = r.documented()
+	d.Existing = r.audit(d)
 	d.Unproposed = unproposed
 	left := uint64(0)
 	for _, u := range unproposed {

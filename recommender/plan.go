@@ -1,7 +1,6 @@
 package recommender
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -111,7 +110,7 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy) ([]sta
 	var out []statement
 	for _, doc := range policies {
 		for i, r := range doc.Rules {
-			st := statement{note: cmp.Or(r.Name, r.ID, fmt.Sprintf("rule %d", i+1)), vrf: doc.VRF, deny: r.Action == policy.Deny, services: r.Services}
+			st := statement{note: r.Label(i), vrf: doc.VRF, deny: r.Action == policy.Deny, services: r.Services}
 			for _, side := range []struct {
 				from []policy.Endpoint
 				to   *[]member

@@ -154,6 +154,7 @@ func testVector(t *testing.T, v *vector) {
 	}
 	p := got[0]
 	verifyProposal(t, t, conn, &p, Settings{}, file)
+	acceptAndRunAgain(t, conn, got, Settings{}, file)
 
 	type rule struct{ Src, Dst, Services []string }
 	sorted := func(s []string) []string { s = slices.Clone(s); slices.Sort(s); return s }

@@ -26,6 +26,10 @@ type Proposal struct {
 	// Prefixes are those in rules that stand for several hosts in no group, in order.
 	Prefixes []HostPrefix `json:"prefixes,omitempty" yaml:"prefixes,omitempty"`
 
+	// Existing says which rules in force change nothing, deny what is proposed, or
+	// decide no session of the window; in their order.
+	Existing []InForce `json:"existing,omitempty" yaml:"existing,omitempty"`
+
 	// What may be missing; absent where nothing is known to be.
 	Loss     []Loss     `json:"loss,omitempty" yaml:"loss,omitempty"`         // by exporter
 	Sampling []Sampling `json:"sampling,omitempty" yaml:"sampling,omitempty"` // by exporter

@@ -74,6 +74,7 @@ func (t table) proposal(p *policy.Proposal) {
 	t.para("", fmt.Sprintf("sessions from %s to %s, %s", clock(p.Window.From), clock(p.Window.To), categories))
 	fmt.Fprintln(t.w)
 	t.rules(p)
+	t.inForce(p)
 	t.missing(p)
 	t.unproposed(p)
 	t.para("", Certificate(&p.Certificate))

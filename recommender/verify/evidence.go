@@ -60,7 +60,7 @@ func (v *verifier) sessionsInRules() {
 		}
 		if !some {
 			if missing++; len(examples) < v.o.Examples {
-				examples = append(examples, fmt.Sprintf("%s -> %s %s", s.Client, s.Server, s.Service))
+				examples = append(examples, fmt.Sprintf("%s -> %s %s%s", s.Client, s.Server, s.Service, v.nearly(s)))
 			}
 			continue
 		}
@@ -75,6 +75,27 @@ func (v *verifier) sessionsInRules() {
 	}
 	v.needed(holders)
 	v.numbers(tallies, known)
+}
+
+// nearly names the first rule that holds a session but for one side, "" if none does.
+func (v *verifier) nearly(s *Session) string {
+	sides := [3]bitset{v.rules.address(0, s.Client), v.rules.address(1, s.Server), v.rules.service(s.Service)}
+	for i := range v.p.Rules {
+		missing := -1
+		for side, held := range sides {
+			switch {
+			case held.has(i):
+			case missing < 0:
+				missing = side
+			default:
+				missing = len(sides)
+			}
+		}
+		if 0 <= missing && missing < len(sides) {
+			return fmt.Sprintf(" (rule %s holds it but for the %s)", v.names[i], [3]string{"source", "destination", "service"}[missing])
+		}
+	}
+	return ""
 }
 
 func (t *tally) add(s *Session, scaled bool) {

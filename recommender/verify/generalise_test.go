@@ -71,7 +71,7 @@ func TestGeneralised(t *testing.T) {
 		{"a rule in force that denies", func(_ *policy.Proposal, list []Session, o *Options) []Session {
 			o.Existing = policies(t, "- {action: deny, sources: [ip:10.0.2.2/32], destinations: [group:db]}\n")
 			return list
-		}, []Kind{Unsound, WrongCount, WrongNumbers}, nil},
+		}, []Kind{BadInForce, Unsound, WrongCount, WrongNumbers}, nil},
 		{"not said", func(p *policy.Proposal, list []Session, _ *Options) []Session {
 			p.Rules[0].Generalised = nil
 			return list

@@ -41,7 +41,7 @@ func TestPrefixes(t *testing.T) {
 		{"in force for the extra address alone", func(_ *policy.Proposal, list []Session, o *Options) []Session {
 			o.Existing = policies(t, "- {sources: [ip:10.0.9.7/32], destinations: [group:dns]}\n")
 			return list
-		}, []Kind{}, nil},
+		}, []Kind{BadInForce}, nil},
 		{"one host does more", func(_ *policy.Proposal, list []Session, _ *Options) []Session {
 			return append(list, session(t, "10.0.9.5", "10.0.4.1", "tcp/5432"))
 		}, []Kind{BadPrefix, Incomplete, WrongCount}, []string{"ip:10.0.9.4/30 -> group:db tcp/5432, between 1 of 3 pairs of hosts"}},

@@ -24,6 +24,14 @@ func (v *verifier) name(c cell) string {
 	return fmt.Sprintf("%s -> %s %s", v.ends.literals[c.src], v.ends.literals[c.dst], service)
 }
 
+// forbidden names a cell, and the guardrail that denies it if one does.
+func (v *verifier) forbidden(c cell) string {
+	if at := v.judge.guardrail(c); at >= 0 {
+		return fmt.Sprintf("%s (guardrail %s forbids it)", v.name(c), v.judge.guardrails.statements[at].name)
+	}
+	return v.name(c)
+}
+
 // maxJudged bounds how many cells of a rule that were not observed are tried
 // for being permitted by the policy in force.
 const maxJudged = 2_000_000
@@ -90,7 +98,7 @@ func (v *verifier) unobserved(b *box, seen services, n uint64) (bad uint64, exam
 						continue
 					}
 					for ; len(examples) < v.o.Examples && keyOf(s) <= r.hi; s = serviceOf(keyOf(s) + 1) {
-						examples = append(examples, v.name(cell{src, dst, policy.ServiceOf(s)}))
+						examples = append(examples, v.forbidden(cell{src, dst, policy.ServiceOf(s)}))
 					}
 				}
 				if len(examples) == v.o.Examples && !all {

@@ -136,6 +136,7 @@ func (v *verifier) check(c *Collected) *Report {
 		v.unproposed,
 		v.certificate,
 		v.missing,
+		v.inForce,
 		v.summary,
 	} {
 		step()

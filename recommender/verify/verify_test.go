@@ -172,7 +172,7 @@ func TestDamage(t *testing.T) {
 			[]Kind{Incomplete, BadBound, WrongCount, Edited},
 			[]string{"10.0.2.1 -> 10.0.4.1 tcp/5432", "1 included sessions are in no rule", "above the number of rules, 2"}},
 		{"source removed", func(p *policy.Proposal) { p.Rules[1].Sources = p.Rules[1].Sources[:2] },
-			[]Kind{Incomplete, WrongNumbers, Edited}, []string{"10.0.9.9 -> 10.0.3.1 udp/53", "rule clients-to-dns", "evidence.sessions is 3, counted are 2"}},
+			[]Kind{Incomplete, WrongNumbers, Edited}, []string{"10.0.9.9 -> 10.0.3.1 udp/53 (rule clients-to-dns holds it but for the source)", "rule clients-to-dns", "evidence.sessions is 3, counted are 2"}},
 		{"service added", func(p *policy.Proposal) { p.Rules[2].Services = append(p.Rules[2].Services, service(t, "tcp/22")) },
 			[]Kind{Unsound, Edited}, []string{"rule web-to-app: permits 1 of 2 cells", "group:web -> group:app tcp/22"}},
 		{"services opened", func(p *policy.Proposal) { p.Rules[2].Services = []policy.Service{service(t, "tcp/4560-4569")} },
@@ -282,8 +282,9 @@ func TestPoliciesAndSettings(t *testing.T) {
 		wider string // service of rule web-to-app, besides its own
 	}{
 		{"in force for a part", Options{Existing: read("- {sources: [ip:10.0.1.7/32], services: [udp/53]}\n")}, []Kind{Hint, WrongCount, WrongNumbers, WrongReason}, ""},
-		{"in force for another service", Options{Existing: read("- {sources: [group:web], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{Edited}, "tcp/22"},
-		{"in force for half a group", Options{Existing: read("- {sources: [ip:10.0.1.0/25], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{Edited, Unsound}, "tcp/22"},
+		{"in force", Options{Existing: read("- {sources: [group:web], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{BadInForce}, ""},
+		{"in force for another service", Options{Existing: read("- {sources: [group:web], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{BadInForce, Edited}, "tcp/22"},
+		{"in force for half a group", Options{Existing: read("- {sources: [ip:10.0.1.0/25], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{BadInForce, Edited, Unsound}, "tcp/22"},
 		{"guardrail", Options{Guardrails: read("- {action: deny, sources: [ip:10.0.1.200/32], destinations: [group:app]}\n")},
 			[]Kind{BadWitness, Hint, Redundant, Unsound, WrongCount, WrongNumbers, WrongReason}, ""},
 		{"ungrouped", Options{Settings: policy.Settings{Ungrouped: "report"}}, []Kind{Hint, Unsound, WrongCount, WrongNumbers, WrongReason}, ""},
@@ -297,12 +298,67 @@ func TestPoliciesAndSettings(t *testing.T) {
 				p.Rules[2].Services = append(p.Rules[2].Services, service(t, c.wider))
 			}
 			r := verified(t, p, collected(t), c.o)
+			if c.name == "guardrail" && !slices.ContainsFunc(r.Findings, func(f Finding) bool {
+				return slices.Contains(f.Examples, "group:web -> group:app tcp/4567 (guardrail rule 1 forbids it)")
+			}) {
+				t.Errorf("the guardrail is not named: %+v", r.Findings)
+			}
 			if d := cmp.Diff(c.want, kinds(r)); d != "" {
 				var b bytes.Buffer
 				r.WriteText(&b)
 				t.Errorf("findings (-want +got):\n%s\n%s", d, b.String())
 			}
 		})
+	}
+}
+
+// What is said of rules in force is tried session by session.
+func TestRulesInForce(t *testing.T) {
+	policies, err := policy.ParsePolicies("policy.yaml", []byte(`apiVersion: cordon/v1
+kind: Policy
+rules: [
+		{name: wide, sources: [group:db], services: [tcp/20-30]},
+		{name: narrow, sources: [group:db], services: [tcp/22]},
+		{name: no, action: deny, sources: [group:web], destinations: [group:app], services: [tcp/4560-4570]},
+		{name: never, sources: [group:web], destinations: [group:app], services: [tcp/4561]}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Existing: policies}
+	right := func() *policy.Proposal {
+		p := right(t)
+		p.Existing = []policy.InForce{
+			{Rule: "wide", Finding: policy.Unused},
+			{Rule: "narrow", Finding: policy.Redundant, By: []string{"wide"}},
+			{Rule: "no", Finding: policy.Contradicted, ByProposed: []string{"web-to-app"}},
+			{Rule: "never", Finding: policy.Shadowed, By: []string{"no"}},
+		}
+		p.Seal()
+		return p
+	}
+	if r := verified(t, right(), collected(t), o); !r.OK {
+		t.Errorf("%+v", r.Findings)
+	}
+	for i, says := range []string{"wide in force is not said to be unused", "narrow in force is not said to be redundant", "no in force denies what the proposal permits", "never in force is not said to be redundant"} {
+		p := right()
+		p.Existing = slices.Delete(p.Existing, i, i+1)
+		p.Seal()
+		if r := verified(t, p, collected(t), o); !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Kind == BadInForce && strings.HasPrefix(f.Text, says) }) {
+			t.Errorf("without what is said of a rule, nothing says %q: %+v", says, r.Findings)
+		}
+	}
+	for i, wrong := range []policy.Audited{policy.Redundant, policy.Unused, policy.Unused, policy.Unused} {
+		p := right()
+		p.Existing[i].Finding = wrong
+		p.Seal()
+		if r := verified(t, p, collected(t), o); !r.has(BadInForce) {
+			t.Errorf("%+v is taken", p.Existing[i])
+		}
+	}
+	p := right()
+	p.Existing = append(p.Existing, policy.InForce{Rule: "nobody", Finding: policy.Unused})
+	if r := verified(t, p, collected(t), o); !r.has(BadInForce) {
+		t.Error("a rule that is not in force is taken")
 	}
 }
 

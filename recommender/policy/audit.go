@@ -1,0 +1,389 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"cordon/categories"
+)
+
+// Audited is what an audit finds about a rule in force.
+type Audited string
+
+// The findings. A rule has at most one.
+const (
+	Shadowed     Audited = "shadowed"     // earlier rules decide all of it, some with the opposite action
+	Redundant    Audited = "redundant"    // without it every session is decided as before
+	Contradicted Audited = "contradicted" // it denies what a proposed rule permits
+	Unused       Audited = "unused"       // it decides no session of the window
+)
+
+// InForce is a finding about a rule in force. By are other rules in force that it
+// rests on, ByProposed rules of the proposal.
+type InForce struct {
+	Rule       string   `json:"rule" yaml:"rule"`
+	Finding    Audited  `json:"finding" yaml:"finding"`
+	By         []string `json:"by,omitempty" yaml:"by,omitempty,flow"`
+	ByProposed []string `json:"byProposed,omitempty" yaml:"byProposed,omitempty,flow"`
+}
+
+// Label is what a rule in force is called: its name, its id, or "rule N" with its
+// place in its document, from 1.
+func (r *StatementRule) Label(place int) string {
+	return cmp.Or(r.Name, r.ID, fmt.Sprintf("rule %d", place+1))
+}
+
+// maxAuditSteps bounds the pieces that a rule is cut into; a rule that needs more has
+// no finding.
+const maxAuditSteps = 200_000
+
+// Audit compares rules in force, of which the first that matches decides, with one
+// another and with the rules of a proposal, as if those were added at the end: which
+// of them change nothing, and which deny what the proposal permits. It
+// is exact for addresses and services, also where several rules together cover one. All
+// rules that are called redundant or shadowed can go at once. Rules is whatever applies
+// to one VRF, labels what to call each. Used says which of them decide a session
+// of the window; those that would decide it in place of a redundant one count as well.
+func (a *Addresses) Audit(rules []StatementRule, labels []string, used []bool, proposed []Rule) []InForce {
+	s := newSpace(a, rules, proposed)
+	n := len(rules)
+	gone, used := make([]bool, n), slices.Clone(used)
+	findings := make([]*InForce, n)
+	// What one rule covers goes first, and of rules that cover each other the last, so that a few wide rules stay rather than
+	// many narrow ones.
+	for _, most := range []int{1, len(s.boxes)} {
+		for i := n - 1; i >= 0; i-- {
+			if gone[i] {
+				continue
+			}
+			by, ok := s.decide(i, gone)
+			if !ok || len(by) == 0 || len(by) > most {
+				continue
+			}
+			gone[i] = true
+			f := &InForce{Rule: labels[i], Finding: Redundant}
+			earlier := true
+			for _, j := range by {
+				switch {
+				case j >= n:
+					f.ByProposed = append(f.ByProposed, proposed[j-n].Name)
+				default:
+					f.By = append(f.By, labels[j])
+					used[j] = used[j] || used[i]
+				}
+				earlier = earlier && j < i
+			}
+			if earlier && slices.ContainsFunc(by, func(j int) bool { return s.boxes[j].deny != s.boxes[i].deny }) {
+				f.Finding = Shadowed
+			}
+			findings[i] = f
+		}
+	}
+	var out []InForce
+	for i := range rules {
+		f := findings[i]
+		if f == nil && s.boxes[i].deny {
+			if against := s.against(i, n, gone); len(against) > 0 {
+				f = &InForce{Rule: labels[i], Finding: Contradicted}
+				for _, j := range against {
+					f.ByProposed = append(f.ByProposed, proposed[j-n].Name)
+				}
+			}
+		}
+		if f == nil && !used[i] {
+			f = &InForce{Rule: labels[i], Finding: Unused}
+		}
+		if f != nil {
+			out = append(out, *f)
+		}
+	}
+	return out
+}
+
+// space is all sessions that could be, divided into classes which every rule treats
+// alike: of addresses at each side, and of services.
+type space struct {
+	boxes    []ruleBox
+	families [2][2]bits // of addresses at each side, the classes of IPv4 and of IPv6
+}
+
+// ruleBox is a rule as classes: sources, destinations, services.
+type ruleBox struct {
+	deny bool
+	sets [3]bits
+}
+
+// bits is a set of small numbers.
+type bits []uint64
+
+func (b *bits) set(i int) {
+	for len(*b) <= i/64 {
+		*b = append(*b, 0)
+	}
+	(*b)[i/64] |= 1 << (i % 64)
+}
+
+func (b bits) empty() bool { return !slices.ContainsFunc(b, func(w uint64) bool { return w != 0 }) }
+
+// and gives the numbers in both sets, and those in b alone.
+func (b bits) and(o bits) (both, rest bits) {
+	both, rest = make(bits, len(b)), slices.Clone(b)
+	for i := range min(len(b), len(o)) {
+		both[i] = b[i] & o[i]
+		rest[i] &^= o[i]
+	}
+	return both, rest
+}
+
+func newSpace(a *Addresses, rules []StatementRule, proposed []Rule) *space {
+	s := &space{boxes: make([]ruleBox, len(rules)+len(proposed))}
+	ends := [2][][]Endpoint{}
+	var services [][]Service
+	for i := range rules {
+		s.boxes[i].deny = rules[i].Action == Deny
+		ends[0], ends[1], services = append(ends[0], rules[i].Sources), append(ends[1], rules[i].Destinations), append(services, rules[i].Services)
+	}
+	for i := range proposed {
+		ends[0], ends[1], services = append(ends[0], proposed[i].Sources), append(ends[1], proposed[i].Destinations), append(services, proposed[i].Services)
+	}
+	begins := a.begins(append(slices.Clone(ends[0]), ends[1]...))
+	for side := range ends {
+		s.addresses(a, side, ends[side], begins)
+	}
+	s.services(services)
+	return s
+}
+
+// begins gives the addresses at which what literals hold may change, in order.
+func (a *Addresses) begins(sets [][]Endpoint) []netip.Addr {
+	out := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	add := func(lo, hi netip.Addr) {
+		out = append(out, lo)
+		if next := hi.Next(); next.IsValid() {
+			out = append(out, next)
+		}
+	}
+	for _, s := range a.spans {
+		add(s.Lo, s.Hi)
+	}
+	for _, p := range categories.SpecialPurpose() {
+		add(p.Prefix.Addr(), lastAddr(p.Prefix))
+	}
+	for _, set := range sets {
+		for _, e := range set {
+			if m, err := a.Meaning(e); err == nil {
+				for _, p := range m.Prefixes {
+					add(p.Addr(), lastAddr(p))
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
+// addresses divides the addresses of one side.
+func (s *space) addresses(a *Addresses, side int, sets [][]Endpoint, begins []netip.Addr) {
+	holders := map[Endpoint]bits{} // rules with the literal
+	for i, set := range sets {
+		for _, e := range set {
+			b := holders[e]
+			b.set(i)
+			holders[e] = b
+		}
+	}
+	groups, hosts := map[int]bits{}, map[netip.Addr]bits{}
+	var wide []Endpoint
+	for e, b := range holders {
+		switch m, err := a.Meaning(e); {
+		case err != nil: // an unknown group holds nothing
+		case m.Group >= 0:
+			groups[m.Group] = b
+		case e.Prefix.IsValid() && e.Prefix.IsSingleIP():
+			hosts[e.Prefix.Addr()] = b
+		default:
+			wide = append(wide, e)
+		}
+	}
+	classes := map[string]int{}
+	for _, at := range begins {
+		held := make(bits, (len(sets)+63)/64)
+		add := func(o bits) {
+			for i := range o {
+				held[i] |= o[i]
+			}
+		}
+		add(hosts[at])
+		if g := a.resolver.LookupIndex(at); g >= 0 {
+			add(groups[g])
+		}
+		for _, e := range wide {
+			if a.Contains(e, at) {
+				add(holders[e])
+			}
+		}
+		family := 0
+		if at.Is6() {
+			family = 1
+		}
+		c, fresh := class(classes, held, family)
+		if fresh {
+			s.families[side][family].set(c)
+			s.join(side, c, held)
+		}
+	}
+}
+
+// services divides the services.
+func (s *space) services(sets [][]Service) {
+	type key struct {
+		proto uint8
+		port  uint32 // one past the last port too
+	}
+	var begins []key
+	for p := range 256 {
+		begins = append(begins, key{uint8(p), 0})
+	}
+	for _, set := range sets {
+		for _, x := range set {
+			if !x.Any {
+				begins = append(begins, key{x.Term.Proto, uint32(x.Term.Lo)}, key{x.Term.Proto, uint32(x.Term.Hi) + 1})
+			}
+		}
+	}
+	slices.SortFunc(begins, func(a, b key) int { return cmp.Or(cmp.Compare(a.proto, b.proto), cmp.Compare(a.port, b.port)) })
+	classes := map[string]int{}
+	for _, at := range slices.Compact(begins) {
+		all, err := categories.ParseServiceTerm(categories.ProtocolName(at.proto))
+		if err != nil || at.port > uint32(all.Hi) {
+			continue
+		}
+		held := make(bits, (len(sets)+63)/64)
+		for i, set := range sets {
+			if matchesService(set, categories.Service{Proto: at.proto, Port: uint16(at.port)}) {
+				held.set(i)
+			}
+		}
+		if c, fresh := class(classes, held, 0); fresh {
+			s.join(2, c, held)
+		}
+	}
+}
+
+// class numbers the sets of rules that hold an address or a service.
+func class(classes map[string]int, held bits, family int) (c int, fresh bool) {
+	key := fmt.Sprint(family, held)
+	c, ok := classes[key]
+	if !ok {
+		c = len(classes)
+		classes[key] = c
+	}
+	return c, !ok
+}
+
+// join puts a class into the boxes of the rules that hold it.
+func (s *space) join(mode, class int, held bits) {
+	for i := range s.boxes {
+		if held[i/64]>>(i%64)&1 == 1 {
+			s.boxes[i].sets[mode].set(class)
+		}
+	}
+}
+
+// whole gives a box's share of each family: no session has two.
+func (s *space) whole(b *ruleBox) (out [][3]bits) {
+	for family := range 2 {
+		src, _ := b.sets[0].and(s.families[0][family])
+		dst, _ := b.sets[1].and(s.families[1][family])
+		if !src.empty() && !dst.empty() && !b.sets[2].empty() {
+			out = append(out, [3]bits{src, dst, b.sets[2]})
+		}
+	}
+	return out
+}
+
+// decide gives the rules that would decide the sessions of rule i without it. It
+// fails if some sessions would then be decided otherwise.
+func (s *space) decide(i int, gone []bool) (by []int, ok bool) {
+	var order []int
+	for j := range s.boxes {
+		if j != i && (j >= len(gone) || !gone[j]) {
+			order = append(order, j)
+		}
+	}
+	took := map[int]bool{}
+	steps := 0
+	for _, box := range s.whole(&s.boxes[i]) {
+		if !s.cut(box, order, &steps, func(j int) bool {
+			took[j] = true
+			return j < i || s.boxes[j].deny == s.boxes[i].deny
+		}) {
+			return nil, false
+		}
+	}
+	for _, j := range order {
+		if took[j] {
+			by = append(by, j)
+		}
+	}
+	return by, true
+}
+
+// cut takes the rules of order away from a box, one after another. It fails if
+// something is left, if taken refuses a rule, or if there are too many pieces.
+func (s *space) cut(box [3]bits, order []int, steps *int, taken func(j int) bool) bool {
+	for k, j := range order {
+		if *steps++; *steps > maxAuditSteps {
+			return false
+		}
+		var both, rest [3]bits
+		meets := true
+		for m := range box {
+			both[m], rest[m] = box[m].and(s.boxes[j].sets[m])
+			meets = meets && !both[m].empty()
+		}
+		if !meets {
+			continue
+		}
+		if !taken(j) {
+			return false
+		}
+		// What is left are three boxes: other sources; other destinations of
+		// these sources; other services of these.
+		left := [3][3]bits{{rest[0], box[1], box[2]}, {both[0], rest[1], box[2]}, {both[0], both[1], rest[2]}}
+		for m := range left {
+			if !rest[m].empty() && !s.cut(left[m], order[k+1:], steps, taken) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// against gives the proposed rules, from place n on, that permit something which rule i decides.
+func (s *space) against(i, n int, gone []bool) (out []int) {
+	var earlier []int
+	for j := range i {
+		if !gone[j] {
+			earlier = append(earlier, j)
+		}
+	}
+	for k := n; k < len(s.boxes); k++ {
+		for _, box := range s.whole(&s.boxes[i]) {
+			meets := true
+			for m := range box {
+				box[m], _ = box[m].and(s.boxes[k].sets[m])
+				meets = meets && !box[m].empty()
+			}
+			steps := 0
+			if meets && !s.cut(box, earlier, &steps, func(int) bool { return true }) && steps <= maxAuditSteps {
+				out = append(out, k)
+				break
+			}
+		}
+	}
+	return out
+}
