@@ -119,6 +119,65 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// TestOddRecords: whatever a record says, it is stored, means the same every
+// time, and stops none of the others.
+func TestOddRecords(t *testing.T) {
+	dir := t.TempDir()
+	_, a := up(t, dir, "CORDON_COLLECTOR_STATS_INTERVAL=200ms")
+	w := exportFrom(t, "127.0.0.1", a.UDP[0], 7)
+	odd := func(src, dst string, change func(r []byte)) []byte {
+		r := wireFlow(src, dst, 40000, 53, 0, time.Minute)
+		change(r)
+		return r
+	}
+	proto := func(p byte) func([]byte) { return func(r []byte) { r[12] = p } }
+	const octets, packets, start, end = 13, 21, 29, 37
+	fill := func(at int, b byte) func([]byte) {
+		return func(r []byte) {
+			for i := range 8 {
+				r[at+i] = b
+			}
+		}
+	}
+	sets := [][]byte{flowTemplate, wireSet(256,
+		odd("10.0.0.1", "10.0.0.2", func([]byte) {}),
+		odd("10.0.0.1", "10.0.0.3", func(r []byte) { // start after end
+			var s [8]byte
+			copy(s[:], r[start:end])
+			copy(r[start:], r[end:end+8])
+			copy(r[end:], s[:])
+		}),
+		odd("10.0.0.1", "10.0.0.4", func(r []byte) { fill(start, 0)(r); fill(end, 0)(r) }),               // 1970
+		odd("10.0.0.1", "10.0.0.5", func(r []byte) { fill(start, 0xff)(r); fill(end, 0xff)(r) }),         // the end of time
+		odd("10.0.0.1", "10.0.0.6", fill(octets, 0xff)), odd("10.0.0.1", "10.0.0.6", fill(octets, 0xff)), // counters that wrap
+		odd("10.0.0.1", "10.0.0.7", fill(packets, 0)),
+		odd("0.0.0.0", "10.0.0.8", func([]byte) {}), odd("0.0.0.0", "0.0.0.0", func([]byte) {}),
+		odd("10.0.0.1", "10.0.0.9", proto(47)), // ports beside a protocol without
+		odd("10.0.0.1", "10.0.0.10", proto(253)), odd("10.0.0.1", "10.0.0.11", proto(255)), odd("10.0.0.1", "10.0.0.12", proto(0)),
+	)}
+	w.send(13, sets...)
+	const recent = "first_seen <= last_seen AND first_seen BETWEEN now() - INTERVAL 1 HOUR AND now() + INTERVAL 1 MINUTE"
+	waitFor(t, a, "SELECT client, server, service, flows, if("+recent+", 'now', toString(first_seen)) FROM sessions ORDER BY toIPv6(client), toIPv6(server)",
+		"0.0.0.0 0.0.0.0 udp/53 1 now, 0.0.0.0 10.0.0.8 udp/53 1 now, "+
+			"10.0.0.1 10.0.0.2 udp/53 1 now, 10.0.0.1 10.0.0.3 udp/53 1 now, 10.0.0.1 10.0.0.4 udp/53 1 now, 10.0.0.1 10.0.0.5 udp/53 1 now, "+
+			"10.0.0.1 10.0.0.6 udp/53 2 now, 10.0.0.1 10.0.0.7 udp/53 1 now, "+
+			"10.0.0.1 10.0.0.9 gre 1 now, 10.0.0.1 10.0.0.10 253 1 now, 10.0.0.1 10.0.0.11 255 1 now, 10.0.0.1 10.0.0.12 hopopt 1 now")
+	waitFor(t, a, "SELECT sum(records), sum(lost_records) FROM exporters", "13 0")
+	var p struct {
+		Unproposed []struct {
+			Reason   string
+			Sessions int
+		}
+		Summary struct{ Sessions, Included int }
+	}
+	if err := json.Unmarshal([]byte(cordon(t, nil, "generate-rules", "--data-dir", dir, "--format", "json")), &p); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Unproposed) != 1 || p.Unproposed[0].Reason != "local" || p.Unproposed[0].Sessions != 2 || p.Summary.Sessions != 12 || p.Summary.Included != 10 {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestOneWayExporter: where an exporter shows both directions, a request without
 // an answer is half-open; where it never does, nobody can tell, so the session
 // counts as complete, and `cordon status` says so.

@@ -360,6 +360,40 @@ func TestTwoExportersCountOnce(t *testing.T) {
 	}
 }
 
+// What counters say where exporters saw different parts of a session, and what
+// they cannot say, since sessions_hourly has no flows to tell apart. The
+// documentation (docs/sql-cookbook.md) has the same figures.
+func TestCountersOfSeveralPlaces(t *testing.T) {
+	s := newStore(t)
+	one, two := from("10.9.9.1"), from("10.9.9.2")
+	sampled := func(n uint32) func(*schema.Record) { return func(r *schema.Record) { r.Sampling = n } }
+	s.insert(
+		// Two flows, each past another exporter: the larger one counts.
+		rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, biflow, answer(3), one), rec("10.0.0.1", 40001, "10.0.0.2", 443, 6, biflow, answer(5), two),
+		// The same in different hours.
+		rec("10.0.0.1", 40000, "10.0.0.3", 443, 6, biflow, answer(3), one), rec("10.0.0.1", 40001, "10.0.0.3", 443, 6, biflow, answer(5), two, after(time.Hour)),
+		// One flow, a biflow here and two uniflows there.
+		rec("10.0.0.1", 40000, "10.0.0.4", 53, 17, biflow, answer(1), one),
+		rec("10.0.0.1", 40000, "10.0.0.4", 53, 17, forward, two), rec("10.0.0.4", 53, "10.0.0.1", 40000, 17, reverse, two),
+		// Two samplings in one hour.
+		rec("10.0.0.1", 40000, "10.0.0.5", 443, 6, biflow, answer(0), sampled(10)), rec("10.0.0.1", 40001, "10.0.0.5", 443, 6, biflow, answer(0), sampled(1000)),
+		// And in two.
+		rec("10.0.0.1", 40000, "10.0.0.6", 443, 6, biflow, answer(0), sampled(10)), rec("10.0.0.1", 40001, "10.0.0.6", 443, 6, biflow, answer(0), sampled(1000), after(time.Hour)),
+	)
+	want := []string{
+		"10.0.0.2\t1\t1\t5\t6", // sent were 2 and 8
+		"10.0.0.3\t2\t2\t8\t10",
+		"10.0.0.4\t3\t1\t1\t2",
+		"10.0.0.5\t2\t2\t0\t2000", // 1010 is right
+		"10.0.0.6\t2\t2\t0\t1010",
+	}
+	got := s.rows(`SELECT server, flows, client_packets, server_packets, scaled_packets
+		FROM {db}.sessions_window(since = '2020-01-01', until = '2100-01-01') ORDER BY server`)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("sessions (-want +got):\n%s", d)
+	}
+}
+
 func TestFirstAndLastSeen(t *testing.T) {
 	s := newStore(t)
 	s.insert(
