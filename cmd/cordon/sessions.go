@@ -23,7 +23,7 @@ half-open (never answered) or denied (dropped by the network).`
 type sessionsFlags struct {
 	filter   sessions.Filter
 	window   window
-	state    string
+	states   []string
 	newSince string
 	newIn    time.Duration
 	groups   string
@@ -41,10 +41,10 @@ func (a *app) sessionsCommand() *cobra.Command {
 		Use:   "sessions",
 		Short: "List collected sessions: who talks to whom",
 		Long:  sessionsHelp,
-		Example: `  cordon sessions --host 10.0.0.1                    who talks to this host, and whom does it talk to
-  cordon sessions --client group:web --sort -bytes   what does this group use
-  cordon sessions --state half-open --last 24h       what was not answered
-  cordon sessions --new 24h                          what is new since yesterday
+		Example: `  cordon sessions --host 10.0.0.1                      who talks to this host, and whom does it talk to
+  cordon sessions --client group:web --sort -bytes     what does this group use
+  cordon sessions --state half-open,denied --last 24h  what was not answered, or dropped
+  cordon sessions --new 24h                            what is new since yesterday
   cordon sessions --service tcp/22 --format csv`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.sessions(cmd.Context(), &s) },
@@ -56,7 +56,7 @@ func (a *app) sessionsCommand() *cobra.Command {
 	f.StringSliceVar(&s.filter.Services, "service", nil, "tcp/443, udp/8000-8080, icmp/8, gre, a port, or a service's name in the groups file (may be repeated)")
 	f.StringVar(&s.filter.VRF, "vrf", "", "one VRF")
 	f.StringVar(&s.filter.Exporter, "exporter", "", "seen by this exporter")
-	f.StringVar(&s.state, "state", "", "complete, half-open or denied")
+	f.StringSliceVar(&s.states, "state", nil, "complete, half-open or denied (may be repeated)")
 	s.window.flags(f)
 	f.StringVar(&s.newSince, "new-since", "", "seen for the first time at or after this time")
 	f.DurationVar(&s.newIn, "new", 0, "seen for the first time in the last so long, such as 24h")
@@ -82,7 +82,9 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if s.newIn > 0 {
 		s.filter.NewSince = now.Add(-s.newIn)
 	}
-	s.filter.State = sessions.State(s.state)
+	for _, state := range s.states {
+		s.filter.States = append(s.filter.States, sessions.State(state))
+	}
 	order, err := sessions.ParseSort(s.sort)
 	if err != nil {
 		return usageError(err)

@@ -19,7 +19,6 @@ type State string
 // The states. A session that was answered at least once is complete, also
 // where nobody can tell.
 const (
-	AnyState State = ""
 	Complete State = "complete"
 	HalfOpen State = "half-open" // never answered
 	Denied   State = "denied"    // dropped by the network, as an exporter says
@@ -44,7 +43,7 @@ type Filter struct {
 	Services             []string // terms such as tcp/443, udp/8000-8080, icmp/8, gre, or names of services
 	VRF                  string
 	Exporter             string // address of an exporter that saw it
-	State                State
+	States               []State
 }
 
 // Sort is a column to sort by. Names of columns of the result.
@@ -98,7 +97,11 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 	if sort.Descending {
 		order += " DESC"
 	}
-	own, from := "", fmt.Sprintf("sessions_window(since = %s, until = %s)", b.time(f.Since, minTime), b.time(f.Until, maxTime))
+	since := f.Since
+	if !f.NewSince.IsZero() {
+		since = time.Time{} // within a window every session would be new
+	}
+	own, from := "", fmt.Sprintf("sessions_window(since = %s, until = %s)", b.time(since, minTime), b.time(f.Until, maxTime))
 	if t := f.Table; t != nil {
 		own, from, order = strings.Join(append(t.Own, ""), ", "), t.SQL, t.Order+", "+order
 	}
@@ -192,17 +195,28 @@ func (b *builder) filter(f Filter) error {
 	}
 	if !f.NewSince.IsZero() {
 		b.and("first_seen >= " + b.time(f.NewSince, minTime))
+		if !f.Since.IsZero() {
+			b.and("last_seen >= " + b.time(f.Since, minTime))
+		}
 	}
-	switch f.State {
-	case AnyState:
-	case Complete:
-		b.and("state = 'complete'")
-	case HalfOpen:
-		b.and("state = 'half-open'")
-	case Denied:
-		b.and("denied > 0")
-	default:
-		return fmt.Errorf("--state %q: use complete, half-open or denied", f.State)
+	return b.states(f.States)
+}
+
+// states is the condition that a session is in one of states.
+func (b *builder) states(states []State) error {
+	var any []string
+	for _, s := range states {
+		switch s {
+		case Complete, HalfOpen:
+			any = append(any, "state = '"+string(s)+"'")
+		case Denied:
+			any = append(any, "denied > 0") // some were, if not all
+		default:
+			return fmt.Errorf("--state %q: use complete, half-open or denied", s)
+		}
+	}
+	if len(any) > 0 {
+		b.and("(" + strings.Join(any, " OR ") + ")")
 	}
 	return nil
 }

@@ -45,8 +45,8 @@ func TestBuild(t *testing.T) {
 			"((proto = 17 AND port BETWEEN 8000 AND 8080) OR (proto = 47) OR (proto = 1 AND icmp_type BETWEEN 8 AND 8))", map[string]string{}},
 		{"named service", Filter{Services: []string{"dns"}}, "((proto = 17 AND port BETWEEN 53 AND 53) OR (proto = 6 AND port BETWEEN 53 AND 53))", map[string]string{}},
 		{"bare port", Filter{Services: []string{"22"}}, "((proto = 6 AND port BETWEEN 22 AND 22) OR (proto = 17 AND port BETWEEN 22 AND 22))", map[string]string{}},
-		{"all others", Filter{VRF: "red'; DROP", Exporter: "10.0.0.9", State: HalfOpen, NewSince: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)},
-			"vrf = {p0:String} AND has(exporters, {p1:String}) AND first_seen >= '2026-11-20 00:00:00.000000' AND state = 'half-open'",
+		{"all others", Filter{VRF: "red'; DROP", Exporter: "10.0.0.9", States: []State{HalfOpen, Denied}, NewSince: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)},
+			"vrf = {p0:String} AND has(exporters, {p1:String}) AND first_seen >= '2026-11-20 00:00:00.000000' AND (state = 'half-open' OR denied > 0)",
 			map[string]string{"p0": "red'; DROP", "p1": "10.0.0.9"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestBuildErrors(t *testing.T) {
 		{Filter{Client: []string{"group:web"}}, "--client group:web: no groups are known"},
 		{Filter{Services: []string{"tcp/99999"}}, "--service tcp/99999"},
 		{Filter{Exporter: "me"}, "--exporter"},
-		{Filter{State: "open"}, "--state"},
+		{Filter{States: []State{"open"}}, "--state"},
 	} {
 		if _, err := Build(tc.filter, Sort{"flows", true}, 0, nil); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%+v: error %v, want %q", tc.filter, err, tc.want)
