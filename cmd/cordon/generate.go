@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/bus"
 	"cordon/internal/config"
 	"cordon/recommender"
 	"cordon/recommender/cover"
@@ -247,7 +248,13 @@ func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.
 		return nil, fmt.Errorf("store the proposal: %w", err)
 	}
 	for i := range proposals {
-		if err := st.Bus.PublishProposal(ctx, proposals[i].VRF, proposals[i].ID, proposals[i].JSON()); err != nil {
+		p := &proposals[i]
+		err := st.Bus.PublishProposal(ctx, p.VRF, p.ID, p.JSON())
+		if errors.Is(err, bus.ErrTooLarge) {
+			fmt.Fprintf(a.stderr, "cordon: %v; its head was published instead, `cordon proposals show %s` has all of it\n", err, p.ID)
+			err = st.Bus.PublishProposal(ctx, p.VRF, p.ID, p.Head())
+		}
+		if err != nil {
 			return nil, unreachable(err)
 		}
 	}

@@ -28,8 +28,8 @@ const (
 	StreamGroups    = "GROUPS"
 	StreamProposals = "PROPOSALS"
 
-	SubjectFlows     = "flows"     // flows.<collector instance>
-	SubjectDead      = "dead"      // dead.flows
+	SubjectFlows     = "flows" // flows.<collector instance>
+	SubjectDead      = "dead"  // dead.flows
 	SubjectGroups    = "groups"
 	SubjectProposals = "proposals" // proposals.<vrf>
 
@@ -192,9 +192,18 @@ func (b *Bus) Pending(ctx context.Context) (uint64, error) {
 	return s.CachedInfo().State.Msgs, nil
 }
 
+// ErrTooLarge says that the server takes no message as large as a document.
+var ErrTooLarge = errors.New("larger than NATS takes in a message (max_payload)")
+
+// proposalHeaders is more than the headers of a proposal's message take.
+const proposalHeaders = 1024
+
 // PublishProposal publishes a proposal document on proposals.<vrf>. The same
-// document twice is one message.
+// document twice is one message. The error may be [ErrTooLarge].
 func (b *Bus) PublishProposal(ctx context.Context, vrf, id string, document []byte) error {
+	if most := b.NC.MaxPayload(); int64(len(document))+proposalHeaders > most {
+		return fmt.Errorf("proposal for VRF %s, %d bytes: %w: %d", vrf, len(document), ErrTooLarge, most)
+	}
 	m := nats.NewMsg(SubjectProposals + "." + Token(vrf))
 	m.Data = document
 	if _, err := b.JS.PublishMsg(ctx, m, jetstream.WithMsgID(id)); err != nil {

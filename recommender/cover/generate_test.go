@@ -69,3 +69,61 @@ func generate(hosts, services, cells int, seed sequence) cover.Problem {
 	}
 	return p
 }
+
+// shapes are generators of other networks than generate draws, which share less: most cells of them are in few large boxes or in none.
+var shapes = map[string]func(hosts, services, cells int, seed sequence) cover.Problem{
+	"applications": generate,
+	// Groups of clients, servers and services that overlap with others in each mode, nine cells in ten.
+	"overlapping": func(hosts, services, cells int, seed sequence) cover.Problem {
+		return fill(hosts, services, cells, func(add func(s, d, v int)) {
+			s, d, v := seed.below(hosts/16)*8, seed.below(hosts/64)*4, seed.below(services/4)*2
+			for i := range 8 + seed.below(40) {
+				for j := range 2 + seed.below(10) {
+					for k := range 1 + seed.below(5) {
+						if seed.below(10) > 0 {
+							add(s+i, d+j, v+k)
+						}
+					}
+				}
+			}
+		})
+	},
+	// Hosts and services by rank: few are in most cells.
+	"power-law": func(hosts, services, cells int, seed sequence) cover.Problem {
+		rank := func(n int) int { // about one over rank
+			for {
+				if x := seed.below(1 << (1 + seed.below(16))); x < n {
+					return x
+				}
+			}
+		}
+		return fill(hosts, services, cells, func(add func(s, d, v int)) { add(rank(hosts), rank(hosts), rank(services)) })
+	},
+	// Forty servers that nearly every host uses, each by other services, and with gaps.
+	"hubs": func(hosts, services, cells int, seed sequence) cover.Problem {
+		return fill(hosts, services, cells, func(add func(s, d, v int)) {
+			d := seed.below(40)
+			add(seed.below(hosts), d*7, d*3+seed.below(1+d%8))
+		})
+	},
+	// Cells anywhere.
+	"noise": func(hosts, services, cells int, seed sequence) cover.Problem {
+		return fill(hosts, services, cells, func(add func(s, d, v int)) { add(seed.below(hosts), seed.below(hosts), seed.below(services)) })
+	},
+}
+
+// fill draws until there are so many cells.
+func fill(hosts, services, cells int, draw func(add func(s, d, v int))) cover.Problem {
+	p := cover.Problem{Dims: [3]int{hosts, hosts, services}}
+	seen := make(map[cover.Cell]bool, cells)
+	for len(seen) < cells {
+		draw(func(s, d, v int) {
+			c := cover.Cell{int32(s % hosts), int32(d % hosts), int32(v % services)}
+			if len(seen) < cells && !seen[c] {
+				seen[c] = true
+				p.Ones = append(p.Ones, c)
+			}
+		})
+	}
+	return p
+}

@@ -2,7 +2,9 @@ package cover_test
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -70,5 +72,32 @@ func BenchmarkSets(b *testing.B) {
 				b.ReportMetric(float64(s.LowerBound), "bound")
 			}
 		})
+	}
+}
+
+// BenchmarkLarge solves 680,000 cells of other shapes, and of other seeds.
+func BenchmarkLarge(b *testing.B) {
+	for _, shape := range slices.Sorted(maps.Keys(shapes)) {
+		for _, seed := range []sequence{1, 2, 3} {
+			b.Run(fmt.Sprintf("shape=%s/seed=%d", shape, seed), func(b *testing.B) {
+				p := shapes[shape](33_000, 2_500, 680_000, seed)
+				for b.Loop() {
+					s, err := cover.Solve(b.Context(), p, cover.Options{})
+					if err != nil {
+						b.Fatal(err)
+					}
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					b.ReportMetric(float64(len(s.Boxes)), "boxes")
+					b.ReportMetric(float64(s.LowerBound), "bound")
+					b.ReportMetric(float64(m.Sys>>20), "MiB")
+					b.StopTimer()
+					if r := check.Check(p, s, check.Limits{}); !r.Valid() || r.LowerBound < len(s.Witness) {
+						b.Fatal(r.Findings)
+					}
+					b.StartTimer()
+				}
+			})
+		}
 	}
 }

@@ -51,6 +51,16 @@ func (p *Proposal) Edited() bool { return p.ID != p.ContentID() }
 // JSON returns the document for people: indented, with a newline at the end.
 func (p *Proposal) JSON() []byte { return append(encode(p, "  "), '\n') }
 
+// Head returns the document, as one of kind PolicyProposalHead, without its
+// rules, what it left out and the cells of its certificate: what a message can
+// hold of any proposal. The id is that of the whole.
+func (p *Proposal) Head() []byte {
+	c := *p
+	c.Kind, c.Rules, c.Unproposed = KindProposalHead, []Rule{}, []Unproposed{}
+	c.Certificate.Witness, c.Certificate.Parts = []Cell{}, nil
+	return c.JSON()
+}
+
 // Canonical returns the document on one line.
 func (p *Proposal) Canonical() []byte { return encode(p, "") }
 

@@ -4,9 +4,10 @@ import "time"
 
 // What the head of a document says.
 const (
-	APIVersion   = "cordon/v1"
-	KindProposal = "PolicyProposal"
-	KindPolicy   = "Policy"
+	APIVersion       = "cordon/v1"
+	KindProposal     = "PolicyProposal"
+	KindProposalHead = "PolicyProposalHead" // see Proposal.Head
+	KindPolicy       = "Policy"
 )
 
 // Proposal is the answer for one VRF: the rules that permit every included

@@ -228,3 +228,21 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestHead(t *testing.T) {
+	p := example(t)
+	whole := string(p.JSON())
+	var head Proposal
+	if err := json.Unmarshal(p.Head(), &head); err != nil {
+		t.Fatal(err)
+	}
+	if head.Kind != KindProposalHead || head.ID != p.ID || len(head.Rules)+len(head.Unproposed)+len(head.Certificate.Witness)+len(head.Certificate.Parts) > 0 {
+		t.Errorf("%+v", head)
+	}
+	if head.Summary != p.Summary || head.Certificate.LowerBound != p.Certificate.LowerBound || head.VRF != p.VRF {
+		t.Errorf("%+v", head)
+	}
+	if string(p.JSON()) != whole {
+		t.Error("the proposal itself has changed")
+	}
+}

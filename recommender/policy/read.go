@@ -15,7 +15,7 @@ import (
 )
 
 // maxFileBytes bounds a document that is read back.
-const maxFileBytes = 64 << 20
+const maxFileBytes = 512 << 20
 
 // Policy is a list of rules in force, or of guardrails. VRF is empty for a
 // policy that holds in every VRF. The first rule that matches decides.

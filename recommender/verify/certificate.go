@@ -77,8 +77,9 @@ func (v *verifier) witness() {
 			cells, named = append(cells, c), append(named, w)
 		}
 	}
+	near := v.neighbours(cells)
 	for i, a := range cells {
-		for j := range i {
+		for _, j := range near(i) {
 			if v.fit(a, cells[j]) {
 				together = append(together, text(named[j])+" and "+text(named[i]))
 			}
@@ -96,6 +97,47 @@ func (v *verifier) witness() {
 			f := v.report.find(BadWitness, "", x.what, n)
 			f.Count, f.Examples = uint64(n), x.list[:min(n, v.o.Examples)]
 		}
+	}
+}
+
+// neighbours gives for a cell, by its place in the list, the places of the earlier ones that may fit into one rule with it: sessions lead
+// from its source to their destination and from their source to its destination. With a policy in force, which may permit
+// anything, these are all earlier ones.
+func (v *verifier) neighbours(cells []cell) func(i int) []int {
+	if len(v.judge.existing.statements) > 0 {
+		all := make([]int, len(cells))
+		for i := range all {
+			all[i] = i
+		}
+		return func(i int) []int { return all[:i] }
+	}
+	bySrc, byDst := map[int32][]int{}, map[int32][]int{} // cells
+	for i, c := range cells {
+		bySrc[c.src], byDst[c.dst] = append(bySrc[c.src], i), append(byDst[c.dst], i)
+	}
+	servers, clients := map[int32][]int32{}, map[int32][]int32{}
+	for pair := range v.judge.observed {
+		if src, dst := pair[0], pair[1]; len(bySrc[src]) > 0 && len(byDst[dst]) > 0 {
+			servers[src], clients[dst] = append(servers[src], dst), append(clients[dst], src)
+		}
+	}
+	var near []int
+	return func(i int) []int {
+		c := cells[i]
+		ends, at := servers[c.src], byDst
+		if len(clients[c.dst]) < len(ends) {
+			ends, at = clients[c.dst], bySrc
+		}
+		near = near[:0]
+		for _, e := range ends {
+			for _, j := range at[e] {
+				if j < i {
+					near = append(near, j)
+				}
+			}
+		}
+		slices.Sort(near)
+		return near
 	}
 }
 
