@@ -31,9 +31,8 @@ func smallProblem(t *rapid.T) Problem {
 	return p
 }
 
-// minimum finds the fewest boxes in the plainest way: all legal boxes that no other contains, and depth-first
-// search with one more box each time.
-func minimum(p Problem) int {
+// maximalBoxes gives the ones (bits, by position) of each legal box that no other contains.
+func maximalBoxes(p Problem) (maximal []uint64) {
 	allowed := map[Cell]bool{}
 	for _, c := range p.Ones {
 		allowed[c] = true
@@ -73,12 +72,18 @@ func minimum(p Problem) int {
 	}
 	slices.Sort(holds)
 	holds = slices.Compact(holds)
-	var maximal []uint64
 	for _, x := range holds {
 		if !slices.ContainsFunc(holds, func(y uint64) bool { return x != y && x&^y == 0 }) {
 			maximal = append(maximal, x)
 		}
 	}
+	return maximal
+}
+
+// minimum finds the fewest boxes in the plainest way: all legal boxes that no other contains, and depth-first
+// search with one more box each time.
+func minimum(p Problem) int {
+	maximal := maximalBoxes(p)
 	var search func(left uint64, boxes int) bool
 	search = func(left uint64, boxes int) bool {
 		if left == 0 {
@@ -96,7 +101,7 @@ func minimum(p Problem) int {
 		return false
 	}
 	for n := 0; ; n++ {
-		if search(1<<len(number)-1, n) {
+		if search(1<<len(p.Ones)-1, n) {
 			return n
 		}
 	}

@@ -48,6 +48,14 @@ func problemOf(cells [][3]string) cover.Problem {
 // sessions with any other address are left out.
 func readSet(t testing.TB, set, category string) cover.Problem {
 	t.Helper()
+	p := readSessions(t, set, category)
+	p.Ones = slices.Compact(p.Ones)
+	return p
+}
+
+// readSessions is readSet with a one for each session.
+func readSessions(t testing.TB, set, category string) cover.Problem {
+	t.Helper()
 	folder := filepath.Join(shared, "data", "sets", set)
 	groupsFile, err := os.ReadFile(filepath.Join(folder, "groups.csv"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -126,7 +134,6 @@ func readSet(t testing.TB, set, category string) cover.Problem {
 	}
 	p := problemOf(cells)
 	slices.SortFunc(p.Ones, func(a, b cover.Cell) int { return slices.Compare(a[:], b[:]) })
-	p.Ones = slices.Compact(p.Ones)
 	return p
 }
 

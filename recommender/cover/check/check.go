@@ -77,28 +77,16 @@ type checker struct {
 	limits  Limits
 	allowed map[cover.Cell]bool // true: a one, false: don't care, absent: forbidden
 	count   map[Kind]int
+	share   *share // of a partial cover
 	report  Report
 }
 
 // Check verifies a solution of a problem.
 func Check(p cover.Problem, s cover.Solution, limits Limits) Report {
-	if limits.Findings == 0 {
-		limits.Findings = 10
-	}
-	if limits.Steps == 0 {
-		limits.Steps = 200_000_000
-	}
-	if limits.Search == 0 {
-		limits.Search = 5_000_000_000
-	}
+	limits.fill()
 	c := &checker{p: p, s: s, limits: limits, allowed: make(map[cover.Cell]bool, len(p.Ones)+len(p.DontCare)), count: map[Kind]int{}}
 	c.report.Boxes = len(s.Boxes)
-	for _, cell := range p.DontCare {
-		c.allowed[cell] = false
-	}
-	for _, cell := range p.Ones {
-		c.allowed[cell] = true
-	}
+	c.number()
 	if !c.form() {
 		return c.report
 	}
@@ -106,6 +94,28 @@ func Check(p cover.Problem, s cover.Solution, limits Limits) Report {
 	c.bound()
 	c.report.Optimal = c.report.Optimal && c.count[Unsound]+c.count[Incomplete] == 0
 	return c.report
+}
+
+func (l *Limits) fill() {
+	if l.Findings == 0 {
+		l.Findings = 10
+	}
+	if l.Steps == 0 {
+		l.Steps = 200_000_000
+	}
+	if l.Search == 0 {
+		l.Search = 5_000_000_000
+	}
+}
+
+// number prepares looking cells up.
+func (c *checker) number() {
+	for _, cell := range c.p.DontCare {
+		c.allowed[cell] = false
+	}
+	for _, cell := range c.p.Ones {
+		c.allowed[cell] = true
+	}
 }
 
 func (c *checker) find(k Kind, box, part int, cells []cover.Cell, format string, args ...any) {
@@ -171,8 +181,15 @@ func (c *checker) boxes() {
 	for _, cell := range c.p.Ones {
 		if holders[cell] == 0 && !missing[cell] && !c.inUnsound(cell, forbidden) {
 			missing[cell] = true
+			if c.share != nil {
+				c.share.left += c.share.weight[cell]
+				continue
+			}
 			c.find(Incomplete, -1, -1, []cover.Cell{cell}, "one %v is in no box", cell)
 		}
+	}
+	if c.share != nil && c.share.left > c.share.budget {
+		c.find(Incomplete, -1, -1, nil, "ones of weight %d are in no box; %d may be", c.share.left, c.share.budget)
 	}
 	for i, b := range c.s.Boxes {
 		if forbidden[i] {
@@ -246,6 +263,11 @@ func (c *checker) bound() {
 	default:
 		c.find(WrongMethod, -1, -1, nil, "unknown method %q", c.s.Method)
 	}
+	c.claim(proved)
+}
+
+// claim compares what is claimed of the bound with what was proved.
+func (c *checker) claim(proved int) {
 	c.report.LowerBound = min(proved, c.s.LowerBound)
 	if c.s.LowerBound > len(c.s.Boxes) {
 		c.find(WrongCount, -1, -1, nil, "the lower bound %d is above the number of boxes %d", c.s.LowerBound, len(c.s.Boxes))
