@@ -48,6 +48,7 @@ type part struct {
 	note               int32 // statement that decided, or -1
 	sessions           uint64
 	clients, hours     uint64 // distinct, where the settings ask for it
+	bytes              uint64
 	first, last        time.Time
 }
 
@@ -66,7 +67,7 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 	}
 	rows, err := r.conn.Query(ctx, `SELECT cell, vrf, reason, source_group, source_address, source_class,
 		destination_group, destination_address, destination_class, cell_proto, cell_port,
-		count(), `+clients+`, `+hours+`, min(first_seen), max(last_seen)
+		count(), `+clients+`, `+hours+`, sum(bytes), min(first_seen), max(last_seen)
 		FROM `+r.table("sessions")+`
 		GROUP BY cell, vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port`)
 	if err != nil {
@@ -80,7 +81,7 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 		var src, dst netip.Addr
 		if err := rows.Scan(&p.hash, &p.key.vrf, &p.reason, &p.key.src.group, &src, &p.srcClass,
 			&p.key.dst.group, &dst, &p.dstClass, &p.service.Proto, &p.service.Port,
-			&p.sessions, &p.clients, &p.hours, &p.first, &p.last); err != nil {
+			&p.sessions, &p.clients, &p.hours, &p.bytes, &p.first, &p.last); err != nil {
 			return nil, err
 		}
 		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)

@@ -20,6 +20,7 @@ const maxDontCare = 2_000_000
 // covered is the cells of one VRF as boxes.
 type covered struct {
 	solution cover.Solution
+	share    *cover.Share // nil where all is needed
 	sources  []endpoint
 	dests    []endpoint
 	services []categories.ServiceTerm
@@ -79,6 +80,9 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 		c.solution = cover.Solution{Optimal: true, Method: cover.FoolingSet}
 		return c, nil
 	}
+	if p.partial() {
+		c.share = p.share(vrf, c, problem, cells, parts, ranged)
+	}
 	if err := p.solve(ctx, vrf, problem, c); err != nil {
 		return nil, err
 	}
@@ -89,7 +93,12 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 		}
 	}
 	// The solver is not taken at its word: a rule too wide opens the network.
-	report := check.Check(problem, c.solution, check.Limits{Findings: 3})
+	var report check.Report
+	if c.share != nil {
+		report = check.Partial(problem, *c.share, c.solution, check.Limits{Findings: 3})
+	} else {
+		report = check.Check(problem, c.solution, check.Limits{Findings: 3})
+	}
 	if !report.Valid() {
 		return nil, fmt.Errorf("BUG: the cover does not hold: %v", report.Findings)
 	}
@@ -111,10 +120,15 @@ func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *
 	}()
 	progress := Progress{VRF: vrf, Cells: len(problem.Ones)}
 	p.Progress(progress)
-	c.solution, err = cover.Solve(search, problem, cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Progress: func(now cover.Progress) {
+	options := cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Progress: func(now cover.Progress) {
 		progress.Progress = now
 		p.Progress(progress)
-	}})
+	}}
+	if c.share != nil {
+		c.solution, err = cover.SolvePartial(search, problem, *c.share, options)
+	} else {
+		c.solution, err = cover.Solve(search, problem, options)
+	}
 	close(over)
 	<-watched
 	progress.Done = true

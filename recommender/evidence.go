@@ -133,15 +133,15 @@ func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]po
 		from += " LEFT JOIN (SELECT cell, reason, note FROM " + r.table("verdicts") + fmt.Sprintf(" WHERE rule = %d) AS v ON v.cell = s.cell", noRule)
 		reason, note = "if(v.reason != 0, v.reason, s.reason)", "if(v.reason != 0, v.note, -1)::Int32"
 	}
-	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, why, sessions, top.2, top.3, top.4, top.5, top.6 FROM
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, why, share, sessions, top.2, top.3, top.4, top.5, top.6 FROM
 		(
-			SELECT s.vrf AS vrf, %[1]s AS why, count() AS sessions,
+			SELECT s.vrf AS vrf, %[1]s AS why, why = %[5]d AND %[2]s = %[6]d AS share, count() AS sessions,
 				groupArraySorted(%[4]d)((bitNot(s.flows), s.client, s.server, s.proto, s.port, %[2]s)) AS top
 			FROM %[3]s
 			WHERE why != 0
-			GROUP BY vrf, why
+			GROUP BY vrf, why, share
 		)
-		ORDER BY vrf, why`, reason, note, from, maxExamples))
+		ORDER BY vrf, why, share`, reason, note, from, maxExamples, belowSupportNumber, shareNote))
 	if err != nil {
 		return nil, err
 	}
@@ -149,16 +149,19 @@ func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]po
 	out := map[string][]policy.Unproposed{}
 	for rows.Next() {
 		var vrf string
-		var why uint8
+		var why, share uint8
 		var u policy.Unproposed
 		var clients, servers []net.IP
 		var protos []uint8
 		var ports []uint16
 		var notes []int32
-		if err := rows.Scan(&vrf, &why, &u.Sessions, &clients, &servers, &protos, &ports, &notes); err != nil {
+		if err := rows.Scan(&vrf, &why, &share, &u.Sessions, &clients, &servers, &protos, &ports, &notes); err != nil {
 			return nil, err
 		}
 		u.Reason = policy.Reasons[why-1]
+		if share == 1 {
+			u.Detail = policy.DetailCoverage
+		}
 		for i := range clients {
 			u.Examples = append(u.Examples, policy.Example{
 				Source: addressText(clients[i]), Destination: addressText(servers[i]),

@@ -85,6 +85,9 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 		if err := r.step("cover "+d.VRF, false, func() (uint64, error) { return uint64(len(d.cells)), r.draftRules(ctx, d, parts) }); err != nil {
 			return nil, err
 		}
+		for _, part := range d.left {
+			verdicts, changed = append(verdicts, verdict{part, noRule}), true
+		}
 		for _, held := range d.held {
 			for _, part := range held {
 				verdicts = append(verdicts, verdict{part, uint32(rules)})
@@ -206,6 +209,7 @@ type draft struct {
 	used  []bool  // of the statements in force: it decides a session
 	held  [][]int // for each rule, the parts that are its evidence or were permitted before
 	boxes []boxed
+	left  []int // parts that the share asked for does without
 
 	prefixes []hostPrefix // in order
 }
@@ -302,6 +306,9 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 		}
 		d.Rules[n].PortRanges = portRanges(&d.Rules[n], in, parts)
 		d.held, d.boxes = append(d.held, held), append(d.boxes, box)
+	}
+	if r.partial() {
+		r.leaveOut(d, parts)
 	}
 	d.Summary.GeneralisedCells = len(unseen)
 	return nil

@@ -46,6 +46,10 @@ type Settings struct {
 	// GeneraliseWithin is the category by which cells are coarser; empty means,
 	// for each cell, the first of the file that has groups around both ends.
 	GeneraliseWithin string
+	// Coverage is the share of sessions, or of their bytes, that is enough: it is permitted with as few rules as possible, and the
+	// rest is left out. Sessions that Existing permits count, those with any other reason do not. The zero value is all.
+	Coverage   policy.Share
+	CoverageBy policy.Measure
 
 	// ScaleSampled multiplies the bytes of evidence by the sampling that its
 	// records were taken with.
@@ -182,6 +186,21 @@ func (s Settings) withDefaults() (Settings, *template.Template, error) {
 	if s.GeneraliseWithin != "" && s.Generalise == 0 {
 		return s, nil, &SettingsError{"generalise-within", errors.New("nothing is generalised without --generalise")}
 	}
+	if s.CoverageBy == "" {
+		s.CoverageBy = policy.BySessions
+	}
+	switch s.CoverageBy {
+	case policy.BySessions, policy.ByBytes:
+	default:
+		return s, nil, &SettingsError{"coverage-by", fmt.Errorf("%q is not %s or %s", s.CoverageBy, policy.BySessions, policy.ByBytes)}
+	}
+	if s.Coverage != "" {
+		share, err := policy.ParseShare(string(s.Coverage))
+		if err != nil {
+			return s, nil, &SettingsError{"coverage", err}
+		}
+		s.Coverage = share
+	}
 	if !s.Since.IsZero() && !s.Until.IsZero() && !s.Since.Before(s.Until) {
 		return s, nil, &SettingsError{"until", fmt.Errorf("%s is not after --since %s", s.Until.Format(time.RFC3339), s.Since.Format(time.RFC3339))}
 	}
@@ -232,6 +251,12 @@ func (p *plan) documented() *policy.Settings {
 	}
 	out.ScannerTargets, out.PortRanges = p.ScannerTargets, p.PortRanges
 	out.Generalise, out.GeneraliseWithin = p.Generalise, p.GeneraliseWithin
+	if p.partial() {
+		out.Coverage = p.Coverage
+		if p.CoverageBy != policy.BySessions {
+			out.CoverageBy = p.CoverageBy
+		}
+	}
 	return out.OrNil()
 }
 

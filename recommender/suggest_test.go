@@ -182,7 +182,7 @@ func TestSuggestAgainstGenerate(t *testing.T) {
 	conn := store(t)
 	checks := flag.Lookup("rapid.checks")
 	if checks.Value.String() == checks.DefValue {
-		checks.Value.Set("3") // each runs Generate eight times
+		checks.Value.Set("2") // each runs Generate eight times
 		defer checks.Value.Set(checks.DefValue)
 	}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -49,6 +49,8 @@ type generateFlags struct {
 	ungrouped  string
 	external   string
 	halfOpen   string
+	coverage   string
+	coverageBy string
 	existing   []string
 	guardrails []string
 	effort     string
@@ -67,6 +69,7 @@ func (a *app) generateCommand() *cobra.Command {
 		Example: `  cordon generate-rules --groups groups.yaml
   cordon generate-rules --groups groups.yaml --category role,infra --last 168h --format yaml --output proposal.yaml
   cordon generate-rules --from flows.csv.zst --groups groups.yaml
+  cordon generate-rules --groups groups.yaml --coverage 99%
   cordon generate-rules --groups groups.yaml --effort thorough --max-memory 4GiB`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.generate(cmd.Context(), &g) },
@@ -81,6 +84,8 @@ func (a *app) generateCommand() *cobra.Command {
 	f.Float64Var(&g.settings.Generalise, "generalise", 0, "permit cells without a session where that saves rules, and where that they have none may be chance; significance, below which it is not (see docs/generalisation.md)")
 	f.Lookup("generalise").NoOptDefVal = fmt.Sprint(recommender.DefaultGeneralise)
 	f.StringVar(&g.settings.GeneraliseWithin, "generalise-within", "", "with --generalise: the coarser category (default: the first of the file that has groups around both ends)")
+	f.StringVar(&g.coverage, "coverage", "100%", "share of the sessions that is enough: the fewest rules for it, and what they leave out")
+	f.StringVar(&g.coverageBy, "coverage-by", "sessions", "what --coverage is a share of: sessions or bytes")
 	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
 	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
 	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
@@ -89,6 +94,9 @@ func (a *app) generateCommand() *cobra.Command {
 	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
 	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
+	if err := c.RegisterFlagCompletionFunc("coverage-by", cobra.FixedCompletions([]string{"sessions", "bytes"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("BUG: complete --coverage-by: " + err.Error())
+	}
 	completeFlags(c, render.Names(), []string{"host", "report", "prefix"})
 	return c
 }
@@ -166,6 +174,12 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	if s.Since, s.Until, err = g.window.times(now); err != nil {
 		return nil, err
 	}
+	if g.coverage != "" {
+		if s.Coverage, err = policy.ParseShare(g.coverage); err != nil {
+			return nil, usagef("--coverage: %w", err)
+		}
+	}
+	s.CoverageBy = policy.Measure(g.coverageBy)
 	s.Ungrouped, s.External, s.HalfOpen = recommender.UngroupedMode(g.ungrouped), recommender.ExternalMode(g.external), recommender.HalfOpenMode(g.halfOpen)
 	if s.Effort, err = cover.ParseEffort(g.effort); err != nil {
 		return nil, usagef("--effort: %w", err)

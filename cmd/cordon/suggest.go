@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"cordon/recommender"
 	"cordon/recommender/cover"
+	"cordon/recommender/policy"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -80,8 +80,8 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 	if g.maxOrders < 1 {
 		return usagef("--max-orders %d: must be at least 1", g.maxOrders)
 	}
-	learn, err := parseShare(g.learn)
-	if err != nil || learn == 1 {
+	learn, err := policy.ParseShare(g.learn)
+	if err != nil || learn.Whole() {
 		return usagef("--learn %q: use a share between 0%% and 100%%, such as 70%%", g.learn)
 	}
 	file, err := g.complete(time.Now())
@@ -95,7 +95,7 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 		return err
 	}
 	defer st.close()
-	s, err := recommender.Suggest(ctx, st.Conn, recommender.SuggestSettings{Settings: g.settings, Learn: learn, MaxOrders: g.maxOrders}, file)
+	s, err := recommender.Suggest(ctx, st.Conn, recommender.SuggestSettings{Settings: g.settings, Learn: learn.Float(), MaxOrders: g.maxOrders}, file)
 	var wrong *recommender.SettingsError
 	if errors.As(err, &wrong) {
 		return usageError(err)
@@ -120,19 +120,6 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 		err = clock.print(a.stderr)
 	}
 	return err
-}
-
-// parseShare reads a share above 0 and of at most 1: "99%" or "0.99".
-func parseShare(s string) (float64, error) {
-	number, percent := strings.CutSuffix(s, "%")
-	x, err := strconv.ParseFloat(number, 64)
-	if percent {
-		x /= 100
-	}
-	if err != nil || !(x > 0 && x <= 1) {
-		return 0, fmt.Errorf("%q is no share: use 99%% or 0.99", s)
-	}
-	return x, nil
 }
 
 // nextCommand is the command that proposes rules with an order of categories, on the same sessions.

@@ -71,9 +71,13 @@ var Reasons = []Reason{Local, Excluded, Denied, HalfOpen, AmbiguousDirection, Sc
 // Unproposed counts the sessions that a reason keeps out.
 type Unproposed struct {
 	Reason   Reason    `json:"reason" yaml:"reason"`
+	Detail   string    `json:"detail,omitempty" yaml:"detail,omitempty"` // DetailCoverage, or empty
 	Sessions uint64    `json:"sessions" yaml:"sessions"`
 	Examples []Example `json:"examples" yaml:"examples"` // those with most flows first
 }
+
+// DetailCoverage tells the sessions that BelowSupport keeps out because the share that was asked for is reached without them.
+const DetailCoverage = "coverage"
 
 // Example is one session that is not proposed.
 type Example struct {
@@ -142,6 +146,8 @@ type Summary struct {
 	PerHostRules uint64 `json:"perHostRules" yaml:"perHostRules"` // with one rule for each (client, server, service)
 	PerPairRules int    `json:"perPairRules" yaml:"perPairRules"` // with one rule for each (source, destination)
 	EOSLines     int    `json:"eosLines" yaml:"eosLines"`         // see Rule.EOSLines
+	// Coverage is nil where all sessions were asked for.
+	Coverage *Coverage `json:"coverage,omitempty" yaml:"coverage,omitempty"`
 	// ExtraAddresses is the sum over Proposal.Prefixes.
 	ExtraAddresses uint64 `json:"extraAddresses,omitempty" yaml:"extraAddresses,omitempty"`
 	// GeneralisedCells is how many cells are in Rule.Generalised of any rule.

@@ -22,6 +22,9 @@ type Settings struct {
 	// Generalise is zero where nothing is generalised.
 	Generalise       float64 `json:"generalise,omitempty" yaml:"generalise,omitempty"`
 	GeneraliseWithin string  `json:"generaliseWithin,omitempty" yaml:"generaliseWithin,omitempty"`
+	// Coverage is empty where all sessions were asked for.
+	Coverage   Share   `json:"coverage,omitempty" yaml:"coverage,omitempty"`
+	CoverageBy Measure `json:"coverageBy,omitempty" yaml:"coverageBy,omitempty"` // empty for sessions
 }
 
 // OrNil is what a document holds: nil where every choice is the default.

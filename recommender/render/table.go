@@ -77,8 +77,13 @@ func (t table) proposal(p *policy.Proposal) {
 	t.inForce(p)
 	t.missing(p)
 	t.unproposed(p)
-	t.para("", Certificate(&p.Certificate))
 	s := &p.Summary
+	if c := s.Coverage; c != nil {
+		t.para("", fmt.Sprintf("For %s of the %s: %s", askedFor(p), c.By, Certificate(&p.Certificate)))
+		t.para("", fmt.Sprintf("%s reached: %d of %d %s are permitted, %d were asked for.", c.Reached, c.Permitted, c.Total, c.By, c.Needed))
+	} else {
+		t.para("", Certificate(&p.Certificate))
+	}
 	t.para("", fmt.Sprintf("%d of %s included, in %s.", s.Included, count(s.Sessions, "session"), count(uint64(s.Cells), "cell")))
 	if s.Rules > 0 {
 		t.para("", fmt.Sprintf("A rule for each host pair and service would make %d, a rule for each pair of groups %d; these %d take %d lines on Arista EOS.",
@@ -219,7 +224,11 @@ func (t table) unproposed(p *policy.Proposal) {
 	}
 	t.head("Not proposed")
 	for _, u := range p.Unproposed {
-		t.para("  ", fmt.Sprintf("%s, %s: %s", u.Reason, count(u.Sessions, "session"), Reason(u.Reason)))
+		why := Reason(u.Reason)
+		if u.Detail == policy.DetailCoverage {
+			why = "the share that was asked for is reached without them (--coverage)"
+		}
+		t.para("  ", fmt.Sprintf("%s, %s: %s", u.Reason, count(u.Sessions, "session"), why))
 		for _, e := range u.Examples {
 			text := fmt.Sprintf("%s -> %s %s", e.Source, e.Destination, e.Service)
 			if e.Note != "" {
@@ -250,6 +259,14 @@ func Certificate(c *policy.Certificate) string {
 	default:
 		return fmt.Sprintf("%s, at most %d above the minimum: %d are needed at least (%s).", rules, gap, c.LowerBound, c.Method)
 	}
+}
+
+// askedFor is the share that a proposal was asked for.
+func askedFor(p *policy.Proposal) string {
+	if p.Settings == nil {
+		return "a share" // a document that was edited
+	}
+	return string(p.Settings.Coverage)
 }
 
 func count(n uint64, what string) string {

@@ -23,6 +23,18 @@ func (v *verifier) certificate() {
 		v.report.find(BadBound, "", "optimal is %v, with %d rules and a lower bound of %d", c.Optimal, c.Rules, c.LowerBound)
 	}
 	before := len(v.report.Findings)
+	if v.coverage != nil {
+		// The bound is about all cells, those that the rules leave out among them.
+		defer func(cells map[cell]bool) { v.judge.cells = cells }(v.judge.cells)
+		v.judge.cells = v.coverage.cells
+		if forShare(c.Method) {
+			v.report.LowerBound = min(v.shareBound(), c.LowerBound)
+			return
+		}
+		if err := v.whole(); err != nil {
+			v.report.find(BadBound, "", "%v", err)
+		}
+	}
 	v.witness()
 	proved := 0
 	if len(v.report.Findings) == before {
@@ -42,6 +54,11 @@ func (v *verifier) certificate() {
 		v.report.find(BadBound, "", "the method is %q, not one of %s, %s and %s", c.Method, cover.FoolingSet, cover.Dual, cover.Exhaustive)
 	}
 	v.report.LowerBound = min(proved, c.LowerBound)
+}
+
+// forShare reports whether a method is for the bound of a share.
+func forShare(method string) bool {
+	return method == string(cover.PartialDual) || method == string(cover.PartialExhaustive)
 }
 
 // cellOf gives the cell that a document writes, and whether an included session is in it.

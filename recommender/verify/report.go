@@ -58,6 +58,9 @@ type Report struct {
 	LowerBound int    `json:"lowerBound"`               // as far as it was proved here
 	Optimal    bool   `json:"optimal"`                  // proved here: sound, complete, and no fewer rules can be
 
+	// Coverage is what of the whole the rules permit, where a share was asked for; Included and the bound are then about the share.
+	Coverage *policy.Coverage `json:"coverage,omitempty"`
+
 	Findings []Finding `json:"findings"`
 }
 
@@ -112,6 +115,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	e := &errWriter{w: w}
 	e.printf("Proposal %s, VRF %s, %s to %s\n", r.Proposal, r.VRF, r.Window.From.Format("2006-01-02 15:04:05"), r.Window.To.Format("2006-01-02 15:04:05"))
 	e.printf("%d sessions, of which %d are included, in %d cells; %d rules\n", r.Sessions, r.Included, r.Cells, r.Rules)
+	if c := r.Coverage; c != nil {
+		e.printf("%s of the %s are permitted: %d of %d, %d were asked for\n", c.Reached, c.By, c.Permitted, c.Total, c.Needed)
+	}
 	for _, c := range []struct {
 		kinds []Kind
 		holds string
@@ -127,9 +133,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	if !r.has(BadBound, BadWitness) {
 		if r.Optimal {
-			e.printf("  holds  minimal: no fewer than %d rules do\n", r.LowerBound)
+			e.printf("  holds  minimal: no fewer than %d rules do%s\n", r.LowerBound, r.forShare())
 		} else {
-			e.printf("  holds  lower bound: at least %d rules are needed\n", r.LowerBound)
+			e.printf("  holds  lower bound: at least %d rules are needed%s\n", r.LowerBound, r.forShare())
 		}
 	}
 	for _, notes := range []bool{false, true} {
@@ -161,6 +167,14 @@ func (r *Report) WriteText(w io.Writer) error {
 		e.printf("Not verified: %d finding(s).\n", r.wrong())
 	}
 	return e.err
+}
+
+// forShare says that a bound is for less than everything.
+func (r *Report) forShare() string {
+	if r.Coverage == nil {
+		return ""
+	}
+	return fmt.Sprintf(" to permit %d of %d %s", r.Coverage.Needed, r.Coverage.Total, r.Coverage.By)
 }
 
 // errWriter keeps the first error.

@@ -27,35 +27,51 @@ var explains = map[policy.Reason]string{
 // unproposed compares what is left out: how many sessions for each reason, and
 // the examples.
 func (v *verifier) unproposed() {
-	counted := map[policy.Reason][]int{}
-	for i, r := range v.judge.reasons {
-		counted[r] = append(counted[r], i)
+	type reason struct {
+		policy.Reason
+		detail string
 	}
-	said := map[policy.Reason]*policy.Unproposed{}
+	counted := map[reason][]int{}
+	for i, r := range v.judge.reasons {
+		why := reason{Reason: r}
+		if v.coverage != nil && v.coverage.left[i] {
+			why.detail = policy.DetailCoverage
+		}
+		counted[why] = append(counted[why], i)
+	}
+	said := map[reason]*policy.Unproposed{}
 	for i := range v.p.Unproposed {
 		u := &v.p.Unproposed[i]
+		why := reason{u.Reason, u.Detail}
 		switch {
 		case !slices.Contains(policy.Reasons, u.Reason):
 			v.report.find(WrongReason, "", "%q is no reason", u.Reason)
-		case said[u.Reason] != nil:
+		case u.Detail != "" && why != reason{policy.BelowSupport, policy.DetailCoverage}:
+			v.report.find(WrongReason, "", "%q is no detail of %s", u.Detail, u.Reason)
+		case said[why] != nil:
 			v.report.find(WrongReason, "", "%s is there a second time", u.Reason)
 		default:
-			said[u.Reason] = u
+			said[why] = u
 		}
 	}
+	var all []reason
 	for _, r := range policy.Reasons {
-		n, u := uint64(len(counted[r])), said[r]
+		all = append(all, reason{Reason: r})
+	}
+	for _, why := range append(all, reason{policy.BelowSupport, policy.DetailCoverage}) {
+		r := why.Reason
+		n, u := uint64(len(counted[why])), said[why]
 		if u == nil {
 			u = &policy.Unproposed{}
 		}
 		if n != u.Sessions {
 			v.report.find(WrongReason, "", "%d sessions are said to be left out as %s, counted are %d", u.Sessions, r, n).Count = n
-			if why, ok := explains[r]; ok {
-				v.report.find(Hint, "", "%s: perhaps %s", r, why)
+			if hint, ok := explains[r]; ok && why.detail == "" {
+				v.report.find(Hint, "", "%s: perhaps %s", r, hint)
 			}
 			continue
 		}
-		v.namedExamples(r, counted[r], u.Examples)
+		v.namedExamples(r, counted[why], u.Examples)
 	}
 }
 

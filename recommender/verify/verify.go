@@ -66,6 +66,7 @@ type verifier struct {
 	names     []string // of the rules, for people
 	unknown   []bool   // rules with a group that the file does not have
 	rules     *index
+	coverage  *coverage                     // nil where all sessions were asked for
 	boxes     []box                         // of the rules
 	ports     []map[categories.Service]bool // seen under each rule that has a range
 	report    Report
@@ -104,10 +105,14 @@ func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
 
 // known refuses modes that mean nothing here: better no answer than a wrong one.
 func known(s *policy.Settings) error {
+	if _, err := policy.ParseShare(string(s.Coverage)); err != nil && s.Coverage != "" {
+		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
+	}
 	for _, m := range []struct {
 		name, value string
 		values      []string
 	}{
+		{"coverageBy", string(s.CoverageBy), []string{string(policy.BySessions), string(policy.ByBytes)}},
 		{"ungrouped", s.Ungrouped, []string{"host", "report", "prefix"}},
 		{"external", s.External, []string{"report", "host", "internet"}},
 		{"halfOpen", s.HalfOpen, []string{"report", "allow-udp", "allow"}},
@@ -125,6 +130,7 @@ func (v *verifier) check(c *Collected) *Report {
 	v.edited()
 	v.form()
 	v.judge.sessions(c.Sessions)
+	v.leftOut()
 	v.count()
 	for _, step := range []func(){
 		v.window,

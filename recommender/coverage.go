@@ -1,0 +1,109 @@
+package recommender
+
+import (
+	"slices"
+
+	"cordon/categories"
+	"cordon/recommender/cover"
+	"cordon/recommender/policy"
+)
+
+// shareNote is the note of parts that are left out because the share asked for is reached without them.
+const shareNote = 0
+
+// partial reports whether a share of the sessions is enough.
+func (p *plan) partial() bool { return !p.Coverage.Whole() }
+
+// weight is what a part counts in the share.
+func (p *plan) weight(pt *part) uint64 {
+	if p.CoverageBy == policy.ByBytes {
+		return pt.bytes
+	}
+	return pt.sessions
+}
+
+// total is what the share is a share of, and how much of that is permitted: all sessions of a VRF that have no reason, and those
+// that are permitted already.
+func (p *plan) total(vrf string, parts []part) (total, permitted, already uint64) {
+	for i := range parts {
+		if parts[i].key.vrf != vrf {
+			continue
+		}
+		switch w := p.weight(&parts[i]); parts[i].reason {
+		case 0:
+			total, permitted = total+w, permitted+w
+		case alreadyPermittedNumber:
+			total, permitted, already = total+w, permitted+w, already+w
+		case belowSupportNumber:
+			if parts[i].note == shareNote {
+				total += w
+			}
+		}
+	}
+	return total, permitted, already
+}
+
+// share says how much of a cover problem's ones is needed. What lies in a range weighs with it, since it is covered with it.
+func (p *plan) share(vrf string, c *covered, problem cover.Problem, cells []cell, parts []part, ranged map[pairOf][]*cell) *cover.Share {
+	at := make(map[cover.Cell]int, len(problem.Ones))
+	for i, one := range problem.Ones {
+		at[one] = i
+	}
+	out := &cover.Share{Weights: make([]int64, len(problem.Ones))}
+	for i := range cells {
+		if !cells[i].included {
+			continue
+		}
+		k := &cells[i].key
+		s, _ := slices.BinarySearchFunc(c.sources, k.src, endpoint.compare)
+		d, _ := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
+		find := func(service categories.ServiceTerm) (int, bool) {
+			v, _ := slices.BinarySearchFunc(c.services, service, categories.ServiceTerm.Compare)
+			one, ok := at[cover.Cell{int32(s), int32(d), int32(v)}]
+			return one, ok
+		}
+		one, ok := find(k.service)
+		for _, r := range ranged[pairOf{k.src, k.dst}] {
+			if !ok && r.included && inside(k.service, r.key.service) {
+				one, ok = find(r.key.service)
+			}
+		}
+		if !ok {
+			continue // counts as left out
+		}
+		for _, j := range cells[i].parts {
+			if parts[j].reason == 0 {
+				out.Weights[one] += int64(p.weight(&parts[j]))
+			}
+		}
+	}
+	total, _, already := p.total(vrf, parts)
+	out.Needed = int64(p.Coverage.Of(total)) - int64(already)
+	return out
+}
+
+// leaveOut gives the sessions in no rule their reason, and says how much is permitted.
+func (p *plan) leaveOut(d *draft, parts []part) {
+	held := map[int]bool{}
+	for _, of := range d.held {
+		for _, j := range of {
+			held[j] = true
+		}
+	}
+	for i := range d.cells {
+		c := &d.cells[i]
+		c.included = false
+		for _, j := range c.parts {
+			switch {
+			case parts[j].reason != 0:
+			case held[j]:
+				c.included = true
+			default:
+				parts[j].reason, parts[j].note = belowSupportNumber, shareNote
+				d.left = append(d.left, j)
+			}
+		}
+	}
+	total, permitted, _ := p.total(d.VRF, parts)
+	d.Summary.Coverage = policy.NewCoverage(p.Coverage, p.CoverageBy, total, permitted)
+}
