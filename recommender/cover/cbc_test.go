@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestAgainstIntegerProgramming lets the solver cbc cover random tensors by all their maximal boxes.
-func TestAgainstIntegerProgramming(t *testing.T) {
+// TestAgainstCBC lets the solver cbc cover random tensors by all their maximal boxes.
+func TestAgainstCBC(t *testing.T) {
 	cbc, err := exec.LookPath("cbc")
 	if err != nil {
 		t.Skip("cbc is not installed (Debian: coinor-cbc)")

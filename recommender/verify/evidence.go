@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -27,7 +28,9 @@ func (v *verifier) sessionsInRules() {
 	var missing uint64
 	var examples []string
 	v.ports = make([]map[categories.Service]bool, len(v.p.Rules))
-	holders := map[string]bitset{} // sets of rules that hold an included session
+	holders := map[string][]int32{} // sets of rules that hold an included session, by their bytes
+	var held []int32
+	var key []byte
 	in := v.rules.empty()
 	known := map[netip.Addr]struct{}{}
 	for i := range sessions {
@@ -38,9 +41,9 @@ func (v *verifier) sessionsInRules() {
 			continue
 		}
 		v.rules.match(s.Client, s.Server, s.Service, in)
-		some := false
+		held = held[:0]
 		in.each(func(r int) {
-			some = true
+			held = append(held, int32(r))
 			t := &tallies[r]
 			if s.Client != s.Server { // a host with itself is no pair
 				t.pairs[[2]netip.Addr{s.Client, s.Server}] = struct{}{}
@@ -58,15 +61,18 @@ func (v *verifier) sessionsInRules() {
 		if reason != "" {
 			continue
 		}
-		if !some {
+		if len(held) == 0 {
 			if missing++; len(examples) < v.o.Examples {
 				examples = append(examples, fmt.Sprintf("%s -> %s %s%s", s.Client, s.Server, s.Service, v.nearly(s)))
 			}
 			continue
 		}
-		key := fmt.Sprint(in)
-		if holders[key] == nil {
-			holders[key] = slices.Clone(in)
+		key = key[:0]
+		for _, r := range held {
+			key = binary.LittleEndian.AppendUint32(key, uint32(r))
+		}
+		if holders[string(key)] == nil {
+			holders[string(key)] = slices.Clone(held)
 		}
 	}
 	if missing > 0 {
@@ -124,26 +130,31 @@ func (t *tally) add(s *Session, scaled bool) {
 }
 
 // needed finds rules that could be left out, all of them together.
-func (v *verifier) needed(holders map[string]bitset) {
+func (v *verifier) needed(holders map[string][]int32) {
+	byRule := make([][][]int32, len(v.p.Rules))
+	for _, h := range holders {
+		for _, r := range h {
+			byRule[r] = append(byRule[r], h)
+		}
+	}
 	out := v.rules.empty()
 	for i := len(v.p.Rules) - 1; i >= 0; i-- {
 		if v.p.Rules[i].Action != policy.Allow {
 			continue
 		}
-		others, free, used := v.rules.empty(), true, false
-		for _, h := range holders {
-			if !h.has(i) {
-				continue
-			}
-			used = true
+		var others []int32
+		free, used := true, len(byRule[i]) > 0
+		for _, h := range byRule[i] {
 			left := false
-			h.each(func(r int) {
-				if r != i && !out.has(r) {
+			for _, r := range h {
+				if int(r) != i && !out.has(int(r)) {
 					left = true
-					others.set(r)
+					others = append(others, r)
 				}
-			})
-			free = free && left
+			}
+			if free = free && left; !free {
+				break
+			}
 		}
 		switch {
 		case !used && v.unknown[i]: // said already
@@ -151,11 +162,12 @@ func (v *verifier) needed(holders map[string]bitset) {
 			v.report.find(Redundant, v.names[i], "no included session needs it")
 		case free:
 			f := v.report.find(Redundant, v.names[i], "every session under it is under other rules as well:")
-			others.each(func(r int) {
+			slices.Sort(others)
+			for _, r := range slices.Compact(others) {
 				if f.Count++; len(f.Examples) < v.o.Examples {
 					f.Examples = append(f.Examples, v.names[r])
 				}
-			})
+			}
 		default:
 			continue
 		}
