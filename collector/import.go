@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
 	"cordon/collector/flowfile"
+	"cordon/collector/ipfix"
 	"cordon/internal/bus"
 	"cordon/schema"
 )
@@ -98,6 +100,19 @@ func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, 
 		return context.Cause(ctx)
 	}()
 	s.close()
+	if m, ok := reader.(messageReader); ok && ctx.Err() == nil {
+		now := time.Now()
+		sources := fileSources(m.Stats().Sources)
+		a := newAccount()
+		a.update(sources, nil)
+		put := func(b batch) {
+			if err := p.putWait(ctx, b); err != nil {
+				cancel(err)
+			}
+		}
+		publish(log, ids, now, schema.TableExporterStats, a.fileRows(now, ids.instance), schema.MaxRows, schema.SealExporterStats, put)
+		publish(log, ids, now, schema.TableExporterNames, make(names).rows(now, sources), maxNameRows, schema.SealExporterNames, put)
+	}
 	stopErr := p.stop(ctx)
 	if ctx.Err() != nil { // why it stopped says more than what that left behind
 		stopErr = context.Cause(ctx)
@@ -109,6 +124,45 @@ func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, 
 		err = stopErr
 	}
 	return report, err
+}
+
+// messageReader is a reader of a file that holds IPFIX messages.
+type messageReader interface{ Stats() ipfix.Stats }
+
+// fileSources names the sources of a file that came without an address by what
+// options data says of them.
+func fileSources(sources []ipfix.SourceStats) (out []ipfix.SourceStats) {
+	for _, s := range sources {
+		if s.Source.Addr.IsValid() {
+			out = append(out, s)
+			continue
+		}
+		rest := s
+		rest.Domains = nil
+		for _, d := range s.Domains {
+			addr, err := netip.ParseAddr(d.Exporter)
+			if err != nil {
+				rest.Domains = append(rest.Domains, d)
+				continue
+			}
+			rest.Counters = subtract(&rest.Counters, &d.Counters)
+			named := ipfix.SourceStats{Source: s.Source, Counters: d.Counters, Domains: []ipfix.DomainStats{d}}
+			named.Source.Addr = netip.AddrPortFrom(addr, 0)
+			out = append(out, named)
+		}
+		out = append(out, rest)
+	}
+	return out
+}
+
+// fileRows gives the rows of table exporter_stats for what was read of a file:
+// nothing in it is late, and no clock can be compared with that of its receiver.
+func (a *account) fileRows(now time.Time, collector string) []schema.ExporterStats {
+	rows := a.rows(now, 0, collector)
+	for i := range rows {
+		rows[i].Transport, rows[i].ClockSkew, rows[i].LateRecords = ipfix.File.String(), 0, 0
+	}
+	return rows
 }
 
 // watch cancels when NATS has been away for too long.

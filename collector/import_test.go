@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"cordon/schema"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // flowCSV makes a file of n rows, and a bad one after each in bad.
@@ -138,5 +140,51 @@ func TestImportCancelled(t *testing.T) {
 	_, err := Import(ctx, DefaultConfig(), Deps{Bus: b}, flowCSV(t, 50_000), ImportOptions{Progress: func(uint64) { cancel() }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// What is known of the exporters in a file of messages is stored: loss above
+// all, since a proposal says what it may miss.
+func TestImportOfMessagesTellsOfLoss(t *testing.T) {
+	b := startNATS(t).connect()
+	e := newExporter(7)
+	var messages []byte
+	messages = append(messages, e.message(1,
+		set(3, []byte{1, 44, 0, 3, 0, 1, 0, 149, 0, 4, 0, 130, 0, 4, 1, 44, 0, 8}), // of domain: exporter, name
+		set(300, append([]byte{0, 0, 0, 7, 192, 0, 2, 9}, "leaf1\x00\x00\x00"...)),
+		set(3, []byte{1, 45, 0, 2, 0, 1, 0, 10, 0, 4, 0, 82, 0, 4}), set(301, []byte{0, 0, 0, 3, 'e', 't', 'h', '3'}))...)
+	e.sequence++
+	messages = append(messages, e.template()...)
+	messages = append(messages, e.data(0, 3)...)
+	e.sequence += 5 // not in the file
+	messages = append(messages, e.data(3, 3)...)
+	messages = append(messages, e.data(6, 3)...)
+	messages = append(messages, e.message(1, set(999, []byte{1, 2, 3, 4}))...)
+	file := filepath.Join(t.TempDir(), "messages.ipfix")
+	if err := os.WriteFile(file, messages, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := flowfile.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	if _, err := Import(context.Background(), DefaultConfig(), Deps{Bus: b}, r, ImportOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got := readStream(t, b)
+	if len(got.records) != 9 {
+		t.Errorf("%d records, want 9", len(got.records))
+	}
+	exporter := schema.Addr16(netip.MustParseAddr("192.0.2.9"))
+	want := []schema.ExporterStats{{
+		Exporter: exporter, Domain: 7, Transport: "file", Name: "leaf1", Messages: 6, Bytes: uint64(len(messages)), Records: 9, OptionsRecords: 2,
+		Templates: 3, LostMessages: got.stats[0].LostMessages, LostRecords: 5, NoTemplate: 1, LastExport: e.at.UnixMilli(),
+	}}
+	if d := gocmp.Diff(want, got.stats, cmpopts.IgnoreFields(schema.ExporterStats{}, "Time", "Collector")); d != "" {
+		t.Errorf("statistics (-want +got):\n%s", d)
+	}
+	if d := gocmp.Diff([]schema.ExporterName{{Exporter: exporter, Domain: 7, Kind: schema.NameInterface, ID: 3, Name: "eth3"}}, got.names, cmpopts.IgnoreFields(schema.ExporterName{}, "Time")); d != "" {
+		t.Errorf("names (-want +got):\n%s", d)
 	}
 }

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
@@ -19,20 +20,20 @@ func (c *Collector) writeStats(now time.Time) {
 	if r := c.ownStats(now, interval); r != nil {
 		rows = append(rows, *r)
 	}
-	publish(c, now, schema.TableExporterStats, rows, schema.MaxRows, schema.SealExporterStats)
-	publish(c, now, schema.TableExporterNames, c.names.rows(now, st.Sources), maxNameRows, schema.SealExporterNames)
+	publish(c.log, c.ids, now, schema.TableExporterStats, rows, schema.MaxRows, schema.SealExporterStats, c.publisher.put)
+	publish(c.log, c.ids, now, schema.TableExporterNames, c.names.rows(now, st.Sources), maxNameRows, schema.SealExporterNames, c.publisher.put)
 }
 
-// publish gives rows of a table other than flows to the publisher, at most so
+// publish gives rows of a table other than flows to a publisher, at most so
 // many in a batch.
-func publish[T any](c *Collector, now time.Time, table string, rows []T, most int, seal func([]T) ([]byte, error)) {
+func publish[T any](log *slog.Logger, numbers *ids, now time.Time, table string, rows []T, most int, seal func([]T) ([]byte, error), put func(batch)) {
 	for part := range slices.Chunk(rows, most) {
 		payload, err := seal(part)
 		if err != nil {
-			c.log.Error("what is known of exporters is not written", "table", table, "err", err)
+			log.Error("what is known of exporters is not written", "table", table, "err", err)
 			return
 		}
-		c.publisher.put(batch{Sealed: schema.Sealed{ID: c.ids.next(), Table: table, Rows: len(part), Payload: payload}, opened: now})
+		put(batch{Sealed: schema.Sealed{ID: numbers.next(), Table: table, Rows: len(part), Payload: payload}, opened: now})
 	}
 }
 

@@ -25,6 +25,9 @@ func newMessages(now int64) messages {
 	return messages{decoder: ipfix.New(ipfix.Config{}), now: now}
 }
 
+// Stats tells what is known of the exporters of the messages read so far.
+func (m *messages) Stats() ipfix.Stats { return m.decoder.Stats() }
+
 // Append implements [ipfix.Sink].
 func (m *messages) Append(rec *schema.Record) {
 	m.records = append(m.records, *rec)
