@@ -105,6 +105,33 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 	return c, nil
 }
 
+// lines gives the cost of boxes of the cover: the lines of configuration that their rules take.
+func (p *plan) lines(c *covered) func(cover.Box) int64 {
+	families := func(ends []endpoint) []policy.Families {
+		out := make([]policy.Families, len(ends))
+		for i, e := range ends {
+			out[i] = p.addresses.Families([]policy.Endpoint{p.literal(e)})
+		}
+		return out
+	}
+	sources, dests := families(c.sources), families(c.dests)
+	some := func(of []policy.Families, set []int32) (f policy.Families) {
+		for _, i := range set {
+			f.IPv4, f.IPv6 = f.IPv4 || of[i].IPv4, f.IPv6 || of[i].IPv6
+		}
+		return f
+	}
+	return func(b cover.Box) int64 {
+		// No end of a cell is "any", so one literal stands for all.
+		r := policy.Rule{Sources: []policy.Endpoint{p.literal(c.sources[b.Sets[0][0]])}, Destinations: []policy.Endpoint{p.literal(c.dests[b.Sets[1][0]])}}
+		for _, v := range b.Sets[2] {
+			r.Services = append(r.Services, policy.Service{Term: c.services[v]})
+		}
+		src, dst := some(sources, b.Sets[0]), some(dests, b.Sets[1])
+		return int64(r.EOSLines(policy.Families{IPv4: src.IPv4 && dst.IPv4, IPv6: src.IPv6 && dst.IPv6}))
+	}
+}
+
 // solve searches for few boxes until the effort is spent, Interrupt is closed or the context ends. The last is an error.
 func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *covered) (err error) {
 	search, cancel := context.WithCancel(ctx)
@@ -120,7 +147,7 @@ func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *
 	}()
 	progress := Progress{VRF: vrf, Cells: len(problem.Ones)}
 	p.Progress(progress)
-	options := cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Progress: func(now cover.Progress) {
+	options := cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Cost: p.lines(c), Progress: func(now cover.Progress) {
 		progress.Progress = now
 		p.Progress(progress)
 	}}

@@ -9,11 +9,15 @@ import (
 type polisher struct {
 	t       *tensor
 	weights [3][]int64 // literal weight by mode and index; nil: 1 each
-	counts  []int32    // by cell id: how many boxes hold it
+	cost    func(Box) int64
+	counts  []int32 // by cell id: how many boxes hold it
 }
 
-func newPolisher(t *tensor, weights [3][]int64) *polisher {
-	return &polisher{t: t, weights: weights, counts: make([]int32, len(t.cells))}
+func newPolisher(t *tensor, weights [3][]int64, cost func(Box) int64) *polisher {
+	if cost == nil {
+		cost = func(Box) int64 { return 0 }
+	}
+	return &polisher{t: t, weights: weights, cost: cost, counts: make([]int32, len(t.cells))}
 }
 
 // literals is the weight of a box.
@@ -37,12 +41,20 @@ func (p *polisher) total(boxes []Box) (sum int64) {
 	return sum
 }
 
+// costs is the cost of boxes together, see Options.Cost.
+func (p *polisher) costs(boxes []Box) (sum int64) {
+	for _, b := range boxes {
+		sum += p.cost(b)
+	}
+	return sum
+}
+
 // quietTries ends improve after so many tries in a row without a better cover.
 const quietTries = 100
 
 // improve makes a complete list of legal boxes irredundant and light. Then, while the budget lasts, it makes all boxes maximal again, each
 // in a random order of modes, and reduces them again in another order, and keeps the better of two covers: the one with
-// fewer boxes, then fewer literals, then the first in lexicographic order. (Espresso's loop of expand, irredundant and reduce.)
+// fewer boxes, then fewer literals, then less cost, then the first in lexicographic order. (Espresso's loop of expand, irredundant and reduce.)
 func (p *polisher) improve(boxes []Box, w *meter) (best []Box, literals int64) {
 	best = p.polish(boxes, func(i int) uint64 { return 0 })
 	literals = p.total(best)
@@ -58,6 +70,9 @@ func (p *polisher) improve(boxes []Box, w *meter) (best []Box, literals int64) {
 		next = p.polish(next, func(i int) uint64 { return mix(shuffle + uint64(i)) })
 		n := p.total(next)
 		c := cmp.Or(cmp.Compare(len(next), len(best)), cmp.Compare(n, literals))
+		if c == 0 {
+			c = cmp.Compare(p.costs(next), p.costs(best))
+		}
 		if c < 0 {
 			quiet = -1
 		}

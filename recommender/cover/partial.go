@@ -131,7 +131,7 @@ func solvePartial(ctx context.Context, p Problem, weight map[Cell]int64, budget 
 		return Solution{}, err
 	}
 	polish := meter{ctx: ctx, limit: o.Effort.polishSteps()}
-	polisher := newPolisher(t, o.LiteralWeights)
+	polisher := newPolisher(t, o.LiteralWeights, o.Cost)
 	out.Boxes, _ = polisher.improve(best, &polish)
 	// Boxes may have grown over ones that were left out, and others be needed no more.
 	if fewer := s.some(out.Boxes, weight); len(fewer) < len(out.Boxes) {

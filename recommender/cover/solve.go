@@ -61,6 +61,8 @@ type Options struct {
 	// LiteralWeights are the weights of the literals, by mode and index, by which covers with equally
 	// few boxes are compared; nil means 1 for each index of that mode.
 	LiteralWeights [3][]int64
+	// Cost, if set, is that of a box, by which covers with equally few boxes and literals are compared.
+	Cost func(Box) int64
 	// Progress, if set, is called from Solve whenever a better cover or bound is known.
 	Progress func(Progress)
 }
@@ -113,7 +115,7 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 
 	s := Solution{Witness: pick(ones, r.essential, core.witness), Method: FoolingSet}
 	polish := meter{ctx: ctx, limit: o.Effort.polishSteps()}
-	s.Boxes, s.Literals = newPolisher(full, o.LiteralWeights).improve(r.lift(core.boxes, w), &polish)
+	s.Boxes, s.Literals = newPolisher(full, o.LiteralWeights, o.Cost).improve(r.lift(core.boxes, w), &polish)
 	s.LowerBound = len(s.Witness)
 	if len(core.parts) > 0 {
 		cells := pick(ones, r.essential, core.proved)

@@ -191,6 +191,30 @@ func TestEmptyAndFull(t *testing.T) {
 	}
 }
 
+// TestCost has three cells that two boxes with seven literals cover in two ways.
+func TestCost(t *testing.T) {
+	p := cover.Problem{Dims: [3]int{2, 2, 1}, Ones: []cover.Cell{{0, 0, 0}, {0, 1, 0}, {1, 0, 0}}}
+	for mode := range 2 {
+		s, err := cover.Solve(t.Context(), p, cover.Options{Cost: func(b cover.Box) int64 {
+			if len(b.Sets[mode]) > 1 {
+				return 1
+			}
+			return 0
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range s.Boxes {
+			if len(b.Sets[mode]) > 1 {
+				t.Errorf("a box with two indices of mode %d costs more: %v", mode, s.Boxes)
+			}
+		}
+		if len(s.Boxes) != 2 || s.Literals != 7 {
+			t.Errorf("%d boxes with %d literals", len(s.Boxes), s.Literals)
+		}
+	}
+}
+
 func TestLiteralWeights(t *testing.T) {
 	// The cell (1, 1) can go with row 1 or with column 1, beside the essential rest of both.
 	p := cover.Problem{Dims: [3]int{3, 3, 1}, Ones: []cover.Cell{{1, 1, 0}, {1, 0, 0}, {1, 2, 0}, {0, 1, 0}, {2, 1, 0}}}
