@@ -71,7 +71,7 @@ func newRig(t testing.TB) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := r.conn.Exec(context.Background(), "DROP DATABASE "+r.database); err != nil {
+		if err := r.conn.Exec(context.Background(), "DROP DATABASE IF EXISTS "+r.database); err != nil {
 			t.Error(err)
 		}
 		r.conn.Close()

@@ -8,7 +8,6 @@ import (
 	"path"
 	"strings"
 	"text/template"
-	"time"
 )
 
 //go:embed migrations/*.sql
@@ -40,10 +39,7 @@ func Rendered(cfg MigrateConfig) (fs.FS, error) {
 			return nil, fmt.Errorf("migration: %w", err)
 		}
 		var b bytes.Buffer
-		if err := t.Execute(&b, map[string]int64{
-			"FlowTTL":    int64(cfg.FlowTTL / time.Second),
-			"SessionTTL": int64(cfg.SessionTTL / time.Second),
-		}); err != nil {
+		if err := t.Execute(&b, nil); err != nil {
 			return nil, fmt.Errorf("migration: %w", err)
 		}
 		files[path.Base(name)] = b.Bytes()
@@ -79,6 +75,7 @@ func (c MigrateConfig) funcs() template.FuncMap {
 		return engine + "(" + strings.Join(args, ", ") + ")"
 	}
 	return template.FuncMap{
+		"ttl":       c.ttl,
 		"onCluster": onCluster,
 		// table is what queries name: the distributed table of a cluster.
 		"table": name,

@@ -16,7 +16,8 @@ func (a *app) migrateCommand() *cobra.Command {
 		Use:   "migrate",
 		Short: "Bring ClickHouse's tables to this version (up does so by itself)",
 		Long: `Creates database cordon and its tables, or brings them to this version's schema.
-With clickhouse.cluster set, the tables are replicated and distributed over that cluster.`,
+With clickhouse.cluster set, the tables are replicated and distributed over that cluster.
+Changed retention.flows and retention.sessions take effect, too.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.migrateStore(cmd.Context()) },
 	}
@@ -48,12 +49,29 @@ func (a *app) migrateStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if from == to {
-		fmt.Fprintf(a.stdout, "schema version %d, nothing to do\n", to)
-	} else {
+	changed, err := a.setRetention(ctx, opts)
+	if err != nil {
+		return err
+	}
+	switch {
+	case from != to:
 		fmt.Fprintf(a.stdout, "schema version %d -> %d\n", from, to)
+	case len(changed) == 0:
+		fmt.Fprintf(a.stdout, "schema version %d, nothing to do\n", to)
+	}
+	for _, c := range changed {
+		fmt.Fprintf(a.stdout, "table %s keeps rows for %v, was %v\n", c.Table, c.To, c.From)
 	}
 	return nil
+}
+
+// setRetention makes the tables keep rows for as long as the settings say.
+func (a *app) setRetention(ctx context.Context, opts *clickhouse.Options) ([]schema.Retained, error) {
+	o := *opts
+	o.Auth.Database = "default"
+	db := clickhouse.OpenDB(&o)
+	defer db.Close()
+	return schema.SetRetention(ctx, db, a.settings.migration())
 }
 
 // migrate brings the tables to this version and says so in the log, unless the

@@ -236,6 +236,13 @@ func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
 		if err := a.migrate(ctx, opts); err != nil {
 			return err
 		}
+		changed, err := a.setRetention(ctx, opts)
+		if err != nil {
+			return err
+		}
+		for _, c := range changed {
+			a.log.Info("retention changed", "table", c.Table, "keeps", c.To, "was", c.From)
+		}
 	}
 	opts.Auth.Database = database
 	if n.conn, err = clickhouse.Open(opts); err != nil {

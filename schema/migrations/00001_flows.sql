@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS {{local "flows"}} {{onCluster}}
 ENGINE = {{engine "MergeTree"}}
 PARTITION BY toDate(received)
 ORDER BY received
-TTL toDateTime(received) + INTERVAL {{.FlowTTL}} SECOND
+TTL {{ttl "flows"}}
 SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}, min_parts_to_merge_at_once = 30
 COMMENT 'raw flow records';
 

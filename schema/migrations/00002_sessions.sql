@@ -68,7 +68,7 @@ CREATE TABLE IF NOT EXISTS {{local "sessions_hourly"}} {{onCluster}}
 ENGINE = {{engine "AggregatingMergeTree"}}
 PARTITION BY (month, decided)
 ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour)
-TTL month + INTERVAL 1 MONTH + INTERVAL {{.SessionTTL}} SECOND
+TTL {{ttl "sessions_hourly"}}
 SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}, min_parts_to_merge_at_once = 60
 COMMENT 'sessions by hour and exporter';
 

@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS {{local "exporter_stats"}} {{onCluster}}
 ENGINE = {{engine "MergeTree"}}
 PARTITION BY toStartOfMonth(time)
 ORDER BY (toStartOfHour(time), exporter, domain, transport, collector)
-TTL toDateTime(toStartOfMonth(time)) + INTERVAL 1 MONTH + INTERVAL {{.SessionTTL}} SECOND
+TTL {{ttl "exporter_stats"}}
 SETTINGS ttl_only_drop_parts = 1, {{dedupWindow}}
 COMMENT 'counters of collectors about exporters';
 

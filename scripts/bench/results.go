@@ -79,6 +79,7 @@ func (r *result) median(unit string) float64 {
 // columns are the heads of figures that do not explain themselves.
 var columns = map[string]string{
 	"cpu-ns/record": "CPU ns/record", "nats-cpu-ns/record": "NATS CPU ns/record", "cpu-ns/row": "CPU ns/row",
+	"share-of-rate-without": "share of the rate without", "share-by-cpu": "share by CPU", "cpu-ns/row-with": "CPU ns/row", "cpu-ns/row-without": "CPU ns/row without",
 	"lost-records": "lost records", "kernel-drops": "kernel drops", "lag-s": "lag, s", "middle-MB": "middle third, MB", "last-MB": "last third, MB",
 	"peak-MB": "peak, MB", "sender-%": "sender, % of a core", "buffer-B": "receive buffer, bytes",
 	"median-ms": "median, ms", "p99-ms": "p99, ms", "max-ms": "max, ms", "message-B/row": "message, B/row",

@@ -46,6 +46,16 @@ var sections = []section{
 		commands: []command{goTest("./ingest", "^BenchmarkIngest$", "-benchtime", "60x", "-count", "2")},
 	},
 	{
+		title: "What direction and folding cost",
+		note: "Ingesting with sessions as a share of ingesting without, turns of 160 batches alternating in one run: the rate until everything is stored, " +
+			"by processor time until the merges that they caused are over as well, which suffers less from others' work on the machine. " +
+			"Direction is decided in the collector, for each record: `Infer`.",
+		commands: []command{
+			goTest("./ingest", "^BenchmarkIngestShare$", "-benchtime", "5x"),
+			goTest("./collector/direction", "^BenchmarkInfer$", "-benchtime", "500ms", "-count", "3", "-cpu", "1"),
+		},
+	},
+	{
 		title: "The whole of `cordon up`",
 		note: "A real `cordon up` on all cores, which the sender shares; UDP in to row visible over HTTP. `lag` is the time from the last datagram to the last row. " +
 			"Memory is the mean of the process's own (anonymous) in the second and in the last third of the sending, and the highest resident set, files included: some 200 MB are the ClickHouse library. " +
