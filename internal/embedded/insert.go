@@ -1,9 +1,6 @@
 package embedded
 
-import (
-	"strings"
-	"sync"
-)
+import "strings"
 
 // insertHead is the part of an INSERT that comes before its data.
 type insertHead struct {
@@ -108,18 +105,17 @@ func dataStart(sql string, pos int) int {
 	return pos
 }
 
-// infile is held by statements with FROM INFILE. The library reads the
-// process's standard input behind the file, into a buffer that all connections
-// share: of two at a time, one may take the other's memory for data.
-var infile sync.Mutex
-
-// fromFile returns the statement that reads the data from a file, and whether
-// it has FROM INFILE.
-func (h insertHead) fromFile(path string) (sql string, isInfile bool) {
+// fromFile returns the statement that reads the data from a file.
+//
+// FROM INFILE has a trap: behind the file the library reads the process's
+// standard input, as a client would, and takes what is there for more rows. A
+// terminal or /dev/null gives it nothing; a file or pipe that still has data
+// adds to the insert, or makes it fail.
+func (h insertHead) fromFile(path string) (sql string) {
 	if columns := h.columns(); columns != "" && strings.EqualFold(h.format, "Native") {
-		return h.target + " " + h.settings + " SELECT " + columns + " FROM file(" + quoteString(path) + ", 'Native')", false
+		return h.target + " " + h.settings + " SELECT " + columns + " FROM file(" + quoteString(path) + ", 'Native')"
 	}
-	return h.target + " FROM INFILE " + quoteString(path) + " COMPRESSION 'none' " + h.settings + " FORMAT " + h.format, true
+	return h.target + " FROM INFILE " + quoteString(path) + " COMPRESSION 'none' " + h.settings + " FORMAT " + h.format
 }
 
 // columns returns the target's list of columns, "a, b", or "" if it has none,

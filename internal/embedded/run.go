@@ -43,16 +43,11 @@ func (c *ClickHouse) run(ctx context.Context, q *request, out *response) error {
 	defer c.cancelWith(ctx, mark)()
 
 	sql, format := q.sql, q.format
-	var isInfile bool
 	if q.insert != nil {
 		format = "Null"
-		sql, isInfile = q.insert.fromFile(q.body.path())
+		sql = q.insert.fromFile(q.body.path())
 	} else if f := explicitFormat(sql); f != "" {
 		format = f
-	}
-	if isInfile || len(q.external) > 0 {
-		infile.Lock()
-		defer infile.Unlock()
 	}
 	for _, t := range q.external {
 		if err := t.load(conn); err != nil {
