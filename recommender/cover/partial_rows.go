@@ -15,8 +15,7 @@ type partial struct {
 	total   int64
 	budget  int64    // weight that may be left out
 	columns []bitset // maximal boxes, by rows
-	one     map[int32]int32
-	places  []int32 // by one (position): cell of t
+	places  []int32  // by one (position): cell of t
 	memory  int64
 	w       *meter
 	nodes   int64

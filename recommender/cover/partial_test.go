@@ -1,6 +1,7 @@
 package cover
 
 import (
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -193,6 +194,95 @@ func TestKnapsackBound(t *testing.T) {
 		slope := make([]float64, n)
 		if f := k.leaveOut(v, slope); f < float64(got)-0.001 || f > float64(got)+1.001 {
 			t.Fatalf("%v in floating point, %d in whole numbers", f, got)
+		}
+	})
+}
+
+// TestPartialBrancher: the search alone, on matrices, says what trying everything says.
+func TestPartialBrancher(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.IntRange(1, 9).Draw(t, "rows")
+		columns := make([]bitset, rapid.IntRange(1, 9).Draw(t, "columns"))
+		for j := range columns {
+			columns[j] = newBitset(rows)
+			columns[j][0] = rapid.Uint64Range(1, 1<<rows-1).Draw(t, "column")
+		}
+		weight := rapid.SliceOfN(rapid.Int64Range(1, 9), rows, rows).Draw(t, "weights")
+		budget := rapid.Int64Range(0, sum(weight)).Draw(t, "budget")
+		out := func(chosen uint64) (left int64) {
+			held := uint64(0)
+			for j, c := range columns {
+				if chosen>>j&1 == 1 {
+					held |= c[0]
+				}
+			}
+			for i, w := range weight {
+				if held>>i&1 == 0 {
+					left += w
+				}
+			}
+			return left
+		}
+		fewest := len(columns) + 1
+		for chosen := range uint64(1) << len(columns) {
+			if out(chosen) <= budget {
+				fewest = min(fewest, bits.OnesCount64(chosen))
+			}
+		}
+		m := newMatrix(rows, columns)
+		for k := range len(columns) + 1 {
+			b := &partialBrancher{m: m, weight: weight, w: &meter{ctx: t.Context(), limit: 1 << 40}}
+			chosen, found := b.search(m.all(), make([]float64, rows), budget, k)
+			set := uint64(0)
+			for _, j := range chosen {
+				set |= 1 << j
+			}
+			switch {
+			case found != (k >= fewest):
+				t.Fatalf("%d columns are enough: %v, but the fewest are %d", k, found, fewest)
+			case found && (len(chosen) > k || out(set) > budget):
+				t.Fatalf("%v leaves out %d of weight, %d may be", chosen, out(set), budget)
+			}
+		}
+	})
+}
+
+// TestPicker: what it keeps of gains as columns come and go is what counting says.
+func TestPicker(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const rows = 6
+		weight := rapid.SliceOfN(rapid.Int64Range(1, 9), rows, rows).Draw(t, "weights")
+		colRows := rapid.SliceOfN(rapid.SliceOfNDistinct(rapid.Int32Range(0, rows-1), 1, rows, rapid.ID[int32]), 1, 6).Draw(t, "columns")
+		p := newPicker(rows, colRows, weight, &meter{ctx: t.Context(), limit: 1 << 40})
+		for range 12 {
+			j := int32(rapid.IntRange(0, len(colRows)-1).Draw(t, "column"))
+			if p.in[j] {
+				p.drop(j)
+			} else {
+				p.add(j)
+			}
+			held := func(without int) (w int64) {
+				for i := range rows {
+					for k, list := range colRows {
+						if p.in[k] && k != without && slices.Contains(list, int32(i)) {
+							w += weight[i]
+							break
+						}
+					}
+				}
+				return w
+			}
+			if p.covered != held(-1) {
+				t.Fatalf("%d covered, counted are %d", p.covered, held(-1))
+			}
+			for k := range colRows {
+				in := p.in[k]
+				p.in[k] = true
+				if want := held(-1) - held(k); p.gain[k] != want {
+					t.Fatalf("column %d: gain %d, counted are %d", k, p.gain[k], want)
+				}
+				p.in[k] = in
+			}
 		}
 	})
 }
