@@ -74,7 +74,7 @@ func (i *Ingester) record(ctx, work context.Context, r *record, epoch uint64) bo
 // reports whether they are. If not, it has settled the messages in hand.
 func (i *Ingester) insertSessions(ctx, work context.Context, r *record, sessions *schema.Sessions, inHand ...held) bool {
 	for pause := i.cfg.RetryMin; ; pause = min(2*pause, i.cfg.RetryMax) {
-		err, f := i.try(work, r.ID, func(ctx context.Context) error { return sessions.Run(ctx, i.deps.Conn, i.into, r.ID) })
+		f, err := i.try(work, r.ID, func(ctx context.Context) error { return sessions.Run(ctx, i.deps.Conn, i.into, r.ID) })
 		if err == nil {
 			return true
 		}

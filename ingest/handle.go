@@ -115,7 +115,7 @@ func (i *Ingester) insert(ctx, work context.Context, h held, insert *schema.Inse
 	into := i.into
 	into.FlowsOnly = flowsOnly || i.flowsOnly
 	for pause := i.cfg.RetryMin; ; pause = min(2*pause, i.cfg.RetryMax) {
-		err, f := i.try(work, h.sealed.ID, func(ctx context.Context) error { return insert.Run(ctx, i.deps.Conn, into) })
+		f, err := i.try(work, h.sealed.ID, func(ctx context.Context) error { return insert.Run(ctx, i.deps.Conn, into) })
 		if err == nil {
 			return true
 		}
@@ -136,7 +136,7 @@ func (i *Ingester) insert(ctx, work context.Context, h held, insert *schema.Inse
 }
 
 // try inserts once. If that fails it says whose fault it is.
-func (i *Ingester) try(ctx context.Context, id string, insert func(context.Context) error) (error, fault) {
+func (i *Ingester) try(ctx context.Context, id string, insert func(context.Context) error) (fault, error) {
 	ctx, cancel := context.WithTimeout(ctx, i.cfg.InsertTimeout)
 	defer cancel()
 	start := time.Now()
@@ -147,7 +147,7 @@ func (i *Ingester) try(ctx context.Context, id string, insert func(context.Conte
 		i.tries.inserted(id)
 		i.outage.success(now)
 		i.metrics.storeReachable.Set(1)
-		return nil, serverFault
+		return serverFault, nil
 	}
 	f := blame(err)
 	i.metrics.failedInserts.WithLabelValues(f.String()).Inc()
@@ -155,7 +155,7 @@ func (i *Ingester) try(ctx context.Context, id string, insert func(context.Conte
 		i.metrics.storeReachable.Set(0)
 	}
 	i.outage.failure(now, err)
-	return err, f
+	return f, err
 }
 
 // refused counts a refusal of a batch or group, and reports whether there were

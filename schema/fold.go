@@ -90,8 +90,6 @@ const (
 	kinds
 )
 
-var kindColumns = [kinds]string{"complete", "half_open", "unanswered", "requests", "replies", "denied"}
-
 // Bits of TCP flags.
 const (
 	tcpSYN = 0x02
