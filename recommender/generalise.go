@@ -180,6 +180,9 @@ func (p *plan) unseen(c *covered, vrf string, cells []cell, parts []part) (map[c
 		at := pairOf{cells[i].key.src, cells[i].key.dst}
 		seen[at] = append(seen[at], cells[i].key.service)
 	}
+	for at, terms := range seen {
+		seen[at] = joinTerms(terms)
+	}
 	hostClass := hostClasses(cells, parts)
 	m := p.margins(cells)
 	out := map[cover.Cell]zero{}
@@ -197,7 +200,7 @@ func (p *plan) unseen(c *covered, vrf string, cells []cell, parts []part) (map[c
 			for dst, column := range m.to[at] {
 				d, inD := slices.BinarySearchFunc(c.dests, dst, endpoint.compare)
 				if !inS || !inD || src == dst && src.group == noGroup || p.levelOf(src, dst) != at.level ||
-					slices.ContainsFunc(seen[pairOf{src, dst}], func(t categories.ServiceTerm) bool { return overlap(t, at.service) }) {
+					meets(seen[pairOf{src, dst}], at.service) {
 					continue
 				}
 				below := p.Generalise * (1 - 1e-9) // what equals the level but for rounding is not below it
@@ -220,8 +223,34 @@ func (p *plan) unseen(c *covered, vrf string, cells []cell, parts []part) (map[c
 	return out, nil
 }
 
-func overlap(a, b categories.ServiceTerm) bool {
-	return a.Proto == b.Proto && a.Lo <= b.Hi && b.Lo <= a.Hi
+// joinTerms gives the same services as disjoint terms, in order.
+func joinTerms(terms []categories.ServiceTerm) []categories.ServiceTerm {
+	slices.SortFunc(terms, categories.ServiceTerm.Compare)
+	out := terms[:0]
+	for _, t := range terms {
+		if n := len(out); n > 0 && out[n-1].Proto == t.Proto && t.Lo <= out[n-1].Hi {
+			out[n-1].Hi = max(out[n-1].Hi, t.Hi)
+			continue
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// meets reports whether one of the disjoint terms, which are in order, has a service of t.
+func meets(terms []categories.ServiceTerm, t categories.ServiceTerm) bool {
+	_, found := slices.BinarySearchFunc(terms, t, func(a, t categories.ServiceTerm) int {
+		switch {
+		case a.Proto != t.Proto:
+			return cmp.Compare(a.Proto, t.Proto)
+		case a.Hi < t.Lo:
+			return -1
+		case a.Lo > t.Hi:
+			return 1
+		}
+		return 0
+	})
+	return found
 }
 
 // zeroProbability is how likely it is that none of n sessions is both one of the row ones that

@@ -38,6 +38,20 @@ func TestZeroProbability(t *testing.T) {
 	}
 }
 
+func TestTermsMeet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		term := rapid.Custom(func(t *rapid.T) categories.ServiceTerm {
+			lo := rapid.Uint16Range(0, 30).Draw(t, "lo")
+			return categories.ServiceTerm{Proto: rapid.SampledFrom([]uint8{6, 17}).Draw(t, "protocol"), Lo: lo, Hi: lo + rapid.Uint16Range(0, 5).Draw(t, "more")}
+		})
+		terms, one := rapid.SliceOf(term).Draw(t, "terms"), term.Draw(t, "term")
+		want := slices.ContainsFunc(terms, func(x categories.ServiceTerm) bool { return x.Proto == one.Proto && x.Lo <= one.Hi && one.Lo <= x.Hi })
+		if got := meets(joinTerms(slices.Clone(terms)), one); got != want {
+			t.Fatalf("%v meets %v: %v", terms, one, got)
+		}
+	})
+}
+
 // twoLevels has teams in a and b, and parts of them. Part a3 is all of team c.
 const twoLevels = `categories:
   - name: team

@@ -38,6 +38,9 @@ func (j *judge) generalise(list []Session) {
 			other[pair] = append(other[pair], rangeOf(list[i].Service.Term()))
 		}
 	}
+	for pair, s := range other {
+		other[pair] = s.sorted()
+	}
 	var ends [2]map[int32]bool // of cells that need a rule
 	ends[0], ends[1] = map[int32]bool{}, map[int32]bool{}
 	services := map[policy.Service]bool{}
@@ -248,7 +251,8 @@ func (j *judge) reaches(id int32, prefixes []netip.Prefix) bool {
 
 // overlaps reports whether the set has a service of the range.
 func (s services) overlaps(r keyRange) bool {
-	return slices.ContainsFunc(s, func(x keyRange) bool { return x.lo <= r.hi && r.lo <= x.hi })
+	i := s.from(r.lo)
+	return i < len(s) && s[i].lo <= r.hi
 }
 
 // generalised compares the cells that the rules say to hold without a session in them.
