@@ -95,9 +95,9 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 	// The solver is not taken at its word: a rule too wide opens the network.
 	var report check.Report
 	if c.share != nil {
-		report = check.Partial(problem, *c.share, c.solution, check.Limits{Findings: 3})
+		report = check.Partial(problem, *c.share, c.solution, check.Limits{Findings: 3, Search: 1})
 	} else {
-		report = check.Check(problem, c.solution, check.Limits{Findings: 3})
+		report = check.Check(problem, c.solution, check.Limits{Findings: 3, Search: 1})
 	}
 	if !report.Valid() {
 		return nil, fmt.Errorf("BUG: the cover does not hold: %v", report.Findings)

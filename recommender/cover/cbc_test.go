@@ -14,6 +14,7 @@ import (
 
 // TestAgainstCBC lets the solver cbc cover random tensors by all their maximal boxes.
 func TestAgainstCBC(t *testing.T) {
+	t.Parallel()
 	cbc, err := exec.LookPath("cbc")
 	if err != nil {
 		t.Skip("cbc is not installed (Debian: coinor-cbc)")

@@ -14,6 +14,7 @@ import (
 
 // TestLarge solves and checks 680,000 cells of 33,000 hosts and 2,500 services.
 func TestLarge(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes about half a minute")
 	}

@@ -139,6 +139,7 @@ func readSessions(t testing.TB, set, category string) cover.Problem {
 
 // TestSets pins what is reached on real networks: with the default effort, and checked by the checker.
 func TestSets(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		set, category               string
 		cells, boxes, bound, merged int
