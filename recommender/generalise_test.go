@@ -161,6 +161,25 @@ func TestGeneralise(t *testing.T) {
 	}
 }
 
+// TestGeneraliseBeyondOwnCategory has the selected category first in the file: no cell is coarser there.
+func TestGeneraliseBeyondOwnCategory(t *testing.T) {
+	file := parseGroups(t, twoLevels)
+	slices.Reverse(file.Categories)
+	conn := store(t)
+	for _, f := range [][2]string{{"10.0.0.0", "10.0.0.16"}, {"10.0.0.0", "10.0.0.20"}, {"10.0.0.4", "10.0.0.16"}} {
+		insertFlows(t, conn, []flow{{client: f[0], server: f[1], proto: 6, port: 443, completeness: schema.Unknowable}})
+	}
+	s := Settings{Categories: []string{"part"}, Generalise: 0.05}
+	got, err := Generate(t.Context(), conn, s, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got[0].Rules) != 1 || got[0].Summary.GeneralisedCells != 1 {
+		t.Errorf("%s", got[0].JSON())
+	}
+	verifyProposal(t, t, conn, &got[0], s, file)
+}
+
 // TestGeneraliseSettings are refused where they mean nothing.
 func TestGeneraliseSettings(t *testing.T) {
 	for setting, s := range map[string]Settings{
