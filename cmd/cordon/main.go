@@ -8,10 +8,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"cordon/internal/embedded"
 )
 
 // version is set by the build.
@@ -22,6 +25,10 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
+	if err := embedded.MoveStdin(); err != nil {
+		fmt.Fprintln(os.Stderr, "cordon:", err)
+		os.Exit(1)
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

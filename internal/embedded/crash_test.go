@@ -18,13 +18,16 @@ import (
 
 // The environment variables that make the test binary a server to be killed.
 const (
-	victimEnv    = "CORDON_TEST_VICTIM" // "clickhouse" or "nats"
+	victimEnv    = "CORDON_TEST_VICTIM" // "clickhouse" or "nats"; "stdin" ends by itself
 	victimDirEnv = "CORDON_TEST_VICTIM_DIR"
 	victimPosEnv = "CORDON_TEST_VICTIM_FROM" // the first batch to write
 )
 
 func TestMain(m *testing.M) {
 	if victim := os.Getenv(victimEnv); victim != "" {
+		if victim == "stdin" {
+			os.Exit(insertBesideStdin())
+		}
 		from, err := strconv.Atoi(os.Getenv(victimPosEnv))
 		if err == nil {
 			err = runVictim(victim, os.Getenv(victimDirEnv), from)

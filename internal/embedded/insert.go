@@ -107,10 +107,7 @@ func dataStart(sql string, pos int) int {
 
 // fromFile returns the statement that reads the data from a file.
 //
-// FROM INFILE has a trap: behind the file the library reads the process's
-// standard input, as a client would, and takes what is there for more rows. A
-// terminal or /dev/null gives it nothing; a file or pipe that still has data
-// adds to the insert, or makes it fail.
+// FROM INFILE has a trap: see [MoveStdin].
 func (h insertHead) fromFile(path string) (sql string) {
 	if columns := h.columns(); columns != "" && strings.EqualFold(h.format, "Native") {
 		return h.target + " " + h.settings + " SELECT " + columns + " FROM file(" + quoteString(path) + ", 'Native')"
