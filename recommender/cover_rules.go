@@ -92,7 +92,7 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 			return nil, err
 		}
 	}
-	// The solver is not taken at its word: a rule too wide opens the network.
+	// The solver is not taken at its word: a rule too wide opens the network. The search for its bound is left to who verifies.
 	var report check.Report
 	if c.share != nil {
 		report = check.Partial(problem, *c.share, c.solution, check.Limits{Findings: 3, Search: 1})

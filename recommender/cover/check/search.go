@@ -16,16 +16,11 @@ func newSet(n int) set    { return make(set, (n+63)/64) }
 func (s set) add(i int)   { s[i>>6] |= 1 << (i & 63) }
 func (s set) drop(i int)  { s[i>>6] &^= 1 << (i & 63) }
 func (s set) empty() bool { return !slices.ContainsFunc(s, func(x uint64) bool { return x != 0 }) }
-func (s set) minus(o set) { apply(s, o, func(a, b uint64) uint64 { return a &^ b }) }
-func (s set) and(o set) (r set) {
-	r = slices.Clone(s)
-	apply(r, o, func(a, b uint64) uint64 { return a & b })
-	return r
-}
 
-func apply(s, o set, f func(a, b uint64) uint64) {
+// minus removes the members of o.
+func (s set) minus(o set) {
 	for k := range s {
-		s[k] = f(s[k], o[k])
+		s[k] &^= o[k]
 	}
 }
 
