@@ -25,6 +25,7 @@ type covered struct {
 	dests    []endpoint
 	services []categories.ServiceTerm
 	unseen   map[cover.Cell]zero // that may be permitted; see plan.unseen
+	cost     func(cover.Box) int64
 }
 
 // cover finds the boxes for the cells of one VRF. Cells whose sessions are all
@@ -83,6 +84,7 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 	if p.partial() {
 		c.share = p.share(vrf, c, problem, cells, parts, ranged)
 	}
+	c.cost = p.lines(c)
 	if err := p.solve(ctx, vrf, problem, c); err != nil {
 		return nil, err
 	}
@@ -147,7 +149,7 @@ func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *
 	}()
 	progress := Progress{VRF: vrf, Cells: len(problem.Ones)}
 	p.Progress(progress)
-	options := cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Cost: p.lines(c), Progress: func(now cover.Progress) {
+	options := cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Cost: c.cost, Progress: func(now cover.Progress) {
 		progress.Progress = now
 		p.Progress(progress)
 	}}
