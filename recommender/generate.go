@@ -304,7 +304,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 		if err := r.checkRanges(&d.Rules[n], in, parts); err != nil {
 			return err
 		}
-		d.Rules[n].PortRanges = portRanges(&d.Rules[n], in, parts)
+		d.Rules[n].PortRanges = portRanges(&d.Rules[n], held, parts)
 		d.held, d.boxes = append(d.held, held), append(d.boxes, box)
 	}
 	if r.partial() {

@@ -295,19 +295,18 @@ func rangedCells(cells []cell) map[pairOf][]*cell {
 	return out
 }
 
-// portRanges counts the ports of a rule's ranges: held are the cells in it.
-func portRanges(r *policy.Rule, held []*cell, parts []part) []policy.PortRange {
+// portRanges counts the ports of a rule's ranges: held are the parts that it
+// permits, those of another range that lie in its own too.
+func portRanges(r *policy.Rule, held []int, parts []part) []policy.PortRange {
 	var out []policy.PortRange
 	for _, s := range r.Services {
 		if !isRange(s.Term) {
 			continue
 		}
 		ports := map[uint16]bool{}
-		for _, c := range held {
-			for _, i := range c.parts {
-				if s.Matches(parts[i].service) {
-					ports[parts[i].service.Port] = true
-				}
+		for _, i := range held {
+			if s.Matches(parts[i].service) {
+				ports[parts[i].service.Port] = true
 			}
 		}
 		out = append(out, policy.PortRange{Service: s, ObservedPorts: len(ports), PermittedPorts: s.Term.Size()})
