@@ -39,7 +39,7 @@ lint: ## gofmt, go vet, staticcheck
 bench: bin/cordon ## the figures of docs/benchmarks.md, side by side in one run of ten minutes
 	@$(GO) run ./scripts/bench $(BENCHFLAGS)
 
-fuzz: deps ## a minute of every fuzz target
+fuzz: deps ## a minute of every fuzz target, then the slow properties on draws of their own
 	scripts/fuzz.sh 60s
 
 clean: ## remove what was built; caches stay

@@ -1,7 +1,6 @@
 package recommender
 
 import (
-	"flag"
 	"fmt"
 	"testing"
 
@@ -93,11 +92,8 @@ func TestCoverage(t *testing.T) {
 // TestCoverageHolds draws everything, and has package verify look at it.
 func TestCoverageHolds(t *testing.T) {
 	conn := store(t)
-	checks := flag.Lookup("rapid.checks")
-	if checks.Value.String() == checks.DefValue {
-		checks.Value.Set("2") // each takes five runs
-		defer checks.Value.Set(checks.DefValue)
-	}
+	_, restore := fewChecks("2", "8") // each takes five runs
+	defer restore()
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
 		s := Settings{

@@ -2,7 +2,6 @@ package recommender
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -97,11 +96,8 @@ func checkListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, s S
 
 func TestListingOfDrawnProposals(t *testing.T) {
 	conn := store(t)
-	checks := flag.Lookup("rapid.checks")
-	if checks.Value.String() == checks.DefValue {
-		checks.Value.Set("3") // each takes a few dozen queries
-		defer checks.Value.Set(checks.DefValue)
-	}
+	_, restore := fewChecks("3", "9") // each takes a few dozen queries
+	defer restore()
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
 		s := Settings{

@@ -3,7 +3,6 @@ package recommender
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
 	"slices"
@@ -180,11 +179,8 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 // TestSuggestAgainstGenerate draws sessions, groups and settings.
 func TestSuggestAgainstGenerate(t *testing.T) {
 	conn := store(t)
-	checks := flag.Lookup("rapid.checks")
-	if checks.Value.String() == checks.DefValue {
-		checks.Value.Set("2") // each runs Generate eight times
-		defer checks.Value.Set(checks.DefValue)
-	}
+	_, restore := fewChecks("2", "10") // each runs Generate eight times
+	defer restore()
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
 		s := SuggestSettings{Settings: Settings{
