@@ -342,6 +342,7 @@ func BenchmarkInfer(b *testing.B) {
 		rules.Infer(r)
 		i++
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/record")
 }
 
 func TestReply(t *testing.T) {
