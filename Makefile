@@ -32,7 +32,7 @@ real: deps ## tests against real exporters: softflowd and pmacctd must be instal
 	CORDON_REAL_EXPORTERS=1 $(GO) test -count=1 -run 'Softflowd|Pmacctd' ./e2e
 
 lint: ## gofmt, go vet, staticcheck
-	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)" || { echo 'gofmt wants the files above' >&2; exit 1; }
+	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt wants:" $$files >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
