@@ -35,6 +35,34 @@ type sessionsFlags struct {
 // sessionFormats are the output formats, by ClickHouse's name for each.
 var sessionFormats = map[string]string{"table": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow", "ndjson": "JSONEachRow"}
 
+// shownSessions is how many rows a table has, unless more are asked for.
+const shownSessions = 50
+
+// listing settles how sessions are listed: sorted how, in which format of
+// ClickHouse's, at most how many; a table has shown unless more are asked for.
+func (a *app) listing(sort string, format *string, most, shown int) (order sessions.Sort, clickhouse string, limit int, err error) {
+	if order, err = sessions.ParseSort(sort); err != nil {
+		return order, "", 0, usageError(err)
+	}
+	if *format == "" {
+		*format = "csv"
+		if isTerminal(a.stdout) {
+			*format = "table"
+		}
+	}
+	clickhouse, ok := sessionFormats[*format]
+	if !ok {
+		return order, "", 0, usagef("--format %q: use table, csv, json or ndjson", *format)
+	}
+	if most < 0 {
+		return order, "", 0, usagef("--limit %d: must not be negative", most)
+	}
+	if most == 0 && *format == "table" {
+		most = shown
+	}
+	return order, clickhouse, most, nil
+}
+
 func (a *app) sessionsCommand() *cobra.Command {
 	var s sessionsFlags
 	c := &cobra.Command{
@@ -85,26 +113,9 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	for _, state := range s.states {
 		s.filter.States = append(s.filter.States, sessions.State(state))
 	}
-	order, err := sessions.ParseSort(s.sort)
+	order, format, limit, err := a.listing(s.sort, &s.format, s.limit, shownSessions)
 	if err != nil {
-		return usageError(err)
-	}
-	if s.format == "" {
-		s.format = "csv"
-		if isTerminal(a.stdout) {
-			s.format = "table"
-		}
-	}
-	format, ok := sessionFormats[s.format]
-	if !ok {
-		return usagef("--format %q: use table, csv, json or ndjson", s.format)
-	}
-	if s.limit < 0 {
-		return usagef("--limit %d: must not be negative", s.limit)
-	}
-	limit := s.limit
-	if limit == 0 && s.format == "table" {
-		limit = 50
+		return err
 	}
 	var file *categories.File
 	if s.groups != "" {

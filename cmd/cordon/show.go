@@ -103,26 +103,9 @@ func (a *app) show(ctx context.Context, what string, s *showFlags) error {
 const shownOfRule = 20
 
 func (a *app) showListing(ctx context.Context, what string, s *showFlags) error {
-	order, err := sessions.ParseSort(s.sort)
+	order, format, limit, err := a.listing(s.sort, &s.format, s.limit, shownOfRule)
 	if err != nil {
-		return usageError(err)
-	}
-	if s.format == "" {
-		s.format = "csv"
-		if isTerminal(a.stdout) {
-			s.format = "table"
-		}
-	}
-	format, ok := sessionFormats[s.format]
-	if !ok {
-		return usagef("--format %q: a listing is a table, csv, json or ndjson", s.format)
-	}
-	if s.limit < 0 {
-		return usagef("--limit %d: must not be negative", s.limit)
-	}
-	limit := s.limit
-	if limit == 0 && s.format == "table" {
-		limit = shownOfRule
+		return err
 	}
 	sub, st, err := a.openSubject(ctx, what, &s.subject)
 	if err != nil {

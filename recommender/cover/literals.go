@@ -7,36 +7,23 @@ import (
 
 // polisher turns a complete list of legal boxes into an irredundant one with few literals, on the tensor of the problem itself.
 type polisher struct {
-	t       *tensor
-	weights [3][]int64 // literal weight by mode and index; nil: 1 each
-	cost    func(Box) int64
-	counts  []int32 // by cell id: how many boxes hold it
+	t      *tensor
+	cost   func(Box) int64
+	counts []int32 // by cell id: how many boxes hold it
 }
 
-func newPolisher(t *tensor, weights [3][]int64, cost func(Box) int64) *polisher {
+func newPolisher(t *tensor, cost func(Box) int64) *polisher {
 	if cost == nil {
 		cost = func(Box) int64 { return 0 }
 	}
-	return &polisher{t: t, weights: weights, cost: cost, counts: make([]int32, len(t.cells))}
+	return &polisher{t: t, cost: cost, counts: make([]int32, len(t.cells))}
 }
 
-// literals is the weight of a box.
-func (p *polisher) literals(b *Box) (sum int64) {
-	for m, set := range b.Sets {
-		if p.weights[m] == nil {
-			sum += int64(len(set))
-			continue
-		}
-		for _, x := range set {
-			sum += p.weights[m][x]
-		}
-	}
-	return sum
-}
+func literals(b *Box) int64 { return int64(len(b.Sets[0]) + len(b.Sets[1]) + len(b.Sets[2])) }
 
-func (p *polisher) total(boxes []Box) (sum int64) {
+func totalLiterals(boxes []Box) (sum int64) {
 	for i := range boxes {
-		sum += p.literals(&boxes[i])
+		sum += literals(&boxes[i])
 	}
 	return sum
 }
@@ -57,7 +44,7 @@ const quietTries = 100
 // fewer boxes, then fewer literals, then less cost, then the first in lexicographic order. (Espresso's loop of expand, irredundant and reduce.)
 func (p *polisher) improve(boxes []Box, w *meter) (best []Box, literals int64) {
 	best = p.polish(boxes, func(i int) uint64 { return 0 })
-	literals = p.total(best)
+	literals = totalLiterals(best)
 	g := grower{p.t, w}
 	var seed random
 	for quiet := 0; quiet < quietTries && w.ok(); quiet++ {
@@ -68,7 +55,7 @@ func (p *polisher) improve(boxes []Box, w *meter) (best []Box, literals int64) {
 		}
 		shuffle := seed.next()
 		next = p.polish(next, func(i int) uint64 { return mix(shuffle + uint64(i)) })
-		n := p.total(next)
+		n := totalLiterals(next)
 		c := cmp.Or(cmp.Compare(len(next), len(best)), cmp.Compare(n, literals))
 		if c == 0 {
 			c = cmp.Compare(p.costs(next), p.costs(best))
@@ -94,7 +81,7 @@ func (p *polisher) polish(boxes []Box, rank func(i int) uint64) []Box {
 	weight := make([]int64, len(boxes))
 	order := make([]int, len(boxes))
 	for i := range boxes {
-		order[i], weight[i] = i, p.literals(&boxes[i])
+		order[i], weight[i] = i, literals(&boxes[i])
 	}
 	slices.SortFunc(order, func(i, j int) int {
 		if c := cmp.Compare(rank(i), rank(j)); c != 0 {

@@ -131,14 +131,14 @@ func solvePartial(ctx context.Context, p Problem, weight map[Cell]int64, budget 
 		return Solution{}, err
 	}
 	polish := meter{ctx: ctx, limit: o.Effort.polishSteps()}
-	polisher := newPolisher(t, o.LiteralWeights, o.Cost)
+	polisher := newPolisher(t, o.Cost)
 	out.Boxes, _ = polisher.improve(best, &polish)
 	// Boxes may have grown over ones that were left out, and others be needed no more.
 	if fewer := s.some(out.Boxes, weight); len(fewer) < len(out.Boxes) {
 		slices.SortFunc(fewer, compareBoxes)
 		out.Boxes = fewer
 	}
-	out.Literals = polisher.total(out.Boxes)
+	out.Literals = totalLiterals(out.Boxes)
 	out.Optimal = out.LowerBound == len(out.Boxes)
 	out.Stats.Nodes += s.nodes
 	out.Stats.Primes += int64(len(s.columns))

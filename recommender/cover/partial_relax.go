@@ -1,23 +1,13 @@
 package cover
 
-import "math"
-
 // partialRelaxation is the Lagrangian relaxation of a partial covering. A multiplier y ≥ 0 pays for covering a row, or for leaving it
 // out; the bound is Σ y + Σ min(0, 1 − Σ y over the rows of a column) − K, where K is the fractional knapsack of what may be left
 // out: rows of the most multipliers that weigh no more than the budget. Its maximum is that of the linear relaxation.
 //
 // The multipliers move as those of relaxation do, and most passes look at columns of low cost only.
 type partialRelaxation struct {
-	start   []int32 // by column: where its rows begin in rows
-	rows    []int32
-	spare   knapsack
-	y       []float64 // the multipliers of the best bound
-	at      []float64 // those of the pass
-	top     []float64 // those of the best pass of a block
-	slope   []float64
-	move    []float64
-	core    []int32 // columns with a low cost
-	entries int     // of the core
+	ascent
+	spare knapsack
 }
 
 // load makes r the relaxation of a view, starting from the given multipliers (by row of m).
@@ -41,60 +31,12 @@ func (r *partialRelaxation) load(m *matrix, v view, weight []int64, budget int64
 	return rows
 }
 
-// maximize improves the multipliers, no longer than needed to show that more than target columns are needed. It returns the best
-// bound; r.y are its multipliers, and no worse than those at the beginning.
+// maximize improves the multipliers, see ascent.climb.
 func (r *partialRelaxation) maximize(target float64, p pace, w *meter) (best float64) {
-	r.at = append(r.at[:0], r.y...)
-	r.top = append(r.top[:0], r.y...)
-	r.move = append(r.move[:0], r.y...)
-	clear(r.move)
-	r.slope = append(r.slope[:0], r.y...)
-	best = math.Inf(-1)
-	step, stalled := 1.0, 0
-	for done := 0; ; done += blockPasses {
-		bound := r.price()
-		w.spend(int64(len(r.rows)) / 2)
-		if stalled += blockPasses; bound > best+1e-4 {
-			stalled = 0
-		}
-		if bound > best {
-			best = bound
-			copy(r.y, r.top)
-		}
-		if stalled > p.patience {
-			step, stalled = step/2, 0
-			copy(r.at, r.y)
-		}
-		if best > target+tolerance || step < p.step || done >= p.passes || !w.spend(int64(blockPasses*(r.entries+20*len(r.y)))/2) {
-			return best
-		}
-		highest := math.Inf(-1)
-		for range blockPasses {
-			bound := r.evaluate()
-			if bound > highest {
-				highest = bound
-				copy(r.top, r.at)
-			}
-			norm := 0.0
-			for i, y := range r.at {
-				d := r.slope[i] + float64(momentum*r.move[i]) // the conversion forbids a fused multiply-add, which not every CPU has
-				r.move[i] = d
-				if y <= 0 && d < 0 {
-					d = 0
-				}
-				r.slope[i] = d
-				norm += float64(d * d)
-			}
-			if norm == 0 {
-				break
-			}
-			length := step * (math.Max(target+0.5, best+0.3) - bound) / norm
-			for i, y := range r.at {
-				r.at[i] = min(max(0, y+float64(length*r.slope[i])), 1) // no dual solution needs more
-			}
-		}
-	}
+	return r.climb(r, target, p, w)
 }
+
+func (r *partialRelaxation) passSteps() int { return r.entries + 20*len(r.y) } // the knapsack sorts
 
 // cost is 1 minus the given multipliers of the k-th column's rows.
 func (r *partialRelaxation) cost(k int, y []float64) float64 {

@@ -58,9 +58,6 @@ type Options struct {
 	Effort Effort
 	// MaxMemory bounds, in bytes and roughly, what Solve allocates beyond the reduced problem; 0 means DefaultMaxMemory.
 	MaxMemory int64
-	// LiteralWeights are the weights of the literals, by mode and index, by which covers with equally
-	// few boxes are compared; nil means 1 for each index of that mode.
-	LiteralWeights [3][]int64
 	// Cost, if set, is that of a box, by which covers with equally few boxes and literals are compared.
 	Cost func(Box) int64
 	// Progress, if set, is called from Solve whenever a better cover or bound is known.
@@ -82,11 +79,6 @@ type Progress struct {
 func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 	if o.Effort < 0 || int(o.Effort) >= len(effortNames) {
 		return Solution{}, fmt.Errorf("cover: unknown effort %v", o.Effort)
-	}
-	for m, weights := range o.LiteralWeights {
-		if weights != nil && len(weights) < p.Dims[m] {
-			return Solution{}, fmt.Errorf("cover: %d literal weights for %d indices of mode %d", len(weights), p.Dims[m], m)
-		}
 	}
 	ones, entries, err := canonical(p)
 	if err != nil {
@@ -115,7 +107,7 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 
 	s := Solution{Witness: pick(ones, r.essential, core.witness), Method: FoolingSet}
 	polish := meter{ctx: ctx, limit: o.Effort.polishSteps()}
-	s.Boxes, s.Literals = newPolisher(full, o.LiteralWeights, o.Cost).improve(r.lift(core.boxes, w), &polish)
+	s.Boxes, s.Literals = newPolisher(full, o.Cost).improve(r.lift(core.boxes, w), &polish)
 	s.LowerBound = len(s.Witness)
 	if len(core.parts) > 0 {
 		cells := pick(ones, r.essential, core.proved)

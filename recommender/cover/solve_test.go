@@ -215,24 +215,6 @@ func TestCost(t *testing.T) {
 	}
 }
 
-func TestLiteralWeights(t *testing.T) {
-	// The cell (1, 1) can go with row 1 or with column 1, beside the essential rest of both.
-	p := cover.Problem{Dims: [3]int{3, 3, 1}, Ones: []cover.Cell{{1, 1, 0}, {1, 0, 0}, {1, 2, 0}, {0, 1, 0}, {2, 1, 0}}}
-	for _, c := range []struct {
-		weights [3][]int64
-		want    []cover.Box
-		weight  int64
-	}{
-		{[3][]int64{nil, {1, 9, 1}, nil}, []cover.Box{{Sets: [3][]int32{{0, 1, 2}, {1}, {0}}}, {Sets: [3][]int32{{1}, {0, 2}, {0}}}}, 3 + 9 + 1 + 1 + 2 + 1},
-		{[3][]int64{{1, 9, 1}, nil, nil}, []cover.Box{{Sets: [3][]int32{{0, 2}, {1}, {0}}}, {Sets: [3][]int32{{1}, {0, 1, 2}, {0}}}}, 2 + 1 + 1 + 9 + 3 + 1},
-	} {
-		s := solve(t, p, cover.Options{LiteralWeights: c.weights})
-		if diff := cmp.Diff(c.want, s.Boxes); diff != "" || s.Literals != c.weight {
-			t.Errorf("weights %v: %d literals, want %d\n%s", c.weights, s.Literals, c.weight, diff)
-		}
-	}
-}
-
 func TestBadInput(t *testing.T) {
 	for _, c := range []struct {
 		p    cover.Problem
@@ -243,8 +225,6 @@ func TestBadInput(t *testing.T) {
 			"cover: Ones[1] = [0 2 0]: index 2 of mode 1 is outside 0..1"},
 		{cover.Problem{Dims: [3]int{2, 2, 2}, DontCare: []cover.Cell{{-1, 0, 0}}}, cover.Options{},
 			"cover: DontCare[0] = [-1 0 0]: index -1 of mode 0 is outside 0..1"},
-		{cover.Problem{Dims: [3]int{2, 2, 2}}, cover.Options{LiteralWeights: [3][]int64{nil, {1}, nil}},
-			"cover: 1 literal weights for 2 indices of mode 1"},
 		{cover.Problem{Dims: [3]int{2, 2, 2}}, cover.Options{Effort: 7}, "cover: unknown effort Effort(7)"},
 	} {
 		if _, err := cover.Solve(t.Context(), c.p, c.o); err == nil || err.Error() != c.want {
