@@ -133,7 +133,9 @@ func TestNATSAwayAndBack(t *testing.T) {
 func TestSpoolOutlivesTheProcess(t *testing.T) {
 	s := startNATS(t)
 	b, dir := s.connect(), t.TempDir()
-	c := start(t, testConfig(), Deps{Bus: b, Dir: dir})
+	cfg := testConfig()
+	cfg.StopTimeout = time.Hour // that it does not wait for
+	c := start(t, cfg, Deps{Bus: b, Dir: dir})
 	e, conn := newExporter(1), c.udp()
 	send(t, conn, e.template())
 	eventually(t, "the template is known", func() bool { return c.Status().Listeners[0].Messages == 1 })
@@ -141,11 +143,7 @@ func TestSpoolOutlivesTheProcess(t *testing.T) {
 	for i := range 10 {
 		send(t, conn, e.data(20*i, 20))
 	}
-	began := time.Now()
 	c.stop()
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("the stop took %v although there is a spool", took)
-	}
 	files, err := filepath.Glob(filepath.Join(dir, "spool", "*"+batchSuffix))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d spooled batches, %v", len(files), err)

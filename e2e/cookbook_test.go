@@ -323,7 +323,7 @@ func TestOperationsMetrics(t *testing.T) {
 	if len(named) < 10 {
 		t.Fatalf("%d metrics in docs/operations.md", len(named))
 	}
-	eventually(t, 10*time.Second, "the metrics that docs/operations.md names", func() error {
+	eventually(t, patience, "the metrics that docs/operations.md names", func() error {
 		resp, err := http.Get("http://" + a.HTTP + "/metrics")
 		if err != nil {
 			return err
@@ -403,7 +403,7 @@ func TestDeadLettersProgram(t *testing.T) {
 	}
 	buried := func(n int) {
 		t.Helper()
-		eventually(t, 20*time.Second, fmt.Sprintf("%d dead letters", n), func() error {
+		eventually(t, patience, fmt.Sprintf("%d dead letters", n), func() error {
 			resp, err := http.Get("http://" + a.HTTP + "/metrics")
 			if err != nil {
 				return err
@@ -436,7 +436,7 @@ func TestDeadLettersProgram(t *testing.T) {
 	if out, err := run(); err != nil || !listed(out) {
 		t.Fatalf("lists %q (%v)", out, err)
 	}
-	eventually(t, 20*time.Second, "JetStream to forget the batch", func() error {
+	eventually(t, patience, "JetStream to forget the batch", func() error {
 		out, err := run("replay")
 		if err == nil && !listed(out) {
 			t.Errorf("the replay shows %q", out)
@@ -571,7 +571,7 @@ func cookbookStore(t *testing.T) (a addresses, dir string) {
 	w.send(2, wireTemplate(301, 1, [][2]uint16{{10, 4}, {82, 16}}...), wireSet(301, u32(3), fixed("Ethernet3", 16), u32(4), fixed("Ethernet4/1", 16)))
 	w.send(1, flowTemplate, wireSet(256, wireFlow("10.100.50.7", "10.100.1.6", 40000, 53, 0, time.Minute)))
 	messages += 2
-	eventually(t, 30*time.Second, "all flows and what is known of their exporters to be stored", func() error {
+	eventually(t, patience, "all flows and what is known of their exporters to be stored", func() error {
 		for _, q := range []struct{ query, want string }{
 			{"SELECT count() FROM flows WHERE domain = 0", strconv.Itoa(records)},
 			{"SELECT sum(messages) FROM exporters WHERE exporter != '::'", strconv.Itoa(messages)},

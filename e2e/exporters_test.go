@@ -169,7 +169,7 @@ print_output_file_append[b]: true
 			}
 			defer cmd.Process.Kill()
 			// It reads the whole capture, then waits to be interrupted.
-			eventually(t, time.Minute, "pmacctd to have read the capture", func() error {
+			eventually(t, patience, "pmacctd to have read the capture", func() error {
 				if !strings.Contains(log.String(), "finished reading PCAP capture file") {
 					return errors.New(tail(log.String(), 3))
 				}
@@ -202,7 +202,7 @@ print_output_file_append[b]: true
 // account, flow by flow.
 func waitForAccount(t *testing.T, a addresses, want account) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		got := stored(t, a, "1")
 		d := cmp.Diff(want, got, cmp.AllowUnexported(flowKey{}, counts{}))
@@ -220,7 +220,7 @@ func waitForAccount(t *testing.T, a addresses, want account) {
 // noFalseLoss checks that nothing was reported lost on loopback.
 func noFalseLoss(t *testing.T, a addresses) {
 	t.Helper()
-	eventually(t, 30*time.Second, "exporter statistics", func() error {
+	eventually(t, patience, "exporter statistics", func() error {
 		got, err := a.query("SELECT sum(lost_records), sum(records) > 0 FROM exporters FORMAT TabSeparated")
 		if err == nil && got != "0\t1" {
 			err = fmt.Errorf("lost records, any records = %q", got)

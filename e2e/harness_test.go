@@ -150,7 +150,7 @@ func (p *process) stop() {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(60 * time.Second):
+	case <-time.After(patience):
 		p.t.Fatalf("cordon %s did not stop within 60 s of SIGTERM", p.name)
 	}
 	if p.err != nil {
@@ -168,7 +168,7 @@ func up(t testing.TB, dir string, env ...string) (*process, addresses) {
 // ready waits for the run file of this very process and for /readyz.
 func (p *process) ready(dir string) (a addresses) {
 	p.t.Helper()
-	eventually(p.t, time.Minute, "cordon "+p.name+" to be ready", func() error {
+	eventually(p.t, patience, "cordon "+p.name+" to be ready", func() error {
 		select {
 		case <-p.done:
 			p.t.Fatalf("cordon %s ended: %v\n%s", p.name, p.err, tail(p.log.String(), 30))
@@ -245,6 +245,9 @@ func cordon(t testing.TB, env []string, args ...string) string {
 	}
 	return stdout.String()
 }
+
+// patience is how long a test waits for what must come, on the slowest machine.
+const patience = 2 * time.Minute
 
 // eventually waits until check gives nil; the test fails with its last error.
 func eventually(t testing.TB, limit time.Duration, what string, check func() error) {

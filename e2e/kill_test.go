@@ -48,7 +48,7 @@ func killAfter(round int) time.Duration {
 // that none is stored twice, in flows and in sessions alike.
 func exactlyOnce(t *testing.T, a addresses, n int) {
 	t.Helper()
-	eventually(t, 2*time.Minute, "every record to be stored", func() error {
+	eventually(t, patience, "every record to be stored", func() error {
 		got, err := a.query("SELECT uniqExact(bytes) FROM flows")
 		if err == nil && got != strconv.Itoa(n) {
 			err = fmt.Errorf("%s of %d records", got, n)
@@ -90,7 +90,7 @@ func TestKillUp(t *testing.T) {
 		p, a := up(t, dir, env...)
 		select {
 		case <-imp.done:
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			t.Fatalf("import of round %d did not end\n%s", round, tail(imp.log.String(), 20))
 		}
 		if imp.err != nil {

@@ -54,7 +54,7 @@ func TestOptionsData(t *testing.T) {
 // waitFor waits until a query answers with these rows, which commas part.
 func waitFor(t *testing.T, a addresses, query, want string) {
 	t.Helper()
-	eventually(t, 30*time.Second, "the answer to "+query, func() error {
+	eventually(t, patience, "the answer to "+query, func() error {
 		got, err := a.query(query + " FORMAT TabSeparatedRaw")
 		if err != nil {
 			return err

@@ -77,7 +77,7 @@ func startServers(t testing.TB, dir string) (*process, servers) {
 	p.cmd.Env = environment(serversEnv + "=" + dir)
 	p.run()
 	var s servers
-	eventually(t, time.Minute, "the servers to be ready", func() error {
+	eventually(t, patience, "the servers to be ready", func() error {
 		data, err := os.ReadFile(filepath.Join(dir, "servers.json"))
 		if err != nil {
 			return err
@@ -124,7 +124,7 @@ func TestKillIngestersAndServers(t *testing.T) {
 		}
 		select {
 		case <-imp.done:
-		case <-time.After(2 * time.Minute):
+		case <-time.After(patience):
 			t.Fatalf("import of round %d did not end\n%s", round, tail(imp.log.String(), 20))
 		}
 		if imp.err != nil {
@@ -152,7 +152,7 @@ func TestKillCollector(t *testing.T) {
 		file := flowFile(t, round*recordsARound+1, recordsARound)
 		rep := start(t, env, "replay", file, "--to", to, "--transport", "tcp")
 		// Once some of this round is stored, the collector is in full swing.
-		eventually(t, time.Minute, "records of this round", func() error {
+		eventually(t, patience, "records of this round", func() error {
 			n := s.addresses().count(t, "SELECT count() FROM flows")
 			if n <= stored {
 				return fmt.Errorf("%d rows, %d before this round", n, stored)
@@ -162,7 +162,7 @@ func TestKillCollector(t *testing.T) {
 		c.kill()
 		<-rep.done
 		// The stream empties; nothing is stored twice.
-		eventually(t, time.Minute, "the stream to be empty", func() error {
+		eventually(t, patience, "the stream to be empty", func() error {
 			out := cordon(t, env, "status", "--data-dir", t.TempDir(), "--format", "json")
 			if !strings.Contains(out, `"batches": 0,`) {
 				return errors.New(out)
@@ -180,7 +180,7 @@ func TestKillCollector(t *testing.T) {
 // listening waits until a collector says where it listens for IPFIX over TCP.
 func (p *process) listening() (addr string) {
 	p.t.Helper()
-	eventually(p.t, 30*time.Second, "the collector to listen", func() error {
+	eventually(p.t, patience, "the collector to listen", func() error {
 		for line := range strings.Lines(p.log.String()) {
 			if _, rest, ok := strings.Cut(line, "ipfix_tcp="); ok && strings.Contains(line, "cordon is up") {
 				addr, _, _ = strings.Cut(strings.TrimLeft(rest, "["), "]")

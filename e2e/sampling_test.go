@@ -17,7 +17,7 @@ func TestSampling(t *testing.T) {
 		{"10.0.0.1", "10.0.0.2", "tcp", "40000", "443", "", "", at, at, "420", "4", "300", "3", "SA", "", "", ""},
 	})
 	cordon(t, nil, "replay", file, "--biflow", "--sampling", "100", "--to", a.UDP[0])
-	eventually(t, 30*time.Second, "sampling to be stored", func() error {
+	eventually(t, patience, "sampling to be stored", func() error {
 		for query, want := range map[string]string{
 			"SELECT count(), min(sampling), max(sampling), sum(bytes) FROM flows FORMAT TabSeparated":                                                                        "1\t100\t100\t420",
 			"SELECT sampling, client_bytes, server_bytes, scaled_bytes, scaled_packets FROM sessions_window(since = '2020-01-01', until = '2100-01-01') FORMAT TabSeparated": "100\t420\t300\t72000\t700",

@@ -163,7 +163,7 @@ func TestCloseWaits(t *testing.T) {
 	for _, patience := range []time.Duration{time.Minute, 300 * time.Millisecond} {
 		c := openTest(t, ClickHouseConfig{})
 		conn, watch := openConn(t, c.Options()), openConn(t, c.Options())
-		query := "SELECT sum(sleepEachRow(0.02)) FROM numbers(60) SETTINGS max_block_size = 1" // 1.2 s
+		query := "SELECT sum(sleepEachRow(0.02)) FROM numbers(150) SETTINGS max_block_size = 1" // 3 s
 		if patience < time.Second {
 			query = "SELECT sum(sipHash64(number)) FROM system.numbers"
 		}
