@@ -50,6 +50,10 @@ type Record struct {
 	// Count is how many identical records this one stands for. Octet and
 	// packet counts are totals over all of them. Zero counts as one.
 	Count uint32
+
+	// PacketsAssumed says that nobody counted Packets: it is a default (flow
+	// CSV without a value). It is not stored.
+	PacketsAssumed bool
 }
 
 // FlowDirection is the flowDirection of a record (IE 61), shifted by one so

@@ -46,6 +46,8 @@ func TestTCPFlags(t *testing.T) {
 		{"SYN-ACK alone, with ECN", S | A | E, 0, 1, 0, reverse},
 		{"SYN-ACK with data (TCP Fast Open)", S | A | P, 0, 1, 0, reverse},
 		{"SYN and ACK without packet count", S | A, 0, 0, 0, unknown},
+		{"a whole connection, said to be one packet", S | A | P | F, 0, 1, 0, unknown},
+		{"a reset one, said to be one packet", S | A | R, 0, 1, 0, unknown},
 		{"SYN and ACK in two packets", S | A, 0, 2, 0, unknown},
 		{"a whole connection", S | A | P | F, 0, 9, 0, unknown},
 		{"a whole connection with ECN, server's side", S | A | P | F | E, 0, 9, 0, reverse},
@@ -98,6 +100,26 @@ func basis(d schema.Direction, b schema.Basis) schema.Basis {
 		return schema.BasisNone
 	}
 	return b
+}
+
+// A default of one packet is no evidence that the flags are those of one.
+func TestAssumedPacketIsNoCount(t *testing.T) {
+	const S, A, E = 0x02, 0x10, 0x40
+	for _, test := range []struct {
+		name  string
+		flags uint16
+		want  schema.Direction
+	}{
+		{"SYN and ACK", S | A, unknown},
+		{"SYN and ACK of a server with ECN", S | A | E, reverse},
+		{"attempt", S, forward},
+	} {
+		rec := schema.Record{Proto: 6, SrcPort: 21000, DstPort: 21001, TCPFlags: test.flags, Packets: 1, PacketsAssumed: true}
+		mustNew(t, Config{}).Infer(&rec)
+		if rec.Direction != test.want {
+			t.Errorf("%s: direction %d, want %d", test.name, rec.Direction, test.want)
+		}
+	}
 }
 
 func TestFlagsOfOtherProtocolsSayNothing(t *testing.T) {

@@ -14,7 +14,8 @@
 //
 //	SYN without ACK             client: only the opening packet of a connection
 //	                            has SYN and no ACK, and no ACK followed it
-//	SYN, ACK; one packet        server: the packet was the SYN-ACK
+//	SYN, ACK; one packet        server: the packet was the SYN-ACK, which has
+//	                            neither FIN nor RST
 //	SYN, ACK, ECE without CWR   server, however many packets: a client that
 //	                            offers ECN sets CWR in its SYN too, and one that
 //	                            does not offer it never sends ECE (RFC 3168,
@@ -24,7 +25,7 @@
 //	RST, ACK                    nothing: a refused connection, or the end of one
 //	                            whose beginning is in an earlier record
 //	no SYN                      nothing: the opening is in an earlier record
-//	FIN or RST beside SYN       change nothing
+//	FIN or RST beside SYN       change nothing else
 //	no flags                    nothing: the exporter does not give them
 //
 // In a biflow record each side speaks for itself: a client at one end means a

@@ -4,7 +4,9 @@ import "cordon/schema"
 
 // Bits of tcpControlBits (IE 6).
 const (
+	flagFIN = 0x01
 	flagSYN = 0x02
+	flagRST = 0x04
 	flagACK = 0x10
 	flagECE = 0x40
 	flagCWR = 0x80
@@ -18,7 +20,7 @@ func byFlags(rec *schema.Record) schema.Direction {
 	// Packets on both sides with flags on one only: some exporters give the
 	// union of both sides, which is not that of a single packet.
 	count := uint64(max(rec.Count, 1))
-	src := role(rec.TCPFlags, rec.Packets == count && (rec.RevPackets == 0 || rec.RevTCPFlags != 0))
+	src := role(rec.TCPFlags, rec.Packets == count && !rec.PacketsAssumed && (rec.RevPackets == 0 || rec.RevTCPFlags != 0))
 	dst := role(rec.RevTCPFlags, rec.RevPackets == count && (rec.Packets == 0 || rec.TCPFlags != 0))
 	switch src - dst {
 	case 1, 2: // the source looks more like a client than the destination does
@@ -37,7 +39,7 @@ func role(flags uint16, onePacket bool) int {
 		return 0
 	case flags&flagACK == 0:
 		return 1
-	case onePacket, flags&(flagECE|flagCWR) == flagECE:
+	case onePacket && flags&(flagFIN|flagRST) == 0, flags&(flagECE|flagCWR) == flagECE:
 		return -1
 	}
 	return 0

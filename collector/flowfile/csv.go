@@ -79,7 +79,7 @@ func (c *csvReader) rowError(what string) *RowError {
 
 // record reads the fields of a row. It returns nil or a *RowError.
 func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
-	*rec = schema.Record{Received: c.now, Packets: 1, Count: 1}
+	*rec = schema.Record{Received: c.now, Packets: 1, PacketsAssumed: true, Count: 1}
 	var start, end, given bool // given: rev_packets has a value
 	var icmp bool              // icmp_type has a value
 	for i, col := range c.header.fields {
@@ -121,6 +121,7 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 			rec.Bytes, ok = parseUint(f, 1<<64-1)
 		case packets:
 			rec.Packets, ok = parseUint(f, 1<<64-1)
+			rec.PacketsAssumed = false
 		case revOctets:
 			rec.RevBytes, ok = parseUint(f, 1<<64-1)
 		case revPackets:

@@ -64,7 +64,7 @@ func row(change func(r *schema.Record)) schema.Record {
 	now := schema.Micros(importTime)
 	r := schema.Record{
 		Received: now, Start: now, End: now, Src: addr("10.0.0.1"), Dst: addr("10.0.0.2"), Proto: 6,
-		SrcPort: 40000, DstPort: 443, Packets: 1, Count: 1, Completeness: schema.Unknowable,
+		SrcPort: 40000, DstPort: 443, Packets: 1, PacketsAssumed: true, Count: 1, Completeness: schema.Unknowable,
 	}
 	change(&r)
 	return r
@@ -117,9 +117,10 @@ func TestCSVRows(t *testing.T) {
 		}},
 		{"only an end", base + ",end_time", ends + "tcp,40000,443,5", func(r *schema.Record) { r.Start, r.End = 5e6, 5e6 }},
 		{"end before start", base + ",start_time,end_time", ends + "tcp,40000,443,9,5", func(r *schema.Record) { r.Start, r.End = 5e6, 9e6 }},
-		{"counters", base + ",bytes,packets", ends + "tcp,40000,443,18446744073709551615,7", func(r *schema.Record) { r.Bytes, r.Packets = 1<<64-1, 7 }},
+		{"counters", base + ",bytes,packets", ends + "tcp,40000,443,18446744073709551615,7", func(r *schema.Record) { r.Bytes, r.Packets, r.PacketsAssumed = 1<<64-1, 7, false }},
 		{"counters empty", base + ",bytes,packets", ends + "tcp,40000,443,,", func(r *schema.Record) {}},
-		{"packets 0", base + ",packets", ends + "tcp,40000,443,0", func(r *schema.Record) { r.Packets = 0 }},
+		{"packets 0", base + ",packets", ends + "tcp,40000,443,0", func(r *schema.Record) { r.Packets, r.PacketsAssumed = 0, false }},
+		{"packets 1, which somebody counted", base + ",packets", ends + "tcp,40000,443,1", func(r *schema.Record) { r.PacketsAssumed = false }},
 		{"both ways", base + ",rev_bytes,rev_packets", ends + "tcp,40000,443,10,2", func(r *schema.Record) {
 			r.RevBytes, r.RevPackets, r.Completeness = 10, 2, schema.BothWays
 		}},
@@ -137,6 +138,7 @@ func TestCSVRows(t *testing.T) {
 		{"forwarded", base + ",action", ends + "tcp,40000,443,forwarded", func(r *schema.Record) { r.Action = schema.Forwarded }},
 		{"count", base + ",count,bytes,packets,rev_bytes,rev_packets", ends + "tcp,40000,443,3,100,2,50,1", func(r *schema.Record) {
 			r.Count, r.Bytes, r.Packets, r.RevBytes, r.RevPackets, r.Completeness = 3, 300, 6, 150, 3, schema.BothWays
+			r.PacketsAssumed = false
 		}},
 		{"count times bytes is more than fits", base + ",count,bytes", ends + "tcp,40000,443,3,9223372036854775808", func(r *schema.Record) {
 			r.Count, r.Bytes, r.Packets = 3, 1<<64-1, 3

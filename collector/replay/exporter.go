@@ -190,6 +190,9 @@ func (e *Exporter) export(ctx context.Context, r *schema.Record) error {
 		return e.add(ctx, kindOf(r, true), r)
 	}
 	if !reverse || r.Packets > 0 || r.Bytes > 0 {
+		if r.PacketsAssumed && r.TCPFlags != 0 {
+			r.Packets = 0 // as one, beside SYN and ACK, they would make the client the server
+		}
 		if err := e.add(ctx, kindOf(r, false), r); err != nil {
 			return err
 		}

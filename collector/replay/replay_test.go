@@ -232,6 +232,17 @@ func flow(n uint64) schema.Record {
 	}
 }
 
+func TestAssumedPacketIsNotSent(t *testing.T) {
+	rec := schema.Record{
+		Src: v4(10, 0, 0, 1), Dst: v4(10, 0, 0, 2), SrcPort: 40000, DstPort: 443, Proto: 6, TCPFlags: 0x1a,
+		Packets: 1, PacketsAssumed: true, RevPackets: 4,
+	}
+	got, _ := send(t, listen(t), Config{}, []schema.Record{rec})
+	if len(got) != 2 || got[0].Packets != 0 || got[1].Packets != 4 {
+		t.Errorf("sent %+v, want a record without a packet count, and one with 4", got)
+	}
+}
+
 func TestTwentyRecordsFillADatagram(t *testing.T) {
 	in := listen(t)
 	recs := make([]schema.Record, 100)

@@ -235,6 +235,7 @@ func mirror(r *schema.Record) schema.Record {
 	m.Src, m.Dst = r.Dst, r.Src
 	m.SrcPort, m.DstPort = r.DstPort, r.SrcPort
 	m.Bytes, m.Packets, m.RevBytes, m.RevPackets = r.RevBytes, r.RevPackets, 0, 0
+	m.PacketsAssumed = false
 	m.TCPFlags, m.RevTCPFlags = r.RevTCPFlags, 0
 	m.InIf, m.OutIf = r.OutIf, r.InIf
 	if reply, ok := direction.Reply(r.Proto, r.ICMPType); ok {
