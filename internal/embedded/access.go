@@ -68,11 +68,10 @@ func (c *ClickHouse) prepareOutside(conn *connection, q *request, mark string) e
 	if err := conn.set(limits); err != nil {
 		return err
 	}
-	canonical, err := conn.text("SELECT formatQuery({sql:String})", param{"sql", escapeParam(q.sql)})
+	canonical, err := conn.canonical(q.sql)
 	if err != nil {
 		return parsingFailure(err)
 	}
-	canonical = trimLine(canonical)
 	if err := c.checkReading(canonical, q.params); err != nil {
 		return err
 	}
@@ -89,6 +88,12 @@ func (c *ClickHouse) prepareOutside(conn *connection, q *request, mark string) e
 		}
 	}
 	return conn.exec("SET readonly = 1; SET ROLE " + roleReader)
+}
+
+// canonical returns one statement as the engine's parser understood it.
+func (c *connection) canonical(sql string) (string, error) {
+	text, err := c.text("SELECT formatQuery({sql:String})", param{"sql", escapeParam(sql)})
+	return trimLine(text), err
 }
 
 // checkReading refuses a canonical statement that does more than read what is

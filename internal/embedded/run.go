@@ -31,6 +31,8 @@ func (c *ClickHouse) run(ctx context.Context, q *request, out *response) error {
 		return err
 	}
 	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	mark := fmt.Sprintf("cordon-%d", c.queryID.Add(1))
 	if q.access == accessOutside {
 		err = c.prepareOutside(conn, q, mark)
@@ -52,6 +54,21 @@ func (c *ClickHouse) run(ctx context.Context, q *request, out *response) error {
 	for _, t := range q.external {
 		if err := t.load(conn); err != nil {
 			return err
+		}
+	}
+	if q.insert == nil && !q.streamable(format) && isIdentifier(format) {
+		canonical := sql // from outside; from inside it may be anything
+		if q.access == accessInside {
+			if canonical, err = conn.canonical(sql); err != nil {
+				canonical = "" // several statements, or a mistake that running it names
+			}
+		}
+		if isSelect(canonical) {
+			out.setup(format, c.timezone)
+			if err := conn.intoPipe(cancel, q, canonical, format, out); err != nil {
+				return err
+			}
+			return out.finish()
 		}
 	}
 	s, err := conn.stream(sql, format, q.params)
@@ -219,29 +236,4 @@ func (c *ClickHouse) kill(mark string) {
 	if err := conn.exec("KILL QUERY WHERE splitByChar(' ', Settings['log_comment'])[1] = " + quoteString(mark) + " ASYNC"); err != nil {
 		c.log.Warn("cancelling a query", "error", err)
 	}
-}
-
-// explicitFormat returns the format that a text names for its result, or "".
-func explicitFormat(sql string) string {
-	if !strings.Contains(strings.ToUpper(sql), "FORMAT") {
-		return ""
-	}
-	l := lexer{sql: sql}
-	format, depth := "", 0
-	for t := l.next(); t.kind != tokenEnd && t.kind != tokenInvalid; t = l.next() {
-		switch {
-		case t.kind == tokenPunct && sql[t.start] == '(':
-			depth++
-		case t.kind == tokenPunct && sql[t.start] == ')':
-			depth--
-		case depth == 0 && l.is(t, "FORMAT"):
-			mark := l.pos
-			if name := l.next(); name.kind == tokenWord {
-				format = l.text(name)
-			} else {
-				l.pos = mark
-			}
-		}
-	}
-	return format
 }
