@@ -61,7 +61,7 @@ func listenStream(ctx context.Context, address string, l *streamListener) (*stre
 	}
 	l.ln = ln
 	l.conns = make(map[net.Conn]struct{})
-	l.log.Info("listening for IPFIX", "transport", l.transport, "address", ln.Addr())
+	l.log.Info("listening for IPFIX", "transport", l.transport, "address", ln.Addr().String())
 	return l, nil
 }
 

@@ -73,10 +73,10 @@ func listenUDP(ctx context.Context, address string, cfg UDPConfig, log *slog.Log
 		}
 	}
 	s := sockets[0]
-	log.Info("listening for IPFIX", "transport", "udp", "address", s.conn.LocalAddr(), "sockets", len(sockets), "receive_buffer", s.buffer)
+	log.Info("listening for IPFIX", "transport", "udp", "address", s.address, "sockets", len(sockets), "receive_buffer", s.buffer)
 	if s.buffer < cfg.ReceiveBuffer {
 		log.Warn("the kernel gives a smaller receive buffer than asked for; bursts may be dropped",
-			"address", s.conn.LocalAddr(), "asked", cfg.ReceiveBuffer, "given", s.buffer,
+			"address", s.address, "asked", cfg.ReceiveBuffer, "given", s.buffer,
 			"remedy", fmt.Sprintf("sysctl -w net.core.rmem_max=%d, or set collector.udp.receive_buffer to %d", cfg.ReceiveBuffer, s.buffer))
 	}
 	return sockets, nil

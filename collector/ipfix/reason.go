@@ -52,6 +52,9 @@ func (r Reason) String() string {
 	return fmt.Sprintf("Reason(%d)", uint8(r))
 }
 
+// MarshalText makes logs in JSON name the reason.
+func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
 // Reasons lists every reason, for metrics that are to exist from the start.
 func Reasons() []Reason {
 	all := make([]Reason, numReasons)
@@ -109,6 +112,9 @@ func (t Transport) String() string {
 	}
 	return fmt.Sprintf("Transport(%d)", uint8(t))
 }
+
+// MarshalText makes logs in JSON name the transport.
+func (t Transport) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // Source is where messages come from: a UDP address and port, a TCP or TLS
 // connection, or a file. Templates of different sources are kept apart.

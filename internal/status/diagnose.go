@@ -2,11 +2,15 @@ package status
 
 import (
 	"fmt"
+	"maps"
+	"net"
+	"slices"
 	"sort"
 	"strings"
 	"time"
 
 	"cordon/collector"
+	"cordon/collector/ipfix"
 )
 
 // Severity says how much a finding matters.
@@ -71,18 +75,21 @@ func (f *findings) receiving(c *collector.Status, up time.Duration) {
 		f.add(Problem, "collector", "not ready: "+c.Ready, "see the log")
 	}
 	var messages, drops uint64
-	var addrs []string
+	var addrs, ports []string
 	for _, l := range c.Listeners {
 		messages += l.Messages
 		drops += l.KernelDrops
 		addrs = append(addrs, l.Transport+" "+l.Address)
+		if _, port, err := net.SplitHostPort(l.Address); err == nil && !slices.Contains(ports, "port "+port) {
+			ports = append(ports, "port "+port)
+		}
 	}
 	switch {
 	case len(c.Listeners) == 0:
 		f.add(Problem, "collector", "no listener is configured", "set collector.udp.listen or collector.tcp.listen")
 	case messages == 0 && c.Denied.Total == 0:
 		f.add(Problem, "collector", fmt.Sprintf("nothing has been received in %v on %s", up.Round(time.Second), strings.Join(addrs, ", ")),
-			"point an exporter here (docs/exporters.md); check the way with: tcpdump -ni any port 4739")
+			"point an exporter here (docs/exporters.md); check the way with: tcpdump -ni any "+strings.Join(ports, " or "))
 	}
 	if c.Denied.Total > 0 {
 		f.add(pick(messages == 0, Problem, Warning), "collector",
@@ -131,9 +138,7 @@ func (f *findings) decoding(c *collector.Status) {
 		} else if waiting > 0 {
 			f.add(Note, "collector", fmt.Sprintf("%d sets wait for their template", waiting), "")
 		}
-		if len(c.Errors) > 0 {
-			f.add(Warning, "collector", "some of what came could not be decoded: "+byReason(c.Errors), "see the log for exporters and details")
-		}
+		f.odd(c.Errors)
 	}
 	if len(lossy) > 0 {
 		f.add(Warning, "collector", fmt.Sprintf("sequence numbers say that %d records were lost on the way from %s", lost, strings.Join(lossy, ", ")),
@@ -141,6 +146,24 @@ func (f *findings) decoding(c *collector.Status) {
 	}
 	if c.Decoder.Evicted > 0 {
 		f.add(Warning, "collector", fmt.Sprintf("%d exporters were forgotten because there were too many", c.Decoder.Evicted), "set collector.allow; sources can be forged")
+	}
+}
+
+// odd is about what could not be used while the rest was.
+func (f *findings) odd(errors map[string]uint64) {
+	failed := maps.Clone(errors)
+	times, notFlow := ipfix.ReasonImplausibleTime.String(), ipfix.ReasonNotFlow.String()
+	if n := failed[times]; n > 0 {
+		f.add(Warning, "collector", fmt.Sprintf("%d flows ended after they were exported; they are kept, and moved to end then", n),
+			"the log names the exporters; look at their clocks")
+	}
+	if n := failed[notFlow]; n > 0 {
+		f.add(Note, "collector", fmt.Sprintf("%d records have no source and destination IP address, and are left out", n), "")
+	}
+	delete(failed, times)
+	delete(failed, notFlow)
+	if len(failed) > 0 {
+		f.add(Warning, "collector", "some of what came could not be decoded: "+byReason(failed), "see the log for exporters and details")
 	}
 }
 

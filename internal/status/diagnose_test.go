@@ -53,6 +53,10 @@ func TestDiagnose(t *testing.T) {
 		}, "problem collector data has come, but none of it could be decoded: version (10), length (2)"},
 		{"some errors", func(d *Document) { d.Collector.Errors = map[string]uint64{"length": 2} },
 			"warning collector some of what came could not be decoded: length (2)"},
+		{"odd times", func(d *Document) { d.Collector.Errors = map[string]uint64{"implausible-time": 3} },
+			"warning collector 3 flows ended after they were exported; they are kept"},
+		{"not flows", func(d *Document) { d.Collector.Errors = map[string]uint64{"not-flow": 3, "length": 1} },
+			"note collector 3 records have no source and destination IP address, and are left out\nwarning collector some of what came could not be decoded: length (1)"},
 		{"options only", func(d *Document) { e := &d.Collector.Exporters[0]; e.Flows, e.OptionsRecords = 0, 5 },
 			"problem collector only options records"},
 		{"kernel drops", func(d *Document) { d.Collector.Listeners[0].KernelDrops = 9 },
@@ -101,6 +105,14 @@ func TestDiagnose(t *testing.T) {
 				t.Fatalf("ok beside a finding:\n%s", all)
 			}
 		})
+	}
+}
+
+func TestRemedyNamesThePorts(t *testing.T) {
+	d := healthy()
+	d.Collector.Listeners = []collector.ListenerStatus{{Transport: "udp", Address: "[::]:9995"}, {Transport: "tcp", Address: "127.0.0.1:9995"}, {Transport: "tls", Address: "[::]:9996"}}
+	if got, want := d.Diagnose()[0].Remedy, "tcpdump -ni any port 9995 or port 9996"; !strings.HasSuffix(got, want) {
+		t.Errorf("remedy %q, want one that ends in %q", got, want)
 	}
 }
 

@@ -101,14 +101,14 @@ func (d *Document) pipeline(p *printer) {
 	p.printf("\n")
 	if d.Collector != nil {
 		b := d.Collector.Publisher
-		p.printf("published  %d records in %d batches; %d batches wait in memory, %d on disk; %d records dropped\n",
+		p.printf("published  %d rows in %d batches, flow records and statistics of exporters; %d batches wait in memory, %d on disk; %d records dropped\n",
 			b.Published.Records, b.Published.Batches, b.QueuedBatches, b.SpooledBatches, b.Dropped.Records)
 	}
 	if s := d.Stream; s != nil && s.Error == "" {
 		p.printf("stream     %d batches (%d bytes of %d) not inserted yet; %d dead letters\n", s.Batches, s.Bytes, s.Limit, s.Dead)
 	}
 	if i := d.Ingest; i != nil {
-		p.printf("inserted   %d records in %d batches, %.1f s after receipt\n", i.Rows, i.Batches, i.Delay)
+		p.printf("inserted   %d rows in %d batches, %.1f s after receipt\n", i.Rows, i.Batches, i.Delay)
 	}
 	if s := d.Store; s != nil && s.Error == "" {
 		p.printf("stored     %d flow records of %d exporters, %d bytes on disk", s.Flows, s.Exporters, s.Bytes)
