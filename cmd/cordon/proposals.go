@@ -18,7 +18,7 @@ import (
 func (a *app) proposalsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "proposals",
-		Short: "The proposals that were made: list, show, export",
+		Short: "The proposals that were made: list, show, compare, export",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ type sessionsFlags struct {
 	groups   string
 	sort     string
 	limit    int
+	limited  bool // limit was asked for
 	format   string
 }
 
@@ -39,8 +41,9 @@ var sessionFormats = map[string]string{"table": "PrettyCompactMonoBlock", "csv":
 const shownSessions = 50
 
 // listing settles how sessions are listed: sorted how, in which format of
-// ClickHouse's, at most how many; a table has shown unless more are asked for.
-func (a *app) listing(sort string, format *string, most, shown int) (order sessions.Sort, clickhouse string, limit int, err error) {
+// ClickHouse's, at most how many; a table has shown unless another limit is asked
+// for.
+func (a *app) listing(sort string, format *string, most int, asked bool, shown int) (order sessions.Sort, clickhouse string, limit int, err error) {
 	if order, err = sessions.ParseSort(sort); err != nil {
 		return order, "", 0, usageError(err)
 	}
@@ -57,7 +60,7 @@ func (a *app) listing(sort string, format *string, most, shown int) (order sessi
 	if most < 0 {
 		return order, "", 0, usagef("--limit %d: must not be negative", most)
 	}
-	if most == 0 && *format == "table" {
+	if !asked && *format == "table" {
 		most = shown
 	}
 	return order, clickhouse, most, nil
@@ -75,7 +78,10 @@ func (a *app) sessionsCommand() *cobra.Command {
   cordon sessions --new 24h                            what is new since yesterday
   cordon sessions --service tcp/22 --format csv`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.sessions(cmd.Context(), &s) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.limited = cmd.Flags().Changed("limit")
+			return a.sessions(cmd.Context(), &s)
+		},
 	}
 	f := c.Flags()
 	f.StringSliceVar(&s.filter.Host, "host", nil, "either end: address, prefix or group:NAME (may be repeated)")
@@ -113,7 +119,7 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	for _, state := range s.states {
 		s.filter.States = append(s.filter.States, sessions.State(state))
 	}
-	order, format, limit, err := a.listing(s.sort, &s.format, s.limit, shownSessions)
+	order, format, limit, err := a.listing(s.sort, &s.format, s.limit, s.limited, shownSessions)
 	if err != nil {
 		return err
 	}
@@ -134,11 +140,12 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 			return err
 		}
 	}
+	s.filter.Brief = s.format == "table"
 	q, err := sessions.Build(s.filter, order, limit, file)
 	if err != nil {
 		return usageError(err)
 	}
-	set := clickhouse.Settings{}
+	set := clickhouse.Settings{"output_format_pretty_max_rows": 1_000_000, "output_format_pretty_display_footer_column_names": 0}
 	if s.format == "json" {
 		set["output_format_json_array_of_rows"] = 1
 	}
@@ -148,13 +155,23 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 		return fmt.Errorf("sessions: %w", err)
 	}
 	defer r.Close()
-	if _, err := io.Copy(a.stdout, r); err != nil {
+	var lines lineCounter
+	if _, err := io.Copy(io.MultiWriter(a.stdout, &lines), r); err != nil {
 		return fmt.Errorf("sessions: %w", err)
 	}
-	if s.format == "table" && s.limit == 0 {
-		fmt.Fprintln(a.stderr, "At most 50 sessions are shown; --limit 0 with another --format gives all.")
+	const frame = 2 // lines of a table that are no rows
+	if s.format == "table" && !s.limited && lines >= shownSessions+frame {
+		fmt.Fprintf(a.stderr, "The first %d sessions are shown, there may be more: --limit 0 gives all.\n", shownSessions)
 	}
 	return nil
+}
+
+// lineCounter counts the lines written to it.
+type lineCounter int
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	*c += lineCounter(bytes.Count(p, []byte{'\n'}))
+	return len(p), nil
 }
 
 // storedGroups is the groups file that generate-rules used last, nil for none.

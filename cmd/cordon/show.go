@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"cordon/internal/sessions"
@@ -103,7 +104,7 @@ func (a *app) show(ctx context.Context, what string, s *showFlags) error {
 const shownOfRule = 20
 
 func (a *app) showListing(ctx context.Context, what string, s *showFlags) error {
-	order, format, limit, err := a.listing(s.sort, &s.format, s.limit, shownOfRule)
+	order, format, limit, err := a.listing(s.sort, &s.format, s.limit, slices.Contains(s.given, "limit"), shownOfRule)
 	if err != nil {
 		return err
 	}
@@ -128,8 +129,8 @@ func (a *app) showListing(ctx context.Context, what string, s *showFlags) error 
 			format = "CSV"
 		}
 	}
-	if s.format == "table" && s.limit == 0 {
-		fmt.Fprintf(a.stderr, "At most %d of each rule are shown; another --format gives all.\n", shownOfRule)
+	if s.format == "table" && !slices.Contains(s.given, "limit") {
+		fmt.Fprintf(a.stderr, "At most %d of each rule are shown; --limit 0 gives all.\n", shownOfRule)
 	}
 	return nil
 }
@@ -178,7 +179,7 @@ func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *poli
 	var q sessions.Query
 	if s.evidence {
 		table := sessions.Table{SQL: l.Sessions(), Own: []string{"rule"}, Order: "ordinal", Each: limit}
-		if q, err = sessions.Build(sessions.Filter{Table: &table}, order, 0, nil); err != nil {
+		if q, err = sessions.Build(sessions.Filter{Table: &table, Brief: s.format == "table"}, order, 0, nil); err != nil {
 			return usageError(err)
 		}
 	} else {

@@ -44,6 +44,10 @@ type Filter struct {
 	VRF                  string
 	Exporter             string // address of an exporter that saw it
 	States               []State
+
+	// Brief leaves out columns and parts of a second, so that a line fits on
+	// a terminal.
+	Brief bool
 }
 
 // Sort is a column to sort by. Names of columns of the result.
@@ -105,13 +109,16 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 	if t := f.Table; t != nil {
 		own, from, order = strings.Join(append(t.Own, ""), ", "), t.SQL, t.Order+", "+order
 	}
+	rest := fullColumns
+	if f.Brief {
+		rest = briefColumns
+	}
 	var q strings.Builder
 	fmt.Fprintf(&q, `SELECT %svrf, client, server, service,
 	multiIf(complete > 0, 'complete', denied > 0, 'denied', half_open > 0, 'half-open', 'complete') AS state,
 	flows, client_packets + server_packets AS packets, client_bytes + server_bytes AS bytes,
-	client_packets, client_bytes, server_packets, server_bytes, complete, half_open, denied,
-	first_seen, last_seen, direction_basis, exporters
-FROM %s`, own, from)
+	%s
+FROM %s`, own, rest, from)
 	if len(b.where) > 0 {
 		q.WriteString("\nWHERE " + strings.Join(b.where, "\n  AND "))
 	}
@@ -124,6 +131,15 @@ FROM %s`, own, from)
 	}
 	return Query{q.String(), b.params}, nil
 }
+
+// The last columns. Those of briefColumns have names of their own where a filter
+// or --sort needs the value.
+const (
+	fullColumns = `client_packets, client_bytes, server_packets, server_bytes, complete, half_open, denied,
+	first_seen, last_seen, direction_basis, exporters`
+	briefColumns = "formatDateTime(first_seen, '%F %T') AS `first seen`, formatDateTime(last_seen, '%F %T') AS `last seen`,\n" +
+		"	direction_basis AS basis, arrayStringConcat(exporters, ' ') AS `seen by`"
+)
 
 var (
 	minTime = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
