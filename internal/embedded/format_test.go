@@ -18,6 +18,14 @@ var notForManyRows = []string{"AvroConfluent", "Npy", "Prometheus", "ProtobufSin
 // varying is what differs each time: durations, and progress in rows of its own.
 var varying = regexp.MustCompile(`"elapsed(_ns)?": ?"?[0-9.e-]+"?|<elapsed>.*?</elapsed>|\{"progress":.*\}\n`)
 
+// constant takes out of a result what differs each time.
+func constant(format, result string) string {
+	if n := len(result) - 16; format == "Avro" && n > 0 { // ends in the marker, at random, that is between its blocks
+		return strings.ReplaceAll(result, result[n:], "")
+	}
+	return varying.ReplaceAllString(result, "")
+}
+
 // TestOutputFormats asks for a result of several blocks in every format that the
 // engine has. It is what the engine writes in one piece, whoever asks and however
 // the format is named.
@@ -51,7 +59,7 @@ func TestOutputFormats(t *testing.T) {
 		if err != nil && err != io.EOF {
 			t.Fatal(err)
 		}
-		want := varying.ReplaceAllString(string(b), "")
+		want := constant(format, string(b))
 		whole.close()
 		for name, v := range map[string]url.Values{
 			"default_format": {"default_format": {format}, "query": {sql}},
@@ -61,7 +69,7 @@ func TestOutputFormats(t *testing.T) {
 			v.Set("max_block_size", "3")
 			v.Set("max_threads", "1")
 			status, _, body := get(t, c, v, "")
-			if got := varying.ReplaceAllString(body, ""); status != 200 || got != want {
+			if got := constant(format, body); status != 200 || got != want {
 				t.Errorf("%s by %s: status %d\n%q\nwant\n%q", format, name, status, got, want)
 			}
 		}
