@@ -49,16 +49,19 @@ func parseNameTemplate(text string) (*template.Template, error) {
 	}
 	t, err := template.New("name").Option("missingkey=error").Parse(text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; %s", err, nameFields)
 	}
 	// A mistake that shows only when the template runs should show now.
 	example := NameData{Source: "web", Destination: "app", Service: "4567",
 		Sources: []NameEndpoint{{"web", "group:web"}}, Destinations: []NameEndpoint{{"app", "group:app"}}, Services: []NameService{{"4567", "tcp/4567", "tcp"}}}
 	if _, err := execute(t, example); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; %s", err, nameFields)
 	}
 	return t, nil
 }
+
+// nameFields is what to use instead, in errors.
+const nameFields = "a template has .Source, .Destination, .Service, and the lists .Sources and .Destinations (each .Name, .Literal) and .Services (each .Name, .Literal, .Protocol)"
 
 func execute(t *template.Template, data NameData) (string, error) {
 	var b strings.Builder

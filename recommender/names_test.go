@@ -81,10 +81,18 @@ func TestNamesAreUnique(t *testing.T) {
 	}
 }
 
+func TestNameTemplateLists(t *testing.T) {
+	rules := []policy.Rule{namedRule(t, "group:app group:web", "group:dns", "tcp/53 udp/53")}
+	text := "{{.Destination}}_from{{range .Sources}}_{{.Name}}{{end}}{{range .Services}}+{{.Literal}}{{end}}"
+	if got := nameWith(t, text, &categories.File{}, rules); got[0] != "dns_from_app_web+tcp-53+udp-53" {
+		t.Error(got)
+	}
+}
+
 func TestNameTemplateErrors(t *testing.T) {
 	for _, text := range []string{"{{", "{{.Nothing}}", "{{index .Sources 3}}", "!!"} {
-		if _, err := parseNameTemplate(text); err == nil {
-			t.Errorf("%q is taken", text)
+		if _, err := parseNameTemplate(text); err == nil || !strings.Contains(err.Error(), ".Services") {
+			t.Errorf("%q: %v, want an error that says what there is", text, err)
 		}
 	}
 	long := nameWith(t, "{{.Source}}"+strings.Repeat("é", 500), &categories.File{}, []policy.Rule{namedRule(t, "group:a", "group:b", "tcp/1")})

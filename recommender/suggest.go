@@ -15,7 +15,7 @@ import (
 )
 
 // SuggestSettings says which orders of categories to compare, and on which sessions. The embedded Settings are those of Generate;
-// Categories are the candidates. Policies, port ranges and prefixes of ungrouped hosts have no place here.
+// Categories are the candidates.
 type SuggestSettings struct {
 	Settings
 	// Learn is the share of the window, from its beginning, that rules are learned on to see what they deny in the rest; 0 means
@@ -56,8 +56,8 @@ type Suggestion struct {
 	Literals   int      `json:"literals"` // sources, destinations and services of all rules
 	Excess     uint64   `json:"excess"`   // (client, server) pairs that rules permit and that were not seen, a sum over rules
 	Sessions   uint64   `json:"sessions"`
-	Included   uint64   `json:"included"`
-	HeldOut    *HeldOut `json:"heldOut"` // nil where there was nothing to learn from, or nothing after
+	Included   uint64   `json:"included"` // those that rules permit, or Settings.Existing
+	HeldOut    *HeldOut `json:"heldOut"`  // nil where there was nothing to learn from, or nothing after
 	// Best says that no other order is as good in rules, literals, excess, coverage and held-out denial, and better in one.
 	Best bool `json:"best"`
 }
@@ -65,7 +65,7 @@ type Suggestion struct {
 // HeldOut is what the rules learned before the cut do to the sessions after it.
 type HeldOut struct {
 	Sessions uint64 `json:"sessions"` // after the cut, that a proposal would not leave out but for lack of support
-	Denied   uint64 `json:"denied"`   // of these, in no learned rule
+	Denied   uint64 `json:"denied"`   // of these, in no learned rule and not permitted by Settings.Existing
 }
 
 // Coverage is the share of sessions that the rules permit.
@@ -91,16 +91,10 @@ func Suggest(ctx context.Context, conn driver.Conn, s SuggestSettings, file *cat
 	case s.MaxOrders < 0:
 		return nil, &SettingsError{"max-orders", fmt.Errorf("%d is less than 1", s.MaxOrders)}
 	}
-	if len(s.Existing)+len(s.Guardrails) > 0 || s.PortRanges > 0 {
-		return nil, &SettingsError{"category", errors.New("orders are compared without policies and port ranges")}
-	}
-	if s.Ungrouped == UngroupedPrefix {
-		return nil, &SettingsError{"ungrouped", fmt.Errorf("orders are compared with %s or %s, not with %s", UngroupedHost, UngroupedReport, UngroupedPrefix)}
-	}
 	if file == nil || len(file.Categories) == 0 {
 		return nil, &SettingsError{"groups", errors.New("there is no category to choose")}
 	}
-	v, err := newSurvey(ctx, conn, s, file)
+	v, err := newSurvey(ctx, conn, s.surveyed(), file)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +112,14 @@ func Suggest(ctx context.Context, conn driver.Conn, s SuggestSettings, file *cat
 	}
 	orders, all := groupings(len(v.candidates), v.presences(), s.MaxOrders)
 	out.Groupings, out.More = all, all == allGroupings
+	whole := proposing{SuggestSettings: s, conn: conn, file: file}
 	for _, order := range orders {
-		x, err := v.try(ctx, order)
+		var x Suggestion
+		if s.needsProposals() {
+			x, err = whole.try(ctx, v.namesOf(order), out.Cut.Time, v.heldOut)
+		} else {
+			x, err = v.try(ctx, order)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -134,7 +134,7 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 			want.LowerBound += p.Certificate.LowerBound
 			want.Cells += p.Summary.Cells
 			want.Sessions += p.Summary.Sessions
-			want.Included += p.Summary.Included
+			want.Included += p.Summary.Included + permittedBefore(&p)
 			for _, r := range p.Rules {
 				want.Literals += len(r.Sources) + len(r.Destinations) + len(r.Services)
 				want.Excess += r.Excess.PermittedPairs - r.Excess.ObservedPairs
@@ -155,14 +155,17 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 			}
 		}
 		set.Since, set.Until = cut, s.Until
-		set.MinSessions, set.MinHosts, set.MinHours = 0, 0, 0
+		set.MinSessions, set.MinHosts, set.MinHours, set.PortRanges = 0, 0, 0, 0
+		if set.Ungrouped == UngroupedPrefix {
+			set.Ungrouped = UngroupedHost
+		}
 		var after, included, denied uint64
 		if set.Until.IsZero() || set.Since.Before(set.Until) {
 			for _, p := range generate(set) {
 				after += p.Summary.Sessions
-				included += p.Summary.Included
+				included += p.Summary.Included + permittedBefore(&p)
 			}
-			set.Existing = learned
+			set.Existing = append(learned, set.Existing...)
 			for _, p := range generate(set) {
 				denied += p.Summary.Included
 			}
@@ -176,10 +179,25 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 	}
 }
 
+// permittedBefore is how many sessions the policies in force permit.
+func permittedBefore(p *policy.Proposal) (n uint64) {
+	for _, u := range p.Unproposed {
+		if u.Reason == policy.AlreadyPermitted {
+			n += u.Sessions
+		}
+	}
+	return n
+}
+
 // TestSuggestAgainstGenerate draws sessions, groups and settings.
-func TestSuggestAgainstGenerate(t *testing.T) {
+func TestSuggestAgainstGenerate(t *testing.T) { suggestAgainstGenerate(t, "10", false) }
+
+// TestSuggestWithPoliciesAgainstGenerate draws policies, port ranges and prefixes, too.
+func TestSuggestWithPoliciesAgainstGenerate(t *testing.T) { suggestAgainstGenerate(t, "11", true) }
+
+func suggestAgainstGenerate(t *testing.T, seed string, policies bool) {
 	conn := store(t)
-	_, restore := fewChecks("2", "10") // each runs Generate eight times
+	_, restore := fewChecks("2", seed) // each runs Generate eight times
 	defer restore()
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
@@ -194,6 +212,11 @@ func TestSuggestAgainstGenerate(t *testing.T) {
 			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners"),
 			VRF:            rapid.SampledFrom([]string{"", "", "red"}).Draw(rt, "vrf"),
 		}, Learn: rapid.SampledFrom([]float64{0, 0.01, 0.5}).Draw(rt, "learn")}
+		if policies {
+			s.Ungrouped = rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedPrefix}).Draw(rt, "or prefix")
+			s.PortRanges, s.MaxExtra = rapid.SampledFrom([]uint64{0, 2}).Draw(rt, "ranges"), 64
+			s.Existing, s.Guardrails = drawPolicies(rt, file, "existing"), drawPolicies(rt, file, "guardrails")
+		}
 		if rapid.Bool().Draw(rt, "window") {
 			s.Since, s.Until = base.Add(30*time.Minute), base.Add(20*time.Hour)
 		}
@@ -304,10 +327,8 @@ func TestSuggestRefuses(t *testing.T) {
 		{"learn", file, SuggestSettings{Learn: math.NaN()}},
 		{"max-orders", file, SuggestSettings{MaxOrders: -1}},
 		{"groups", nil, SuggestSettings{}},
-		{"category", file, SuggestSettings{Settings: Settings{PortRanges: 2}}},
 		{"category", file, SuggestSettings{Settings: Settings{Categories: []string{"site"}}}},
 		{"ungrouped", file, SuggestSettings{Settings: Settings{Ungrouped: "x"}}},
-		{"ungrouped", file, SuggestSettings{Settings: Settings{Ungrouped: UngroupedPrefix}}},
 	} {
 		_, err := Suggest(t.Context(), nil, c.s, c.file)
 		if wrong, ok := errors.AsType[*SettingsError](err); !ok || wrong.Setting != c.setting {

@@ -90,10 +90,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 
 func (v *survey) order(chain []int) (*order, error) {
 	s := v.Settings
-	s.Categories = nil
-	for _, c := range chain {
-		s.Categories = append(s.Categories, v.candidates[c])
-	}
+	s.Categories = v.namesOf(chain)
 	file := *v.file
 	file.Exclude = nil // done with already
 	p, err := newPlan(s, &file)
@@ -112,6 +109,15 @@ func (v *survey) order(chain []int) (*order, error) {
 		}
 	}
 	return o, nil
+}
+
+// namesOf gives the categories of an order.
+func (v *survey) namesOf(chain []int) []string {
+	out := make([]string, len(chain))
+	for i, c := range chain {
+		out[i] = v.candidates[c]
+	}
+	return out
 }
 
 // support gives the cells with enough support, and the other parts their reason.

@@ -77,31 +77,26 @@ func (a *app) generateCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
 	g.sessionFlags(f)
-	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128), report, or prefix (the fewest prefixes for those that do the same; see --max-extra)")
-	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")
-	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
-	f.Lookup("port-ranges").NoOptDefVal = fmt.Sprint(recommender.DefaultPortRanges)
 	f.Float64Var(&g.settings.Generalise, "generalise", 0, "permit cells without a session where that saves rules, unless having none is significant at this level; lists each (docs/generalisation.md)")
 	f.Lookup("generalise").NoOptDefVal = fmt.Sprint(recommender.DefaultGeneralise)
 	f.StringVar(&g.settings.GeneraliseWithin, "generalise-within", "", "with --generalise: the category of the coarser cells (default: the first of the file with groups around both ends)")
 	f.StringVar(&g.coverage, "coverage", "100%", "share of the sessions that is enough: the fewest rules for it, and what they leave out")
 	f.StringVar(&g.coverageBy, "coverage-by", "sessions", "what --coverage is a share of: sessions or bytes")
 	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
-	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
-	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
 	g.searchFlags(f, cover.EffortDefault)
-	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
+	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names, of .Source, .Destination, .Service (docs/proposal.md) (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
 	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
 	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
 	if err := c.RegisterFlagCompletionFunc("coverage-by", cobra.FixedCompletions([]string{"sessions", "bytes"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic("BUG: complete --coverage-by: " + err.Error())
 	}
-	completeFlags(c, render.Names(), []string{"host", "report", "prefix"})
+	completeFlags(c, render.Names())
 	return c
 }
 
-// sessionFlags are the flags that say which sessions to look at, and how.
+// sessionFlags are the flags that say which sessions to look at, what stands for
+// them, and what may be proposed.
 func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 	f.StringVarP(&g.groups, "groups", "g", "", "groups file, YAML or CSV")
 	f.StringArrayVar(&g.from, "from", nil, "take the sessions from this file (may be repeated)")
@@ -114,6 +109,12 @@ func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&g.settings.MinHours, "min-hours", 1, "distinct hours in which a cell needs sessions")
 	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", 0, "report the sessions of clients that scan: nothing came of so many of their targets, and of most")
 	f.Lookup("exclude-scanners").NoOptDefVal = fmt.Sprint(recommender.DefaultScannerTargets)
+	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128), report, or prefix (the fewest prefixes for those that do the same; see --max-extra)")
+	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")
+	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
+	f.Lookup("port-ranges").NoOptDefVal = fmt.Sprint(recommender.DefaultPortRanges)
+	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
+	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
 }
 
 // searchFlags are the flags that say how to look for few rules.
@@ -122,11 +123,11 @@ func (g *generateFlags) searchFlags(f *pflag.FlagSet, effort cover.Effort) {
 	f.StringVar(&g.maxMemory, "max-memory", "1GiB", "what the search for fewer rules may allocate, roughly")
 }
 
-// completeFlags offers the values of sessionFlags, searchFlags, --format and --ungrouped in the shell.
-func completeFlags(c *cobra.Command, formats, ungrouped []string) {
+// completeFlags offers the values of sessionFlags, searchFlags and --format in the shell.
+func completeFlags(c *cobra.Command, formats []string) {
 	for name, values := range map[string][]string{
 		"effort": cover.EffortNames(), "format": formats, "half-open": {"report", "allow-udp", "allow"},
-		"ungrouped": ungrouped, "external": {"report", "host", "internet"},
+		"ungrouped": {"host", "report", "prefix"}, "external": {"report", "host", "internet"},
 	} {
 		if err := c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 			panic("BUG: complete --" + name + ": " + err.Error())

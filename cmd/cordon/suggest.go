@@ -31,7 +31,7 @@ its own way, and shows what generate-rules would propose with each:
 
 A star marks the orders that no other beats: none is as good in all columns and
 better in one. Orders that give the same groups are the same, and the shortest
-stands for them. Each VRF's rules count.`
+stands for them. Each VRF's rules count, and what --existing permits is permitted.`
 
 // suggestFlags are the flags of groups suggest.
 type suggestFlags struct {
@@ -60,13 +60,12 @@ func (a *app) suggestCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringSliceVar(&g.settings.Categories, "category", nil, "categories to make orders of (default: all)")
 	g.sessionFlags(f)
-	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128) or report")
 	g.searchFlags(f, cover.EffortQuick)
 	f.StringVar(&g.learn, "learn", "70%", "share of the window, from its beginning, to learn on before looking at the rest")
 	f.IntVar(&g.maxOrders, "max-orders", recommender.DefaultMaxOrders, "try at most so many orders, those with few categories first")
 	f.StringVarP(&g.format, "format", "f", "table", strings.Join(suggestFormats, ", "))
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
-	completeFlags(c, suggestFormats, []string{"host", "report"})
+	completeFlags(c, suggestFormats)
 	return c
 }
 

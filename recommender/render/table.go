@@ -86,9 +86,16 @@ func (t table) proposal(p *policy.Proposal) {
 	}
 	t.para("", fmt.Sprintf("%d of %s included, in %s.", s.Included, count(s.Sessions, "session"), count(uint64(s.Cells), "cell")))
 	if s.Rules > 0 {
-		t.para("", fmt.Sprintf("A rule for each host pair and service would make %d, a rule for each pair of groups %d; these %d take %d lines on Arista EOS.",
-			s.PerHostRules, s.PerPairRules, s.Rules, s.EOSLines))
+		t.para("", fmt.Sprintf("A rule for each host pair and service would make %d, a rule for each pair of groups %d; %s %d lines on Arista EOS.",
+			s.PerHostRules, s.PerPairRules, these(s.Rules), s.EOSLines))
 	}
+}
+
+func these(rules int) string {
+	if rules == 1 {
+		return "this one takes"
+	}
+	return fmt.Sprintf("these %d take", rules)
 }
 
 func (t table) rules(p *policy.Proposal) {

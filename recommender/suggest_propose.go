@@ -1,0 +1,169 @@
+package recommender
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// proposing compares orders by asking Generate for each: with policies, port ranges and prefixes the rules do not follow from the cells that
+// a survey counts. It takes two proposals for each order, where a survey takes three queries.
+type proposing struct {
+	SuggestSettings
+	conn driver.Conn
+	file *categories.File
+}
+
+// needsProposals reports whether a survey cannot count what Generate would give.
+func (s *Settings) needsProposals() bool {
+	return len(s.Existing)+len(s.Guardrails) > 0 || s.PortRanges > 0 || s.Ungrouped == UngroupedPrefix
+}
+
+// surveyed are the settings of the survey that finds the orders to try.
+func (s SuggestSettings) surveyed() SuggestSettings {
+	if s.Ungrouped == UngroupedPrefix {
+		s.Ungrouped = UngroupedHost
+	}
+	s.Existing, s.Guardrails, s.PortRanges = nil, nil, 0
+	return s
+}
+
+// try counts what Generate gives with an order of categories. Sessions that the policies in force permit count as permitted.
+func (v *proposing) try(ctx context.Context, order []string, cut time.Time, heldOut bool) (Suggestion, error) {
+	x := Suggestion{Categories: order}
+	s := v.Settings
+	s.Categories = order
+	name := strings.Join(order, ",")
+	proposals, err := v.generate(ctx, s, "propose with "+name)
+	if err != nil {
+		return x, err
+	}
+	for i := range proposals {
+		p := &proposals[i]
+		x.Rules += len(p.Rules)
+		x.LowerBound += p.Certificate.LowerBound
+		x.Cells += p.Summary.Cells
+		x.Sessions += p.Summary.Sessions
+		x.Included += p.Summary.Included
+		for _, u := range p.Unproposed {
+			if u.Reason == policy.AlreadyPermitted {
+				x.Included += u.Sessions
+			}
+		}
+		for _, r := range p.Rules {
+			x.Literals += len(r.Sources) + len(r.Destinations) + len(r.Services)
+			x.Excess += r.Excess.PermittedPairs - r.Excess.ObservedPairs
+		}
+	}
+	if !heldOut {
+		return x, nil
+	}
+	s.Until = cut
+	if proposals, err = v.generate(ctx, s, "learn with "+name); err != nil {
+		return x, err
+	}
+	s.Since, s.Until = cut, v.Until
+	x.HeldOut, err = v.later(ctx, s, proposals, "sessions after, with "+name)
+	return x, err
+}
+
+// later counts the sessions of a window that learned proposals and the policies in force would deny.
+func (v *proposing) later(ctx context.Context, s Settings, learned []policy.Proposal, name string) (_ *HeldOut, err error) {
+	s.Existing = append(inForce(learned), s.Existing...)
+	s.MinSessions, s.MinHosts, s.MinHours, s.PortRanges = 0, 0, 0, 0
+	if s.Ungrouped == UngroupedPrefix {
+		s.Ungrouped = UngroupedHost
+	}
+	h := new(HeldOut)
+	err = v.observed(&s, name, func() error {
+		p, err := newPlan(s, v.file)
+		if err != nil {
+			return err
+		}
+		r, err := newRun(ctx, v.conn, p)
+		if err != nil {
+			return err
+		}
+		parts, err := r.laterParts(ctx)
+		if err := errors.Join(err, r.close(ctx)); err != nil {
+			return err
+		}
+		for i := range parts {
+			switch parts[i].reason {
+			case 0:
+				h.Denied += parts[i].sessions
+				h.Sessions += parts[i].sessions
+			case alreadyPermittedNumber:
+				h.Sessions += parts[i].sessions
+			}
+		}
+		return nil
+	})
+	return h, err
+}
+
+// laterParts counts the sessions of the window by what becomes of them, support aside.
+func (r *run) laterParts(ctx context.Context) ([]part, error) {
+	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
+		return nil, err
+	}
+	if r.ScannerTargets > 0 {
+		if err := r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) }); err != nil {
+			return nil, err
+		}
+	}
+	parts, err := r.count(ctx)
+	if err == nil {
+		r.judge(parts)
+	}
+	return parts, err
+}
+
+// inForce turns proposals into policies, as if they had been accepted.
+func inForce(proposals []policy.Proposal) []policy.Policy {
+	var out []policy.Policy
+	for i := range proposals {
+		one := policy.Policy{VRF: proposals[i].VRF}
+		for _, r := range proposals[i].Rules {
+			one.Rules = append(one.Rules, policy.StatementRule{Name: r.Name, Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services})
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+func (v *proposing) generate(ctx context.Context, s Settings, name string) (out []policy.Proposal, err error) {
+	err = v.observed(&s, name, func() error {
+		out, err = Generate(ctx, v.conn, s, v.file)
+		return err
+	})
+	return out, err
+}
+
+// observed runs f and tells the observer of its time in ClickHouse and in Go, instead of each of its steps.
+func (v *proposing) observed(s *Settings, name string, f func() error) error {
+	if v.Observe == nil {
+		return f()
+	}
+	var server, here Step
+	s.Observe = func(step Step) {
+		if step.Server {
+			server.Took += step.Took
+		} else {
+			here.Took += step.Took
+		}
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	server.Name, server.Server, here.Name = name, true, name
+	v.Observe(server)
+	v.Observe(here)
+	return nil
+}
