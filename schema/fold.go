@@ -376,14 +376,20 @@ func icmpService(proto, typ, code uint8, isReply bool) (uint8, uint8) {
 	return typ, code
 }
 
+// SaneTime tells whether sessions take a time of a record as it is: one from
+// 2000 on, and no more than a day after the record was received. All in Unix
+// microseconds.
+func SaneTime(t, received int64) bool {
+	return t >= oldestTime && t <= min(max(received, oldestTime), newestTime)+microsPerDay
+}
+
 // saneTimes gives the first and the last time of a record. A start or end
 // before 2000 or more than a day after receipt is a broken clock (epoch 0,
 // uptime taken for time); the other one of the two stands in, else the time of
 // receipt. A start after its end swaps with it.
 func saneTimes(start, end, received int64) (first, last, receipt int64) {
+	startOK, endOK := SaneTime(start, received), SaneTime(end, received)
 	received = min(max(received, oldestTime), newestTime)
-	startOK := start >= oldestTime && start <= received+microsPerDay
-	endOK := end >= oldestTime && end <= received+microsPerDay
 	switch {
 	case startOK && !endOK:
 		end = start

@@ -20,6 +20,8 @@ type csvReader struct {
 	header header
 	now    int64
 
+	badClock bool // a note says so
+
 	protos map[string]uint8  // spellings seen in this file
 	vrfs   map[string]string // one string for each VRF
 }
@@ -39,7 +41,6 @@ func newCSV(s *source, r io.Reader) (*csvReader, error) {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
 	c.lines.firstLineOnly()
-	fields[0] = bytes.TrimPrefix(fields[0], []byte("\ufeff"))
 	h, notes, err := parseHeader(fields)
 	if err != nil {
 		return nil, c.rowError(err.Error())
@@ -153,6 +154,10 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 		rec.End = rec.Start
 	case rec.End < rec.Start:
 		rec.Start, rec.End = rec.End, rec.Start
+	}
+	if !c.badClock && !schema.SaneTime(rec.Start, c.now) && !schema.SaneTime(rec.End, c.now) {
+		c.badClock = true
+		c.note("line %d: times before the year 2000 or more than a day ahead are taken for a broken clock; in sessions the time of import stands in for them", c.lines.line)
 	}
 	switch {
 	case given:

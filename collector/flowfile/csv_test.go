@@ -269,6 +269,17 @@ func TestNearColumns(t *testing.T) {
 	}
 }
 
+func TestBrokenClockIsNoted(t *testing.T) {
+	r := open(t, "src_ip,dst_ip,proto,dst_port,start_time,end_time\n"+
+		"10.0.0.1,10.0.0.2,tcp,443,1700000000,\n10.0.0.1,10.0.0.2,tcp,443,0,1700000000\n10.0.0.1,10.0.0.2,tcp,443,0,20\n10.0.0.1,10.0.0.2,tcp,443,5,\n")
+	if recs, bad := all(t, r); len(recs) != 4 || len(bad) != 0 {
+		t.Fatalf("%d records, errors %q", len(recs), bad)
+	}
+	if n := r.Notes(); len(n) != 1 || !strings.HasPrefix(n[0], "f.csv: line 4: times before the year 2000") {
+		t.Errorf("%q", n)
+	}
+}
+
 func TestCompressionAndMarks(t *testing.T) {
 	const plain = "\ufeffsrc_ip,dst_ip,proto,src_port,dst_port\r\n10.0.0.1,10.0.0.2,tcp,40000,443\r\n"
 	var gz, zs bytes.Buffer
@@ -281,7 +292,8 @@ func TestCompressionAndMarks(t *testing.T) {
 	}
 	z.Write([]byte(plain))
 	z.Close()
-	for name, data := range map[string]string{"plain": plain, "gzip": gz.String(), "zstd": zs.String()} {
+	quoted := strings.Replace(plain, "src_ip,dst_ip", `"src_ip","dst_ip"`, 1) // as spreadsheets write it
+	for name, data := range map[string]string{"plain": plain, "quoted": quoted, "gzip": gz.String(), "zstd": zs.String()} {
 		r := open(t, data)
 		recs, bad := all(t, r)
 		if len(bad) > 0 || len(recs) != 1 || recs[0] != row(func(*schema.Record) {}) {
@@ -293,7 +305,7 @@ func TestCompressionAndMarks(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
-		if name == "plain" {
+		if name == "plain" || name == "quoted" {
 			continue
 		}
 		// Cut short: what was read is kept, and the error is not the end of the file.

@@ -16,6 +16,9 @@ var (
 	errQuote    = errors.New(`a field begins with a quote (") that is not closed properly; within quotes, write a quote twice`)
 )
 
+// byteOrderMark may begin a file; what follows may be quoted.
+var byteOrderMark = []byte("\ufeff")
+
 // lines splits a file into rows and rows into fields, without copying them.
 type lines struct {
 	r      io.Reader
@@ -45,6 +48,10 @@ func (l *lines) next() ([][]byte, error) {
 			return nil, err
 		}
 		row := l.buf[l.lo : l.lo+n]
+		if l.line == 1 && bytes.HasPrefix(row, byteOrderMark) {
+			row, n = row[len(byteOrderMark):], n-len(byteOrderMark)
+			l.lo += len(byteOrderMark)
+		}
 		if bytes.IndexByte(row, '"') >= 0 {
 			return l.quoted(n)
 		}
