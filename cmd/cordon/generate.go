@@ -213,7 +213,7 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 // sessionStore opens the store that the flags ask for: with --from a temporary one with the sessions of those files.
 func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClock) (_ *store, err error) {
 	temporary := len(g.from) > 0
-	readers, err := openFlowFiles(g.from)
+	readers, err := openFlowFiles(g.from, time.Now())
 	if err != nil {
 		return nil, err
 	}

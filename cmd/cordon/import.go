@@ -37,7 +37,7 @@ func (a *app) importFiles(ctx context.Context, files []string) error {
 	if err := a.settings.check(); err != nil {
 		return usageError(err)
 	}
-	readers, err := openFlowFiles(files)
+	readers, err := openFlowFiles(files, time.Now())
 	if err != nil {
 		return err
 	}
@@ -59,10 +59,10 @@ func (a *app) importFiles(ctx context.Context, files []string) error {
 }
 
 // openFlowFiles opens all files before anything is read, so that a wrong name
-// costs nothing.
-func openFlowFiles(files []string) (readers []flowfile.Reader, err error) {
+// costs nothing. Records without a time get the time untimed, the same in all.
+func openFlowFiles(files []string, untimed time.Time) (readers []flowfile.Reader, err error) {
 	for _, f := range files {
-		r, err := flowfile.Open(f)
+		r, err := flowfile.OpenAt(f, untimed)
 		if err != nil {
 			closeAll(readers)
 			return nil, usageError(err)

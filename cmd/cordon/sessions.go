@@ -160,7 +160,10 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 		return fmt.Errorf("sessions: %w", err)
 	}
 	const frame = 2 // lines of a table that are no rows
-	if s.format == "table" && !s.limited && lines >= shownSessions+frame {
+	switch {
+	case s.format == "table" && lines == 0:
+		fmt.Fprintln(a.stderr, "No session is like that; `cordon status` says what is stored, and why there is no data.")
+	case s.format == "table" && !s.limited && lines >= shownSessions+frame:
 		fmt.Fprintf(a.stderr, "The first %d sessions are shown, there may be more: --limit 0 gives all.\n", shownSessions)
 	}
 	return nil

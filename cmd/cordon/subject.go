@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"time"
 
 	"cordon/categories"
 	"cordon/recommender"
@@ -68,7 +69,7 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 	if stored && len(f.from) > 0 {
 		return nil, nil, usagef("%s: no such file, and with --from no stored proposal is at hand", what)
 	}
-	readers, err := openFlowFiles(f.from)
+	readers, err := openFlowFiles(f.from, madeAt(s.proposals))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,6 +106,24 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 		s.storedGroups = s.groups != nil
 	}
 	return &s, st, nil
+}
+
+// madeAt is when records without a time were imported for the proposals, as far as
+// they tell: nothing in them is later.
+func madeAt(proposals []policy.Proposal) (last time.Time) {
+	for i := range proposals {
+		p := &proposals[i]
+		seen := p.Window.From.Time
+		for _, r := range p.Rules {
+			if t := r.Evidence.LastSeen.Time; t.After(seen) {
+				seen = t
+			}
+		}
+		if seen.After(last) {
+			last = seen
+		}
+	}
+	return last
 }
 
 // readProposals reads the proposals of a file. Where there is none of that name and

@@ -18,7 +18,9 @@ type csvReader struct {
 	*source
 	lines  *lines
 	header header
-	now    int64
+
+	now     int64 // time of import, Unix microseconds
+	untimed int64 // of records without a time
 
 	badClock bool // a note says so
 
@@ -28,7 +30,7 @@ type csvReader struct {
 
 func newCSV(s *source, r io.Reader) (*csvReader, error) {
 	c := &csvReader{
-		source: s, lines: newLines(r), now: schema.Micros(s.now),
+		source: s, lines: newLines(r), now: schema.Micros(s.now), untimed: schema.Micros(s.untimed),
 		protos: make(map[string]uint8), vrfs: make(map[string]string),
 	}
 	fields, err := c.lines.next()
@@ -147,7 +149,7 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 
 	switch {
 	case !start && !end:
-		rec.Start, rec.End = c.now, c.now
+		rec.Start, rec.End = c.untimed, c.untimed
 	case !start:
 		rec.Start = rec.End
 	case !end:

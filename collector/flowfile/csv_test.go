@@ -346,6 +346,17 @@ func TestOpenFiles(t *testing.T) {
 	if at := schema.Time(rec.Start); at.Before(before.Truncate(time.Microsecond)) || at.After(time.Now()) || rec.End != rec.Start || rec.Received != rec.Start {
 		t.Errorf("start %v is not the time of import", at)
 	}
+
+	if r, err = OpenAt(name, importTime); err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if err := r.Next(&rec); err != nil {
+		t.Fatal(err)
+	}
+	if want := schema.Micros(importTime); rec.Start != want || rec.End != want || rec.Received < schema.Micros(before) {
+		t.Errorf("from %v to %v, received %v, want %v, received now", rec.Start, rec.End, rec.Received, want)
+	}
 }
 
 // records makes records such as a flow CSV can hold.

@@ -19,7 +19,11 @@ const maxWindow = 128 << 20
 
 // Open opens a flow file; "-" means standard input. The time of import, which
 // records without a time get, is the time of this call.
-func Open(name string) (Reader, error) {
+func Open(name string) (Reader, error) { return OpenAt(name, time.Time{}) }
+
+// OpenAt is [Open] with another time, unless it is zero, for records that have
+// none.
+func OpenAt(name string, untimed time.Time) (Reader, error) {
 	f, size := os.Stdin, int64(0)
 	if name == "-" {
 		name = "standard input"
@@ -40,7 +44,11 @@ func Open(name string) (Reader, error) {
 			size = info.Size()
 		}
 	}
-	r, err := newReader(name, f, size, time.Now())
+	now := time.Now()
+	if untimed.IsZero() {
+		untimed = now
+	}
+	r, err := newReaderAt(name, f, size, now, untimed)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -50,13 +58,14 @@ func Open(name string) (Reader, error) {
 
 // source is what every kind of reader stands on.
 type source struct {
-	name  string
-	now   time.Time // time of import
-	file  io.Closer
-	zstd  *zstd.Decoder
-	count *counter
-	size  int64
-	notes []string
+	name    string
+	now     time.Time // time of import
+	untimed time.Time // time of records that have none
+	file    io.Closer
+	zstd    *zstd.Decoder
+	count   *counter
+	size    int64
+	notes   []string
 }
 
 func (s *source) Notes() []string              { return s.notes }
@@ -76,9 +85,13 @@ func (s *source) note(format string, args ...any) {
 	s.notes = append(s.notes, s.name+": "+fmt.Sprintf(format, args...))
 }
 
-// newReader makes the reader that fits the first bytes of file.
 func newReader(name string, file io.Reader, size int64, now time.Time) (Reader, error) {
-	s := &source{name: name, now: now, count: &counter{r: file}, size: size}
+	return newReaderAt(name, file, size, now, now)
+}
+
+// newReaderAt makes the reader that fits the first bytes of file.
+func newReaderAt(name string, file io.Reader, size int64, now, untimed time.Time) (Reader, error) {
+	s := &source{name: name, now: now, untimed: untimed, count: &counter{r: file}, size: size}
 	if c, ok := file.(io.Closer); ok {
 		s.file = c
 	}

@@ -155,7 +155,7 @@ func (f *findings) odd(errors map[string]uint64) {
 	times, notFlow := ipfix.ReasonImplausibleTime.String(), ipfix.ReasonNotFlow.String()
 	if n := failed[times]; n > 0 {
 		f.add(Warning, "collector", fmt.Sprintf("%d flows ended after they were exported; they are kept, and moved to end then", n),
-			"the log names the exporters; look at their clocks")
+			"look at the exporters' clocks")
 	}
 	if n := failed[notFlow]; n > 0 {
 		f.add(Note, "collector", fmt.Sprintf("%d records have no source and destination IP address, and are left out", n), "")
