@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -75,7 +76,13 @@ func (a *app) configCheck() error {
 // noArgs refuses arguments with exit code 2.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("%s takes no arguments, got %q", cmd.CommandPath(), args)
+		hint := ""
+		cmd.Flags().Visit(func(f *pflag.Flag) {
+			if f.NoOptDefVal != "" && f.Value.Type() != "bool" && f.Value.String() == f.NoOptDefVal {
+				hint = fmt.Sprintf("; a value of --%s is written --%s=%s", f.Name, f.Name, args[0])
+			}
+		})
+		return usagef("%s takes no arguments, got %q%s", cmd.CommandPath(), args, hint)
 	}
 	return nil
 }

@@ -26,6 +26,9 @@ func ParseShare(s string) (Share, error) {
 		r.Mul(r, big.NewRat(100, 1))
 	}
 	if r.Sign() <= 0 || r.Cmp(big.NewRat(100, 1)) > 0 {
+		if !percent {
+			return "", fmt.Errorf("%q is no share above 0 and at most 1: use 99%% or 0.99", s)
+		}
 		return "", fmt.Errorf("%q is no share: it is not above 0%% and at most 100%%", s)
 	}
 	text := strings.TrimRight(strings.TrimRight(r.FloatString(12), "0"), ".")

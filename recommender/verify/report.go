@@ -114,7 +114,8 @@ func several(n uint64, one, more string) string {
 func (r *Report) WriteText(w io.Writer) error {
 	e := &errWriter{w: w}
 	e.printf("Proposal %s, VRF %s, %s to %s\n", r.Proposal, r.VRF, r.Window.From.Format("2006-01-02 15:04:05"), r.Window.To.Format("2006-01-02 15:04:05"))
-	e.printf("%d sessions, of which %d are included, in %d cells; %d rules\n", r.Sessions, r.Included, r.Cells, r.Rules)
+	e.printf("%s, of which %d are included, in %s; %s\n", several(r.Sessions, "session", "sessions"), r.Included,
+		several(uint64(r.Cells), "cell", "cells"), several(uint64(r.Rules), "rule", "rules"))
 	if c := r.Coverage; c != nil {
 		e.printf("%s of the %s are permitted: %d of %d, %d were asked for\n", c.Reached, c.By, c.Permitted, c.Total, c.Needed)
 	}
@@ -164,7 +165,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.OK {
 		e.printf("Verified.\n")
 	} else {
-		e.printf("Not verified: %d finding(s).\n", r.wrong())
+		e.printf("Not verified: %s.\n", several(uint64(r.wrong()), "finding", "findings"))
 	}
 	return e.err
 }
