@@ -3,6 +3,7 @@ package collector
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -173,6 +174,9 @@ func DefaultConfig() Config {
 // Validate says what is wrong, by key.
 func (c *Config) Validate() error {
 	return errors.Join(
+		checkListen("udp.listen", c.UDP.Listen...),
+		checkListen("tcp.listen", c.TCP.Listen...),
+		checkListen("tls.listen", c.TLS.Listen...),
 		between("udp.sockets", c.UDP.Sockets, 1, 64),
 		between("udp.receive_buffer", c.UDP.ReceiveBuffer, 64<<10, 1<<30),
 		between("tcp.max_connections", c.TCP.MaxConnections, 1, 1<<16),
@@ -211,6 +215,28 @@ func (c *QueueConfig) validate() error {
 		between("queue.in_flight", c.InFlight, 1, 256),
 		atLeast("queue.ack_timeout", c.AckTimeout, 10*time.Millisecond),
 	)
+}
+
+// CheckListen says what is wrong with an address to listen on: a host, which may be
+// empty for all addresses, and a port.
+func CheckListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not an address to listen on, such as :4739, 127.0.0.1:4739 or [::1]:4739", address)
+	}
+	return nil
+}
+
+func checkListen(key string, addresses ...string) error {
+	for _, a := range addresses {
+		if err := CheckListen(a); err != nil {
+			return fmt.Errorf("collector.%s: %w", key, err)
+		}
+	}
+	return nil
 }
 
 func between[T int | int64](key string, v, lo, hi T) error {

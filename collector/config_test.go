@@ -23,6 +23,9 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		change func(*Config)
 		want   string
 	}{
+		{func(c *Config) { c.UDP.Listen = []string{":4739", ":99999"} }, `collector.udp.listen: ":99999" is not an address to listen on`},
+		{func(c *Config) { c.TCP.Listen = []string{"4739"} }, `collector.tcp.listen: "4739" is not`},
+		{func(c *Config) { c.TLS.Listen = []string{"::1:4740"} }, `collector.tls.listen: "::1:4740" is not`},
 		{func(c *Config) { c.UDP.Sockets = 0 }, "collector.udp.sockets is 0; it must be from 1 to 64"},
 		{func(c *Config) { c.UDP.ReceiveBuffer = 1 }, "collector.udp.receive_buffer"},
 		{func(c *Config) { c.TCP.MaxConnections = -1 }, "collector.tcp.max_connections"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -117,6 +118,14 @@ func (s *settings) check() error {
 	}
 	if s.Retention.Flows < day || s.Retention.Sessions < day {
 		errs = append(errs, errors.New("retention.flows and retention.sessions: at least 24h, since rows are dropped by whole days"))
+	}
+	for _, l := range []struct{ key, address string }{{"clickhouse.listen", s.ClickHouse.Listen}, {"nats.listen", s.NATS.Listen}, {"http.listen", s.HTTP.Listen}} {
+		if l.address == "" {
+			continue
+		}
+		if err := collector.CheckListen(l.address); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
+		}
 	}
 	return errors.Join(append(errs, s.Collector.Validate(), s.Ingest.Validate())...)
 }

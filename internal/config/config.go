@@ -66,7 +66,8 @@ func (l *Loader) Load(dst any) error {
 	err := l.v.Unmarshal(dst, func(c *mapstructure.DecoderConfig) {
 		c.DecodeHook = mapstructure.ComposeDecodeHookFunc(
 			emptyToZero,
-			mapstructure.StringToTimeDurationHookFunc(),
+			durationHook,
+			prefixHook,
 			byteSizeHook,
 			mapstructure.StringToSliceHookFunc(","),
 			mapstructure.TextUnmarshallerHookFunc(),
@@ -190,6 +191,35 @@ func emptyToZero(from, to reflect.Type, data any) (any, error) {
 	return data, nil
 }
 
+// durationHook reads durations such as 90s.
+func durationHook(from, to reflect.Type, data any) (any, error) {
+	s, ok := data.(string)
+	if !ok || to != reflect.TypeFor[time.Duration]() {
+		return data, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a duration, such as 500ms, 90s, 15m or 720h", s)
+	}
+	return d, nil
+}
+
+// prefixHook reads prefixes, of which an address is the one that holds it alone.
+func prefixHook(from, to reflect.Type, data any) (any, error) {
+	s, ok := data.(string)
+	if !ok || to != reflect.TypeFor[netip.Prefix]() {
+		return data, nil
+	}
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q is neither a prefix, such as 10.0.0.0/8, nor an address", s)
+	}
+	return p, nil
+}
+
 // byteSizeHook reads sizes such as 64MiB into whole numbers.
 func byteSizeHook(from, to reflect.Type, data any) (any, error) {
 	s, ok := data.(string)
@@ -198,9 +228,11 @@ func byteSizeHook(from, to reflect.Type, data any) (any, error) {
 	}
 	switch to.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Uint64, reflect.Int32, reflect.Uint32:
-		if n, err := ParseSize(s); err == nil {
-			return n, nil
+		n, err := ParseSize(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a whole number, nor a size such as 512MiB", s)
 		}
+		return n, nil
 	}
 	return data, nil
 }

@@ -62,7 +62,7 @@ func load(t *testing.T, yaml string, env map[string]string, args ...string) (set
 }
 
 func TestPrecedence(t *testing.T) {
-	const file = "data_dir: from-file\nnats:\n  url: nats://file:4222\n  max_bytes: 2GiB\ncollector:\n  seal_after: 3s\n  allow: [10.0.0.0/8, '2001:db8::/32']\n"
+	const file = "data_dir: from-file\nnats:\n  url: nats://file:4222\n  max_bytes: 2GiB\ncollector:\n  seal_after: 3s\n  allow: [10.0.0.0/8, '2001:db8::/32', 192.0.2.7]\n"
 	got, l, err := load(t, file, map[string]string{"CORDON_NATS_URL": "nats://env:4222", "CORDON_COLLECTOR_UDP": ":1,:2"}, "--data-dir", "from-flag")
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func TestPrecedence(t *testing.T) {
 	want.NATS.URL = "nats://env:4222"
 	want.NATS.MaxBytes = 2 << 30
 	want.Collector.Seal = 3 * time.Second
-	want.Collector.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
+	want.Collector.Allow = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("192.0.2.7/32")}
 	want.Collector.UDP = []string{":1", ":2"}
 	if d := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}), cmpopts.EquateEmpty()); d != "" {
 		t.Fatal(d)
@@ -91,8 +91,9 @@ func TestErrorsNameTheLine(t *testing.T) {
 	for _, tc := range []struct{ name, yaml, want string }{
 		{"unknown key", "nats:\n  urll: x\n", "c.yaml:2: unknown key nats.urll; did you mean nats.url?"},
 		{"unknown section", "colector:\n  seal_after: 1s\n", "c.yaml:1: unknown key colector; did you mean collector?"},
-		{"wrong type", "\ncollector:\n  seal_after: soon\n", "c.yaml:3: collector.seal_after: "},
-		{"bad prefix", "collector:\n  allow: [10.0.0.300/8]\n", "c.yaml:2: collector.allow"},
+		{"wrong type", "\ncollector:\n  seal_after: soon\n", `c.yaml:3: collector.seal_after: "soon" is not a duration, such as`},
+		{"bad prefix", "collector:\n  allow: [10.0.0.300/8]\n", `c.yaml:2: collector.allow[0]: "10.0.0.300/8" is neither a prefix`},
+		{"bad size", "nats:\n  max_bytes: lots\n", `c.yaml:2: nats.max_bytes: "lots" is not a whole number, nor a size`},
 		{"not a mapping", "- a\n", "c.yaml:1: the file must be a mapping"},
 		{"broken YAML", "a: [\n", "c.yaml: line 1"},
 	} {
