@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"cordon/internal/config"
 
@@ -43,11 +44,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 3 a server could not b
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "cordon",
-		Short: "Collect flows, recommend minimal segmentation rules",
-		Long:  rootHelp,
+		Use:                        "cordon",
+		SuggestionsMinimumDistance: 2,
+		Short:                      "Collect flows, recommend minimal segmentation rules",
+		Long:                       rootHelp,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
+				if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+					return usagef("unknown command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+				}
 				return usagef("unknown command %q; `cordon --help` lists them", args[0])
 			}
 			return nil
