@@ -21,9 +21,18 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	case format == "text", format == "auto" && isTerminal(w):
 		return slog.New(slog.NewTextHandler(w, opts)), nil
 	case format == "json", format == "auto":
+		opts.ReplaceAttr = durationAsText
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
 	}
 	return nil, fmt.Errorf("log.format %q: use auto, text or json", format)
+}
+
+// durationAsText writes 10s where JSON would have a number of nanoseconds.
+func durationAsText(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.String(a.Key, a.Value.Duration().String())
+	}
+	return a
 }
 
 // isTerminal says whether w is a terminal that a person looks at.
