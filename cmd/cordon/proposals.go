@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -53,9 +55,10 @@ func (a *app) proposalsCommand() *cobra.Command {
 	diff := &cobra.Command{
 		Use:   "diff A B",
 		Short: "What B permits that A does not, and the other way round",
+		Long:  "Compares what two proposals permit. Each is a file, YAML or JSON, or the beginning of the id of a stored one.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return usagef("%s takes two ids, got %d", cmd.CommandPath(), len(args))
+				return usagef("%s takes two files or ids, got %d; `cordon proposals list` shows ids", cmd.CommandPath(), len(args))
 			}
 			return nil
 		},
@@ -132,21 +135,64 @@ func (a *app) proposalsExport(ctx context.Context, id, format, output string) er
 }
 
 // proposalsDiff compares what two proposals permit, term by term, whatever
-// their rules are called and however they are cut.
+// their rules are called and however they are cut. Of files with a proposal for
+// each of several VRFs, those of the same VRF are compared.
 func (a *app) proposalsDiff(ctx context.Context, from, to string) error {
-	st, err := a.openStore(ctx, storeNeeds{})
+	old, now, err := a.bothSides(ctx, from, to)
 	if err != nil {
 		return err
 	}
-	defer st.close()
-	old, err := a.proposal(ctx, st, from)
-	if err != nil {
-		return err
+	if len(old) == 1 && len(now) == 1 {
+		a.printDiff(&old[0], &now[0])
+		return nil
 	}
-	now, err := a.proposal(ctx, st, to)
-	if err != nil {
-		return err
+	sides := map[string]*[2]policy.Proposal{}
+	for i, side := range [][]policy.Proposal{old, now} {
+		for _, p := range side {
+			if sides[p.VRF] == nil {
+				sides[p.VRF] = &[2]policy.Proposal{}
+			}
+			sides[p.VRF][i] = p
+		}
 	}
+	for _, vrf := range slices.Sorted(maps.Keys(sides)) {
+		fmt.Fprintf(a.stdout, "VRF %s\n", vrf)
+		a.printDiff(&sides[vrf][0], &sides[vrf][1])
+	}
+	return nil
+}
+
+// bothSides reads two proposals, each from a file or, by the beginning of an id,
+// from the store.
+func (a *app) bothSides(ctx context.Context, from, to string) (old, now []policy.Proposal, err error) {
+	var st *store
+	for _, side := range []struct {
+		what string
+		into *[]policy.Proposal
+	}{{from, &old}, {to, &now}} {
+		list, stored, err := readProposals(side.what)
+		if err != nil {
+			return nil, nil, err
+		}
+		if stored {
+			if st == nil {
+				if st, err = a.openStore(ctx, storeNeeds{}); err != nil {
+					return nil, nil, err
+				}
+				defer st.close()
+			}
+			p, err := a.proposal(ctx, st, side.what)
+			if err != nil {
+				return nil, nil, err
+			}
+			list = []policy.Proposal{*p}
+		}
+		*side.into = list
+	}
+	return old, now, nil
+}
+
+func (a *app) printDiff(old, now *policy.Proposal) {
 	removed, added := policy.Difference(old, now)
 	for _, c := range removed {
 		fmt.Fprintf(a.stdout, "- %s -> %s %s\n", c.Source, c.Destination, c.Service)
@@ -154,7 +200,15 @@ func (a *app) proposalsDiff(ctx context.Context, from, to string) error {
 	for _, c := range added {
 		fmt.Fprintf(a.stdout, "+ %s -> %s %s\n", c.Source, c.Destination, c.Service)
 	}
-	fmt.Fprintf(a.stdout, "%s has %d rules, %s has %d; %d permissions removed, %d added\n",
-		shortID(old.ID), len(old.Rules), shortID(now.ID), len(now.Rules), len(removed), len(added))
-	return nil
+	fmt.Fprintf(a.stdout, "%s, %s; %d permissions removed, %d added\n", hasRules(old), hasRules(now), len(removed), len(added))
+}
+
+func hasRules(p *policy.Proposal) string {
+	switch {
+	case p.ID == "":
+		return "no proposal"
+	case len(p.Rules) == 1:
+		return shortID(p.ID) + " has 1 rule"
+	}
+	return fmt.Sprintf("%s has %d rules", shortID(p.ID), len(p.Rules))
 }
