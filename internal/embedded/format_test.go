@@ -38,7 +38,8 @@ func TestOutputFormats(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.close()
-	if err := conn.exec("SET max_block_size = 3, max_threads = 1"); err != nil {
+	// Pretty formats join blocks that come within 50 ms, unless told not to.
+	if err := conn.exec("SET max_block_size = 3, max_threads = 1, output_format_pretty_squash_consecutive_ms = 0"); err != nil {
 		t.Fatal(err)
 	}
 	names, err := conn.text("SELECT name FROM system.formats WHERE is_output ORDER BY name")
@@ -68,6 +69,7 @@ func TestOutputFormats(t *testing.T) {
 		} {
 			v.Set("max_block_size", "3")
 			v.Set("max_threads", "1")
+			v.Set("output_format_pretty_squash_consecutive_ms", "0")
 			status, _, body := get(t, c, v, "")
 			if got := constant(format, body); status != 200 || got != want {
 				t.Errorf("%s by %s: status %d\n%q\nwant\n%q", format, name, status, got, want)
