@@ -70,10 +70,11 @@ type sessionSums struct {
 	basis                      uint8
 }
 
-// Bits of column sides: who sent the one-way records.
+// Bits of column sides: whose packets the exporter has shown, in one-way records
+// or in one for both directions.
 const (
-	oneWayClient = 1
-	oneWayServer = 2
+	clientSends = 1
+	serverSends = 2
 )
 
 // kind is what a record says about whether its session was answered.
@@ -181,12 +182,14 @@ func (f *Folder) Add(b *Batch) {
 		s.kinds[kd] += uint64(max(c.count[i], 1))
 		s.clientFlags |= flags
 		s.serverFlags |= revFlags
-		if Completeness(c.completeness[i]) == OneWay && kd != denied {
-			if turned {
-				s.sides |= oneWayServer
-			} else {
-				s.sides |= oneWayClient
-			}
+		switch how := Completeness(c.completeness[i]); {
+		case kd == denied:
+		case how == BothWays && packets|bytes != 0 && revPackets|revBytes != 0:
+			s.sides |= clientSends | serverSends
+		case how == OneWay && turned:
+			s.sides |= serverSends
+		case how == OneWay:
+			s.sides |= clientSends
 		}
 		if known {
 			s.basis = max(s.basis, c.basis[i])

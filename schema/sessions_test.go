@@ -101,6 +101,22 @@ func TestSessions(t *testing.T) {
 			rec("10.0.0.1", 40000, "10.0.0.2", 514, 17, forward),
 		), []string{"10.0.0.1>10.0.0.2 udp/514 flows=1 complete=0 half_open=1 denied=0", both}},
 
+		{"a uniflow of an exporter that puts an answer into the record", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 53, 17, biflow, answer(1)),
+			rec("10.0.0.1", 40000, "10.0.0.2", 514, 17, forward),
+		}, []string{
+			"10.0.0.1>10.0.0.2 udp/514 flows=1 complete=0 half_open=1 denied=0",
+			"10.0.0.1>10.0.0.2 udp/53 flows=1 complete=1 half_open=0 denied=0",
+		}},
+
+		{"biflows without answers tell nothing of uniflows", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 53, 17, biflow),
+			rec("10.0.0.1", 40000, "10.0.0.2", 514, 17, forward),
+		}, []string{
+			"10.0.0.1>10.0.0.2 udp/514 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.2 udp/53 flows=1 complete=0 half_open=1 denied=0",
+		}},
+
 		{"an exporter of one direction knows no answers", []schema.Record{
 			rec("10.0.0.1", 40000, "10.0.0.2", 514, 17, forward),
 			rec("10.0.0.3", 53, "10.0.0.1", 40000, 17, reverse),

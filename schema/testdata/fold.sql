@@ -51,7 +51,8 @@ FROM
         end_time BETWEEN '2000-01-01 00:00:00' AND received_sane + INTERVAL 1 DAY AS end_ok,
         multiIf(start_ok, start_time, end_ok, end_time, received_sane) AS start_sane,
         multiIf(end_ok, end_time, start_ok, start_time, received_sane) AS end_sane,
-        multiIf(completeness != 'one-way', 0, action = 'dropped', 0, turned, 2, 1)::UInt8 AS side,
+        multiIf(action = 'dropped', 0, completeness = 'both-ways' AND packets + bytes > 0 AND rev_packets + rev_bytes > 0, 3,
+            completeness != 'one-way', 0, turned, 2, 1)::UInt8 AS side,
         -- Nothing but RST (0x04), with or without ACK (0x10), is a refusal.
         proto = 6 AND tcp_flags IN (0x04, 0x14) AS reset,
         proto = 6 AND rev_tcp_flags IN (0x04, 0x14) AS rev_reset,
