@@ -156,7 +156,7 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 		return err
 	}
 	if len(proposals) == 0 {
-		fmt.Fprintln(a.stderr, "cordon: no sessions in the window, so nothing to propose; `cordon status` says why there is no data")
+		fmt.Fprintln(a.stderr, "cordon: "+nothingToPropose(g))
 	}
 	if err := a.writeProposals(out, g.output, proposals, file); err != nil {
 		return err
@@ -208,6 +208,19 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	}
 	file, err := categories.ReadFile(g.groups)
 	return file, usageError(err)
+}
+
+// nothingToPropose says why there is no proposal, and who knows more.
+func nothingToPropose(g *generateFlags) string {
+	what := "no sessions in the window"
+	if g.settings.VRF != "" {
+		what += fmt.Sprintf(" in VRF %q", g.settings.VRF)
+	}
+	what += ", so nothing to propose"
+	if len(g.from) == 0 {
+		what += "; `cordon status` says why there is no data"
+	}
+	return what
 }
 
 // sessionStore opens the store that the flags ask for: with --from a temporary one with the sessions of those files.

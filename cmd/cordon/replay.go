@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 
 	"cordon/collector/flowfile"
@@ -34,6 +35,9 @@ one record for each direction, or with --biflow one for both (RFC 5103).
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cfg.To == "" {
 				return usagef("--to HOST:PORT says where the collector is")
+			}
+			if _, port, err := net.SplitHostPort(cfg.To); err != nil || port == "" {
+				return usagef("--to %q: not HOST:PORT, such as 127.0.0.1:4739", cfg.To)
 			}
 			if cfg.Transport != "udp" && cfg.Transport != "tcp" {
 				return usagef("--transport %q: use udp or tcp", cfg.Transport)
