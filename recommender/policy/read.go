@@ -257,7 +257,49 @@ func document(doc *yaml.Node, read func(n *yaml.Node, kind string) error) error 
 			}
 		}
 	}
-	return read(n, kind.Value)
+	err := read(n, kind.Value)
+	if err != nil && !errorLine.MatchString(err.Error()) {
+		// The YAML library does not say where a type of ours refused a text.
+		if found := badLiteral(n); found != nil {
+			return found
+		}
+	}
+	return err
+}
+
+// badLiteral finds the first endpoint or service of a rule that cannot be read.
+func badLiteral(document *yaml.Node) error {
+	rules := field(document, "rules")
+	if rules == nil {
+		return nil
+	}
+	for i, r := range rules.Content {
+		rule := fmt.Sprintf("rule %d", i+1)
+		if name := field(r, "name"); name != nil && name.Value != "" {
+			rule = fmt.Sprintf("rule %q", name.Value)
+		}
+		for _, key := range []string{"sources", "destinations", "services"} {
+			list := field(r, key)
+			if list == nil {
+				continue
+			}
+			for _, v := range list.Content {
+				if v.Kind == yaml.AliasNode {
+					v = v.Alias
+				}
+				var err error
+				if key == "services" {
+					_, err = ParseService(v.Value)
+				} else {
+					_, err = ParseEndpoint(v.Value)
+				}
+				if err != nil {
+					return fmt.Errorf("line %d: %s of %s: %w", v.Line, key, rule, err)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // field finds the value of a key of a map, nil if there is none.
