@@ -1,5 +1,10 @@
 package categories
 
+import (
+	"slices"
+	"strings"
+)
+
 // knownPorts are services that people meet in enterprise networks, by port:
 // IANA's Service Name registry where the registered use is the one seen, else the
 // software that everyone runs there. Ports that only malware, games or one
@@ -336,4 +341,16 @@ var knownServices = func() map[Service]string {
 func KnownService(proto uint8, port uint16) (name string, ok bool) {
 	name, ok = knownServices[Service{proto, port}]
 	return name, ok
+}
+
+// KnownTerms gives what has a usual name, such as tcp/443 and udp/443 for
+// "https", whatever the case; none if nothing has.
+func KnownTerms(name string) (terms []ServiceTerm) {
+	for s, known := range knownServices {
+		if strings.EqualFold(known, name) {
+			terms = append(terms, ServiceTerm{Proto: s.Proto, Lo: s.Port, Hi: s.Port})
+		}
+	}
+	slices.SortFunc(terms, ServiceTerm.Compare)
+	return terms
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -17,7 +19,34 @@ type window struct {
 func (w *window) flags(f *pflag.FlagSet) {
 	f.StringVar(&w.since, "since", "", "sessions seen at or after this time: RFC 3339, a date, or Unix seconds (default: all)")
 	f.StringVar(&w.until, "until", "", "sessions seen before this time (default: all)")
-	f.DurationVar(&w.last, "last", 0, "sessions seen in the last so long, such as 24h")
+	f.Var((*span)(&w.last), "last", "sessions seen in the last so long, such as 24h or 7d")
+}
+
+// span is a flag for a time that has passed: a duration, or a number of days.
+type span time.Duration
+
+func (s *span) Set(text string) error {
+	if number, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(number, 10, 16); err == nil {
+			*s = span(time.Duration(n) * day)
+			return nil
+		}
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return errors.New("use a time such as 90m, 24h or 7d")
+	}
+	*s = span(d)
+	return nil
+}
+
+func (s *span) Type() string { return "duration" }
+
+func (s *span) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return time.Duration(*s).String()
 }
 
 // times gives the bounds, zero for open ones.

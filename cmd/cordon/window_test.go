@@ -51,3 +51,18 @@ func TestWindow(t *testing.T) {
 		}
 	}
 }
+
+func TestSpan(t *testing.T) {
+	for text, want := range map[string]time.Duration{"24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "90m": 90 * time.Minute, "1h30m": 90 * time.Minute, "-1h": -time.Hour} {
+		var got span
+		if err := got.Set(text); err != nil || time.Duration(got) != want {
+			t.Errorf("%s is read as %v, %v", text, time.Duration(got), err)
+		}
+	}
+	for _, text := range []string{"", "d", "week", "1.5d", "-1d", "99999999d"} {
+		var got span
+		if err := got.Set(text); err == nil {
+			t.Errorf("%q is read as %v", text, time.Duration(got))
+		}
+	}
+}

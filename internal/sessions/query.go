@@ -339,7 +339,8 @@ func (b *builder) services(values []string) error {
 	return nil
 }
 
-// terms reads a term, a bare port (TCP and UDP), or a name from the groups file.
+// terms reads a term, a bare port (TCP and UDP), or a name, from the groups file or
+// the usual one.
 func (b *builder) terms(v string) ([]categories.ServiceTerm, error) {
 	if b.file != nil {
 		for _, s := range b.file.Services {
@@ -357,5 +358,11 @@ func (b *builder) terms(v string) ([]categories.ServiceTerm, error) {
 		return []categories.ServiceTerm{tcp, udp}, err
 	}
 	t, err := categories.ParseServiceTerm(v)
-	return []categories.ServiceTerm{t}, err
+	if err == nil {
+		return []categories.ServiceTerm{t}, nil
+	}
+	if known := categories.KnownTerms(v); len(known) > 0 {
+		return known, nil
+	}
+	return nil, err
 }

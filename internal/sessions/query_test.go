@@ -44,6 +44,8 @@ func TestBuild(t *testing.T) {
 		{"range, protocol and ICMP", Filter{Services: []string{"udp/8000-8080", "gre", "icmp/8"}},
 			"((proto = 17 AND port BETWEEN 8000 AND 8080) OR (proto = 47) OR (proto = 1 AND icmp_type BETWEEN 8 AND 8))", map[string]string{}},
 		{"named service", Filter{Services: []string{"dns"}}, "((proto = 17 AND port BETWEEN 53 AND 53) OR (proto = 6 AND port BETWEEN 53 AND 53))", map[string]string{}},
+		{"usual name", Filter{Services: []string{"NTP", "ping", "https"}}, "((proto = 17 AND port BETWEEN 123 AND 123) OR (proto = 1 AND icmp_type BETWEEN 8 AND 8) OR " +
+			"(proto = 6 AND port BETWEEN 443 AND 443) OR (proto = 17 AND port BETWEEN 443 AND 443))", map[string]string{}},
 		{"bare port", Filter{Services: []string{"22"}}, "((proto = 6 AND port BETWEEN 22 AND 22) OR (proto = 17 AND port BETWEEN 22 AND 22))", map[string]string{}},
 		{"all others", Filter{VRF: "red'; DROP", Exporter: "10.0.0.9", States: []State{HalfOpen, Denied}, NewSince: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)},
 			"vrf = {p0:String} AND has(exporters, {p1:String}) AND first_seen >= '2026-11-20 00:00:00.000000' AND (state = 'half-open' OR denied > 0)",
