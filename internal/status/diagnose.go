@@ -162,6 +162,7 @@ func (f *findings) odd(errors map[string]uint64) {
 	}
 	delete(failed, times)
 	delete(failed, notFlow)
+	delete(failed, ipfix.ReasonNoTemplate.String()) // has a finding of its own
 	if len(failed) > 0 {
 		f.add(Warning, "collector", "some of what came could not be decoded: "+byReason(failed), "see the log for exporters and details")
 	}

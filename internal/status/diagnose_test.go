@@ -57,6 +57,10 @@ func TestDiagnose(t *testing.T) {
 			"warning collector 3 flows ended after they were exported; they are kept"},
 		{"not flows", func(d *Document) { d.Collector.Errors = map[string]uint64{"not-flow": 3, "length": 1} },
 			"note collector 3 records have no source and destination IP address, and are left out\nwarning collector some of what came could not be decoded: length (1)"},
+		{"no template said once", func(d *Document) {
+			d.Collector.Exporters[0].NoTemplateSets = 2
+			d.Collector.Errors = map[string]uint64{"no-template": 2, "length": 1}
+		}, "2 sets were given up because their template did not come in time\nwarning collector some of what came could not be decoded: length (1)"},
 		{"options only", func(d *Document) { e := &d.Collector.Exporters[0]; e.Flows, e.OptionsRecords = 0, 5 },
 			"problem collector only options records"},
 		{"kernel drops", func(d *Document) { d.Collector.Listeners[0].KernelDrops = 9 },
