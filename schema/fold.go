@@ -2,7 +2,6 @@ package schema
 
 import (
 	"hash/maphash"
-	"math"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -32,6 +31,8 @@ type Folder struct {
 	exporters [][16]byte
 	// exporterIndex finds exporters where they are many.
 	exporterIndex map[[16]byte]uint32
+
+	touched uint64 // so that the compiler does not leave fetch out
 
 	sorted, spare []ordered
 	buf           proto.Buffer
@@ -136,66 +137,125 @@ const (
 
 // Add folds the records of a batch.
 func (f *Folder) Add(b *Batch) {
-	c := &b.rows
-	var m month
-	for i := range b.n {
-		known := Direction(c.direction[i]) != DirectionUnknown
-		k := sessionKey{exporter: f.exporter(&c.exporter[i]), proto: c.proto[i], vrf: f.vrf(c.vrf[i])}
-
-		var srcPort, dstPort uint16
-		if hasPorts(k.proto) {
-			srcPort, dstPort = c.srcPort[i], c.dstPort[i]
-		}
-		turned := sourceIsServer(Direction(c.direction[i]), srcPort, dstPort, &c.src[i], &c.dst[i])
-		packets, bytes, flags := c.packets[i], c.bytes[i], c.tcpFlags[i]
-		revPackets, revBytes, revFlags := c.revPackets[i], c.revBytes[i], c.revTCPFlags[i]
-		kd := classify(k.proto, Action(c.action[i]), Completeness(c.completeness[i]), Direction(c.direction[i]), turned, c.sampling[i],
-			packets|bytes != 0, revPackets|revBytes != 0, flags, revFlags)
-
-		if turned {
-			k.server, k.client, k.port = c.src[i], c.dst[i], srcPort
-			packets, bytes, flags, revPackets, revBytes, revFlags = revPackets, revBytes, revFlags, packets, bytes, flags
-		} else {
-			k.server, k.client, k.port = c.dst[i], c.src[i], dstPort
-		}
-		if known {
-			k.decided = 1
-		} else {
-			k.clientPort = srcPort
-			if turned {
-				k.clientPort = dstPort
-			}
-		}
-		if k.proto == protoICMP || k.proto == protoICMPv6 {
-			k.icmpType, k.icmpCode = icmpService(k.proto, c.icmpType[i], c.icmpCode[i], known && turned)
-		}
-		first, last, received := saneTimes(c.start[i], c.end[i], c.received[i])
-		k.hour = uint32(first / microsPerHour * 3600)
-		k.month = m.of(received)
-
-		s := f.sumsOf(&k)
-		s.firstSeen, s.lastSeen = min(s.firstSeen, first), max(s.lastSeen, last)
-		s.clientPackets += packets
-		s.clientBytes += bytes
-		s.serverPackets += revPackets
-		s.serverBytes += revBytes
-		s.kinds[kd] += uint64(max(c.count[i], 1))
-		s.clientFlags |= flags
-		s.serverFlags |= revFlags
-		switch how := Completeness(c.completeness[i]); {
-		case kd == denied:
-		case how == BothWays && packets|bytes != 0 && revPackets|revBytes != 0:
-			s.sides |= clientSends | serverSends
-		case how == OneWay && turned:
-			s.sides |= serverSends
-		case how == OneWay:
-			s.sides |= clientSends
-		}
-		if known {
-			s.basis = max(s.basis, c.basis[i])
-		}
-		s.sampling = max(s.sampling, c.sampling[i])
+	if f.index == nil {
+		f.seed = maphash.MakeSeed()
+		f.growIndex()
 	}
+	var m month
+	var some [near]single
+	for from := 0; from < b.n; from += near {
+		some := some[:min(near, b.n-from)]
+		for i := range some {
+			some[i].read(f, &b.rows, from+i, &m)
+		}
+		f.fetch(some)
+		for i := range some {
+			f.add(&some[i])
+		}
+	}
+}
+
+// near is how many sessions are looked at in a row. They lie far apart in
+// memory, and so the processor waits for all of them at once.
+const near = 64
+
+// single is a record as a session of its own.
+type single struct {
+	session
+	hash uint64 // of the key
+}
+
+// read makes a session of record i.
+func (r *single) read(f *Folder, c *rows, i int, m *month) {
+	known := Direction(c.direction[i]) != DirectionUnknown
+	k := &r.key
+	*k = sessionKey{exporter: f.exporter(&c.exporter[i]), proto: c.proto[i], vrf: f.vrf(c.vrf[i])}
+
+	var srcPort, dstPort uint16
+	if hasPorts(k.proto) {
+		srcPort, dstPort = c.srcPort[i], c.dstPort[i]
+	}
+	turned := sourceIsServer(Direction(c.direction[i]), srcPort, dstPort, &c.src[i], &c.dst[i])
+	packets, bytes, flags := c.packets[i], c.bytes[i], c.tcpFlags[i]
+	revPackets, revBytes, revFlags := c.revPackets[i], c.revBytes[i], c.revTCPFlags[i]
+	kd := classify(k.proto, Action(c.action[i]), Completeness(c.completeness[i]), Direction(c.direction[i]), turned, c.sampling[i],
+		packets|bytes != 0, revPackets|revBytes != 0, flags, revFlags)
+
+	if turned {
+		k.server, k.client, k.port = c.src[i], c.dst[i], srcPort
+		packets, bytes, flags, revPackets, revBytes, revFlags = revPackets, revBytes, revFlags, packets, bytes, flags
+	} else {
+		k.server, k.client, k.port = c.dst[i], c.src[i], dstPort
+	}
+	if known {
+		k.decided = 1
+	} else {
+		k.clientPort = srcPort
+		if turned {
+			k.clientPort = dstPort
+		}
+	}
+	if k.proto == protoICMP || k.proto == protoICMPv6 {
+		k.icmpType, k.icmpCode = icmpService(k.proto, c.icmpType[i], c.icmpCode[i], known && turned)
+	}
+	first, last, received := saneTimes(c.start[i], c.end[i], c.received[i])
+	k.hour = uint32(first / microsPerHour * 3600)
+	k.month = m.of(received)
+
+	r.sums = sessionSums{
+		firstSeen: first, lastSeen: last,
+		clientPackets: packets, clientBytes: bytes, serverPackets: revPackets, serverBytes: revBytes,
+		sampling: c.sampling[i], clientFlags: flags, serverFlags: revFlags,
+	}
+	s := &r.sums
+	s.kinds[kd] = uint64(max(c.count[i], 1))
+	switch how := Completeness(c.completeness[i]); {
+	case kd == denied:
+	case how == BothWays && packets|bytes != 0 && revPackets|revBytes != 0:
+		s.sides = clientSends | serverSends
+	case how == OneWay && turned:
+		s.sides = serverSends
+	case how == OneWay:
+		s.sides = clientSends
+	}
+	if known {
+		s.basis = c.basis[i]
+	}
+	r.hash = maphash.Comparable(f.seed, *k)
+}
+
+// add adds what another has.
+func (s *sessionSums) add(o *sessionSums) {
+	s.firstSeen, s.lastSeen = min(s.firstSeen, o.firstSeen), max(s.lastSeen, o.lastSeen)
+	s.clientPackets += o.clientPackets
+	s.clientBytes += o.clientBytes
+	s.serverPackets += o.serverPackets
+	s.serverBytes += o.serverBytes
+	for i := range s.kinds {
+		s.kinds[i] += o.kinds[i]
+	}
+	s.clientFlags |= o.clientFlags
+	s.serverFlags |= o.serverFlags
+	s.sides |= o.sides
+	s.basis = max(s.basis, o.basis)
+	s.sampling = max(s.sampling, o.sampling)
+}
+
+// fetch touches what add will look at.
+func (f *Folder) fetch(some []single) {
+	var slots [near]uint64
+	mask := uint64(len(f.index) - 1)
+	for i := range some {
+		slots[i] = f.index[some[i].hash&mask]
+	}
+	touched := uint64(0)
+	for i := range some {
+		if slot := slots[i]; slot != 0 && slot&hashMask == some[i].hash&hashMask {
+			s := f.session(int(uint32(slot)) - 1)
+			touched += uint64(s.key.server[0]) + s.sums.clientPackets + uint64(s.sums.basis)
+		}
+	}
+	f.touched = touched
 }
 
 // Len is the number of rows that the batches added make.
@@ -206,15 +266,12 @@ const chunkSize = 1 << 10
 // session gives session i.
 func (f *Folder) session(i int) *session { return &f.chunks[uint(i)/chunkSize][uint(i)%chunkSize] }
 
-// newSession adds one.
-func (f *Folder) newSession(k *sessionKey) *session {
+func (f *Folder) append(s *session) {
 	if f.n == len(f.chunks)*chunkSize {
 		f.chunks = append(f.chunks, new([chunkSize]session))
 	}
-	s := f.session(f.n)
-	*s = session{*k, sessionSums{firstSeen: math.MaxInt64, lastSeen: math.MinInt64}}
+	*f.session(f.n) = *s
 	f.n++
-	return s
 }
 
 // Reset forgets all batches and keeps the memory.
@@ -268,22 +325,23 @@ const (
 	hashMask = 0xffffffff << 32 // of a slot of the index
 )
 
-// sumsOf gives the sums of a session, new ones if it has none yet.
-func (f *Folder) sumsOf(k *sessionKey) *sessionSums {
+// add adds a record to its session, a new one if there is none yet.
+func (f *Folder) add(r *single) {
 	if 4*f.n >= 3*len(f.index) {
 		f.growIndex()
 	}
-	hash := maphash.Comparable(f.seed, *k)
 	mask := uint64(len(f.index) - 1)
-	for at := hash & mask; ; at = (at + 1) & mask {
+	for at := r.hash & mask; ; at = (at + 1) & mask {
 		slot := f.index[at]
 		if slot == 0 {
-			f.index[at] = hash&hashMask | uint64(f.n+1)
-			return &f.newSession(k).sums
+			f.index[at] = r.hash&hashMask | uint64(f.n+1)
+			f.append(&r.session)
+			return
 		}
-		if slot&hashMask == hash&hashMask {
-			if s := f.session(int(uint32(slot)) - 1); s.key == *k {
-				return &s.sums
+		if slot&hashMask == r.hash&hashMask {
+			if s := f.session(int(uint32(slot)) - 1); s.key == r.key {
+				s.sums.add(&r.sums)
+				return
 			}
 		}
 	}
@@ -291,9 +349,6 @@ func (f *Folder) sumsOf(k *sessionKey) *sessionSums {
 
 // growIndex doubles the index.
 func (f *Folder) growIndex() {
-	if f.index == nil {
-		f.seed = maphash.MakeSeed()
-	}
 	f.index = make([]uint64, max(minIndex, 2*len(f.index)))
 	mask := uint64(len(f.index) - 1)
 	for i := range f.n {

@@ -53,6 +53,16 @@ var SessionColumns = func() (names []string) {
 	return names
 }()
 
+// About what a block takes: a head for all columns, and a row.
+const blockHead = 4 << 10
+
+var rowSize = func() (n int) {
+	for _, c := range sessionColumns {
+		n += max(c.width, 4)
+	}
+	return n
+}()
+
 // sessionWriter writes the values of row n, one column after the other.
 type sessionWriter struct {
 	columns [][]byte // the values of each
@@ -126,6 +136,7 @@ func (f *Folder) Block() []byte {
 	order := f.order()
 	b := &f.buf
 	b.Reset()
+	b.Buf = slices.Grow(b.Buf, blockHead+rowSize*len(order)) // once, not a column at a time
 	b.PutInt(len(sessionColumns))
 	b.PutInt(len(order))
 	starts := make([]int, len(sessionColumns))
@@ -142,16 +153,14 @@ func (f *Folder) Block() []byte {
 	for i, c := range sessionColumns {
 		w.columns[i] = b.Buf[starts[i]:][:c.width*len(order)]
 	}
-	// Sessions lie far apart in that order. Fetching some in a row lets the
-	// processor wait for all of them at once.
-	var near [64]session
-	for from := 0; from < len(order); from += len(near) {
-		some := order[from:min(from+len(near), len(order))]
+	var sessions [near]session
+	for from := 0; from < len(order); from += near {
+		some := order[from:min(from+near, len(order))]
 		for i := range some {
-			near[i] = *f.session(int(some[i].session))
+			sessions[i] = *f.session(int(some[i].session))
 		}
 		for i := range some {
-			w.write(from+i, f, &near[i])
+			w.write(from+i, f, &sessions[i])
 		}
 	}
 	return b.Buf
@@ -175,7 +184,7 @@ func (f *Folder) putVRFs(order []ordered) {
 		vrfs.Key = proto.KeyUInt32
 	}
 	for n := range order {
-		vrfs.AppendKey(int(f.session(int(order[n].session)).key.vrf))
+		vrfs.AppendKey(int(order[n].vrf))
 	}
 	vrfs.EncodeState(&f.buf)
 	vrfs.EncodeColumn(&f.buf)

@@ -11,8 +11,8 @@ import (
 // ordered is a session with as much of its sorting key, at the front of it, as
 // fits: enough for most of IPv4, of which the rest has few ties.
 type ordered struct {
-	high, low uint64
-	session   uint32
+	high, low    uint64
+	session, vrf uint32
 }
 
 const secondsPerDay = 24 * 3600
@@ -32,7 +32,7 @@ func (f *Folder) order() []ordered {
 	order := slices.Grow(f.sorted[:0], f.n)
 	for i := range f.n {
 		k := &f.session(i).key
-		o := ordered{session: uint32(i)}
+		o := ordered{session: uint32(i), vrf: k.vrf}
 		// Where a part of the key is not whole, nothing may stand behind it.
 		if day := k.hour/secondsPerDay - firstDay; day >= 255 {
 			o.high = 255 << 56
