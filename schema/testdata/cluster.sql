@@ -640,3 +640,13 @@ COMMENT 'names that exporters give to their interfaces and VRFs';
 CREATE VIEW IF NOT EXISTS `cordon`.exporter_names ON CLUSTER `main` AS
 SELECT if(r.exporter BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(r.exporter), 8), toString(r.exporter)) AS exporter, r.domain AS domain, r.kind AS kind, r.id AS id, r.name AS name, r.time AS time, r.exporter AS exporter_ip
 FROM `cordon`.exporter_name_rows AS r FINAL;
+-- 00007_session_parts.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- A group of batches is a part of up to 26 MB before compression, for which
+-- ClickHouse would make two files a column. Making seventy files took a quarter
+-- of the insert, and more than all the rest of it on a disk where files come
+-- and go. So a group is one file; what merges make of several full groups has
+-- files for each column again.
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` MODIFY SETTING min_bytes_for_wide_part = 33554432;

@@ -1,0 +1,9 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- A group of batches is a part of up to 26 MB before compression, for which
+-- ClickHouse would make two files a column. Making seventy files took a quarter
+-- of the insert, and more than all the rest of it on a disk where files come
+-- and go. So a group is one file; what merges make of several full groups has
+-- files for each column again.
+ALTER TABLE {{local "sessions_hourly"}} {{onCluster}} MODIFY SETTING min_bytes_for_wide_part = 33554432;
