@@ -256,10 +256,14 @@ func (b *builder) end(column, value string) (string, error) {
 // group is the condition that an address belongs to a group: within its
 // category, the longest prefix that holds the address is one of the group's.
 func (b *builder) group(column, label string) (string, error) {
-	if b.file == nil {
+	file := b.file
+	if file == nil && label == categories.InternetGroup { // built in
+		file = new(categories.File)
+	}
+	if file == nil {
 		return "", fmt.Errorf("no groups are known; name a file with --groups")
 	}
-	ref, err := categories.NewLabels(b.file).Find(label)
+	ref, err := categories.NewLabels(file).Find(label)
 	if err != nil {
 		return "", err
 	}
@@ -267,7 +271,7 @@ func (b *builder) group(column, label string) (string, error) {
 	if ref.Category == categories.BuiltinCategory {
 		own = categories.InternetPrefixes()
 	} else {
-		all, err := categories.Flatten(b.file, []string{ref.Category})
+		all, err := categories.Flatten(file, []string{ref.Category})
 		if err != nil {
 			return "", err
 		}

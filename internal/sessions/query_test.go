@@ -88,6 +88,17 @@ func TestBuildErrors(t *testing.T) {
 	}
 }
 
+// TestInternetNeedsNoFile asks for the built-in group where no groups are known.
+func TestInternetNeedsNoFile(t *testing.T) {
+	q, err := Build(Filter{Server: []string{"group:internet"}}, Sort{"flows", true}, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(q.SQL, "isIPAddressInRange(server, p)") || !strings.Contains(q.Parameters["p0"], "'8.0.0.0/7'") {
+		t.Errorf("%s\n%v", q.SQL, q.Parameters)
+	}
+}
+
 func TestParseSort(t *testing.T) {
 	for in, want := range map[string]Sort{
 		"flows": {"flows", true}, "+flows": {"flows", false}, "client": {"client", false}, "-client": {"client", true}, "first-seen": {"first_seen", false},
