@@ -280,6 +280,41 @@ exclude: [{reason: backup, services: [tcp/873]}]
 	}
 }
 
+// TestSuggestCountsWithPolicies: numbers that were worked out by hand.
+func TestSuggestCountsWithPolicies(t *testing.T) {
+	conn := store(t)
+	file := parseGroups(t, `categories:
+  - {name: role, groups: [{name: web, prefixes: [10.0.0.1, 10.0.0.2, 10.0.0.3]}, {name: db, prefixes: [10.0.1.1]}]}
+`)
+	var flows []flow
+	for _, f := range []struct {
+		client string
+		port   uint16
+		hour   time.Duration
+	}{{"10.0.0.1", 80, 0}, {"10.0.0.2", 22, 1}, {"10.0.0.2", 80, 8}, {"10.0.0.1", 443, 9}, {"10.0.0.3", 22, 9}, {"10.0.0.3", 5432, 10}} {
+		flows = append(flows, flow{client: f.client, server: "10.0.1.1", proto: 6, port: f.port, at: f.hour * time.Hour, completeness: schema.Unknowable})
+	}
+	insertFlows(t, conn, flows)
+	rule := func(action policy.Action, port uint16) policy.StatementRule {
+		return policy.StatementRule{Action: action, Sources: []policy.Endpoint{policy.Any}, Destinations: []policy.Endpoint{policy.Any},
+			Services: []policy.Service{{Term: categories.ServiceTerm{Proto: 6, Lo: port, Hi: port}}}}
+	}
+	got, err := Suggest(t.Context(), conn, SuggestSettings{Settings: Settings{
+		Existing:   []policy.Policy{{Rules: []policy.StatementRule{rule(policy.Deny, 80), rule(policy.Allow, 5432)}}},
+		Guardrails: []policy.Policy{{Rules: []policy.StatementRule{rule(policy.Deny, 22)}}},
+	}}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// web -> db tcp/80, tcp/443, of which two hosts of web were seen. After seven hours tcp/80 is learned, whatever was in force,
+	// tcp/5432 in force, and tcp/443 new.
+	want := []Suggestion{{Categories: []string{"role"}, Rules: 1, LowerBound: 1, Cells: 2, Literals: 4, Excess: 3 - 2, Sessions: 6, Included: 3 + 1,
+		HeldOut: &HeldOut{Sessions: 3, Denied: 1}, Best: true}}
+	if d := cmp.Diff(want, got.List); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestSuggestRealSet(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads 500,000 records")
