@@ -45,7 +45,6 @@ func (f *faulty) InsertFormat(ctx context.Context, format, query string, data io
 
 func quick() Config {
 	cfg := DefaultConfig()
-	cfg.AckWait = time.Second
 	cfg.SessionsWait = 20 * time.Millisecond
 	cfg.RetryMin, cfg.RetryMax = time.Millisecond, 20*time.Millisecond
 	return cfg
@@ -298,11 +297,13 @@ func TestLongInsertKeepsItsMessage(t *testing.T) {
 	r.conn = &faulty{Conn: r.conn, before: func(string) error {
 		if calls.Add(1) == 1 {
 			// What is waited for is that time passes: two AckWaits.
-			<-time.After(2500 * time.Millisecond)
+			<-time.After(7 * time.Second)
 		}
 		return nil
 	}}
-	i := r.ingester(quick())
+	cfg := quick()
+	cfg.AckWait = 3 * time.Second
+	i := r.ingester(cfg)
 	stop := r.run(i)
 	r.drained()
 	stop()
