@@ -62,6 +62,16 @@ func (b bitset) appendAnd(c bitset, s []int32) []int32 {
 	return s
 }
 
+// lastAnd returns the largest member of b ∩ c, or -1.
+func (b bitset) lastAnd(c bitset) int32 {
+	for i := len(b) - 1; i >= 0; i-- {
+		if x := b[i] & c[i]; x != 0 {
+			return int32(i<<6 + bits.Len64(x) - 1)
+		}
+	}
+	return -1
+}
+
 // within reports whether b ∩ mask is a subset of c.
 func (b bitset) within(c, mask bitset) bool {
 	c, mask = c[:len(b)], mask[:len(b)]

@@ -151,8 +151,9 @@ func (m *matrix) cyclicCore(v view, since bitset, d *duals, w *meter) (chosen, w
 			if !v.rows.has(i) {
 				continue
 			}
+			one := m.col[m.row[i].lastAnd(v.cols)] // of the columns that a dominated row must have
 			for _, other := range rows[k+1:] {
-				if v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
+				if one.has(other) && v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
 					v.rows.clear(other)
 					if d != nil {
 						d.absorb(other, i)

@@ -88,7 +88,7 @@ func solvePartial(ctx context.Context, p Problem, weight map[Cell]int64, budget 
 	if memory == 0 {
 		memory = DefaultMaxMemory
 	}
-	w := &meter{ctx: ctx, limit: o.Effort.steps()}
+	w := &meter{ctx: ctx, limit: o.Effort.steps(0)}
 	s, err := newPartial(p.Dims, ones, entries, weight, budget, memory, w)
 	if err != nil {
 		return Solution{}, err

@@ -11,7 +11,7 @@ import (
 type Effort int
 
 const (
-	EffortDefault    Effort = iota // up to about ten seconds
+	EffortDefault    Effort = iota // up to about ten seconds, and longer above 270,000 ones
 	EffortQuick                    // reductions, one greedy pass and a greedy fooling set
 	EffortThorough                 // up to about two minutes
 	EffortExhaustive               // until optimal, or the context ends
@@ -37,8 +37,8 @@ func ParseEffort(name string) (Effort, error) {
 	return 0, fmt.Errorf("unknown effort %q: use quick, default, thorough or exhaustive", name)
 }
 
-// steps returns the budget of an effort in steps of a meter (some 300 to 600 million a second).
-func (e Effort) steps() int64 {
+// steps returns the budget of an effort, for a problem of so many ones, in steps of a meter (some 300 to 600 million a second).
+func (e Effort) steps(ones int) int64 {
 	switch e {
 	case EffortQuick:
 		return 500_000_000
@@ -47,11 +47,14 @@ func (e Effort) steps() int64 {
 	case EffortExhaustive:
 		return 1 << 62
 	}
-	return 4_000_000_000
+	return min(max(4_000_000_000, int64(ones)*stepsPerOne), EffortThorough.steps(0))
 }
 
+// stepsPerOne lets the default effort list the maximal boxes of most components of a problem, however many there are.
+const stepsPerOne = 15_000
+
 // polishSteps is the budget for saving literals.
-func (e Effort) polishSteps() int64 { return min(e.steps(), 40_000_000_000) / 10 }
+func (e Effort) polishSteps() int64 { return min(e.steps(0), 40_000_000_000) / 10 }
 
 // Options tunes Solve. The zero value is ready to use.
 type Options struct {
@@ -88,9 +91,9 @@ func Solve(ctx context.Context, p Problem, o Options) (Solution, error) {
 	if err != nil {
 		return Solution{}, err
 	}
-	w := &meter{ctx: ctx, limit: o.Effort.steps()}
+	w := &meter{ctx: ctx, limit: o.Effort.steps(len(ones))}
 	var r *reduction
-	w.part(w.limit/2, func() { r, err = reduce(p.Dims, entries, w) })
+	w.part(o.Effort.steps(0)/2, func() { r, err = reduce(p.Dims, entries, w) })
 	if err != nil {
 		return Solution{}, err
 	}

@@ -42,6 +42,16 @@ func (s set) within(t, o set) bool {
 	return true
 }
 
+// one returns a member that is in o too, or -1.
+func (s set) one(o set) int {
+	for k, x := range s {
+		if x &= o[k]; x != 0 {
+			return k<<6 + bits.TrailingZeros64(x)
+		}
+	}
+	return -1
+}
+
 // list appends the members that are in o too.
 func (s set) list(o set, to []int) []int {
 	for k, x := range s {
@@ -310,8 +320,9 @@ func (s *search) reduce(n *node) bool {
 			if n.cells[i>>6]>>(i&63)&1 == 0 {
 				continue
 			}
+			box := s.boxes[s.holds[i].one(n.boxes)] // of those that a cell covered with i must be in
 			for _, o := range cells[k+1:] {
-				if n.cells[o>>6]>>(o&63)&1 == 1 && s.holds[i].within(s.holds[o], n.boxes) {
+				if (box[o>>6]&n.cells[o>>6])>>(o&63)&1 == 1 && s.holds[i].within(s.holds[o], n.boxes) {
 					n.cells.drop(o)
 					n.price[i] += n.price[o] // so that the bound stays as high as it was
 					n.price[o] = 0
