@@ -153,7 +153,7 @@ func TestCoverageHolds(t *testing.T) {
 			}
 			in := policy.Policy{VRF: last[i].VRF}
 			for _, r := range last[i].Rules {
-				in.Rules = append(in.Rules, policy.StatementRule{Name: r.Name, Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services})
+				in.Rules = append(in.Rules, r.Statement())
 			}
 			s.Existing = append([]policy.Policy{in}, s.Existing...)
 		}

@@ -36,17 +36,23 @@ func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categorie
 	return r.generate(ctx)
 }
 
-func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
+// loadEnds tells ClickHouse what stands for addresses, and which of them scan.
+func (r *run) loadEnds(ctx context.Context) error {
 	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
+		return err
+	}
+	if r.ScannerTargets == 0 {
+		return nil
+	}
+	return r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) })
+}
+
+func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
+	if err := r.loadEnds(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.step("find loss", true, func() (uint64, error) { return r.readLossy(ctx) }); err != nil {
 		return nil, err
-	}
-	if r.ScannerTargets > 0 {
-		if err := r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) }); err != nil {
-			return nil, err
-		}
 	}
 	parts, err := r.count(ctx)
 	if err != nil {

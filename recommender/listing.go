@@ -84,8 +84,7 @@ func (l *Listing) Close(ctx context.Context) error { return l.r.close(ctx) }
 func statementRules(rules []policy.Rule) []policy.Policy {
 	out := policy.Policy{}
 	for i := range rules {
-		r := &rules[i]
-		out.Rules = append(out.Rules, policy.StatementRule{ID: r.ID, Name: r.Name, Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services})
+		out.Rules = append(out.Rules, rules[i].Statement())
 	}
 	return []policy.Policy{out}
 }
@@ -93,13 +92,8 @@ func statementRules(rules []policy.Rule) []policy.Policy {
 // list fills the run's tables: verdicts, with what is under each rule, and beside it
 // the rules' names and the classes of their ends.
 func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
-	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
+	if err := r.loadEnds(ctx); err != nil {
 		return err
-	}
-	if r.ScannerTargets > 0 {
-		if err := r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) }); err != nil {
-			return err
-		}
 	}
 	parts, err := r.count(ctx)
 	if err != nil {

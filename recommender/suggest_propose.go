@@ -110,13 +110,8 @@ func (v *proposing) later(ctx context.Context, s Settings, learned []policy.Prop
 
 // laterParts counts the sessions of the window by what becomes of them, support aside.
 func (r *run) laterParts(ctx context.Context) ([]part, error) {
-	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
+	if err := r.loadEnds(ctx); err != nil {
 		return nil, err
-	}
-	if r.ScannerTargets > 0 {
-		if err := r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) }); err != nil {
-			return nil, err
-		}
 	}
 	parts, err := r.count(ctx)
 	if err == nil {
@@ -131,7 +126,7 @@ func inForce(proposals []policy.Proposal) []policy.Policy {
 	for i := range proposals {
 		one := policy.Policy{VRF: proposals[i].VRF}
 		for _, r := range proposals[i].Rules {
-			one.Rules = append(one.Rules, policy.StatementRule{Name: r.Name, Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services})
+			one.Rules = append(one.Rules, r.Statement())
 		}
 		out = append(out, one)
 	}

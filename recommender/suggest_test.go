@@ -149,7 +149,7 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 				before += p.Summary.Sessions
 				one := policy.Policy{VRF: p.VRF}
 				for _, r := range p.Rules {
-					one.Rules = append(one.Rules, policy.StatementRule{Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services})
+					one.Rules = append(one.Rules, r.Statement())
 				}
 				learned = append(learned, one)
 			}

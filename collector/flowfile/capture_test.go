@@ -54,7 +54,7 @@ func TestRealExporters(t *testing.T) {
 				}
 				data = append(data, b...)
 			}
-			r, err := newReader(c.Name, bytes.NewReader(data), 0, importTime)
+			r, err := newReader(c.Name, bytes.NewReader(data), 0, importTime, importTime)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +104,7 @@ func message(sequence uint32, n ...uint32) []byte {
 // them apart.
 func octetsOf(t *testing.T, capture []byte) []uint64 {
 	t.Helper()
-	r, err := newReader("c.pcap", bytes.NewReader(capture), 0, importTime)
+	r, err := newReader("c.pcap", bytes.NewReader(capture), 0, importTime, importTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestCaptureErrorsAndNotes(t *testing.T) {
 	m := packetMaker{link: layers.LinkTypeEthernet}
 	good := m.datagram(t, message(0, 1))
 	read := func(data []byte) (records int, notes []string, err error) {
-		r, err := newReader("c.pcap", bytes.NewReader(data), 0, importTime)
+		r, err := newReader("c.pcap", bytes.NewReader(data), 0, importTime, importTime)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -337,7 +337,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(capture(t, m.link, true, m.datagram(t, message(0, 1)), m.segment(t, 7, "", message(0, 1))))
 	f.Add(message(0, 1, 2))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := newReader("f", bytes.NewReader(data), 0, importTime)
+		r, err := newReader("f", bytes.NewReader(data), 0, importTime, importTime)
 		if err != nil {
 			return
 		}

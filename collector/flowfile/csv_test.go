@@ -29,7 +29,7 @@ var importTime = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
 func open(t testing.TB, data string) Reader {
 	t.Helper()
-	r, err := newReader("f.csv", strings.NewReader(data), int64(len(data)), importTime)
+	r, err := newReader("f.csv", strings.NewReader(data), int64(len(data)), importTime, importTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestCSVErrors(t *testing.T) {
 		"", "\n\n", "a,b\n", "src_ip;dst_ip;proto\n", "src_ip,dst_ip,proto,proto\n", "srcip,DstAddr,protocol\n", `"src_ip,dst_ip` + "\n",
 		"\x00\x0a\x00\x00 no", "\xff\xfes\x00r\x00c\x00", "\x00\x09\x00\x01xxxxxxxxxxxxxxx", "\x0c\xa5\x01\x00 nfdump", strings.Repeat("x", 2*maxLine),
 	} {
-		_, err := newReader("f.csv", strings.NewReader(h), 0, importTime)
+		_, err := newReader("f.csv", strings.NewReader(h), 0, importTime, importTime)
 		fmt.Fprintln(&got, err)
 	}
 	golden(t, "errors.golden", got.String())
@@ -309,7 +309,7 @@ func TestCompressionAndMarks(t *testing.T) {
 			continue
 		}
 		// Cut short: what was read is kept, and the error is not the end of the file.
-		if r, err := newReader("f.csv.gz", strings.NewReader(data[:len(data)-5]), 0, importTime); err == nil {
+		if r, err := newReader("f.csv.gz", strings.NewReader(data[:len(data)-5]), 0, importTime, importTime); err == nil {
 			var rec schema.Record
 			for err == nil {
 				err = r.Next(&rec)
@@ -427,7 +427,7 @@ func TestWriteThenReadGivesTheSameRecords(t *testing.T) {
 		if rapid.Bool().Draw(t, "slow") {
 			in = iotest.OneByteReader(in)
 		}
-		r, err := newReader("f", in, 0, importTime)
+		r, err := newReader("f", in, 0, importTime, importTime)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -567,7 +567,7 @@ func BenchmarkCSV(b *testing.B) {
 	b.SetBytes(int64(plain.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := newReader("f", bytes.NewReader(plain.Bytes()), 0, importTime)
+		r, err := newReader("f", bytes.NewReader(plain.Bytes()), 0, importTime, importTime)
 		if err != nil {
 			b.Fatal(err)
 		}

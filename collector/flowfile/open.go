@@ -48,7 +48,7 @@ func OpenAt(name string, untimed time.Time) (Reader, error) {
 	if untimed.IsZero() {
 		untimed = now
 	}
-	r, err := newReaderAt(name, f, size, now, untimed)
+	r, err := newReader(name, f, size, now, untimed)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -85,12 +85,8 @@ func (s *source) note(format string, args ...any) {
 	s.notes = append(s.notes, s.name+": "+fmt.Sprintf(format, args...))
 }
 
-func newReader(name string, file io.Reader, size int64, now time.Time) (Reader, error) {
-	return newReaderAt(name, file, size, now, now)
-}
-
-// newReaderAt makes the reader that fits the first bytes of file.
-func newReaderAt(name string, file io.Reader, size int64, now, untimed time.Time) (Reader, error) {
+// newReader makes the reader that fits the first bytes of file.
+func newReader(name string, file io.Reader, size int64, now, untimed time.Time) (Reader, error) {
 	s := &source{name: name, now: now, untimed: untimed, count: &counter{r: file}, size: size}
 	if c, ok := file.(io.Closer); ok {
 		s.file = c

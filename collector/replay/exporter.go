@@ -186,13 +186,14 @@ func share(total, n, i uint64) uint64 {
 
 func (e *Exporter) export(ctx context.Context, r *schema.Record) error {
 	reverse := r.RevPackets > 0 || r.RevBytes > 0
+	forward := !reverse || r.Packets > 0 || r.Bytes > 0
+	if r.PacketsAssumed && r.TCPFlags != 0 {
+		r.Packets = 0 // as one, beside SYN and ACK, they would make the client the server
+	}
 	if e.cfg.Biflow && (reverse || r.Completeness == schema.BothWays) {
 		return e.add(ctx, kindOf(r, true), r)
 	}
-	if !reverse || r.Packets > 0 || r.Bytes > 0 {
-		if r.PacketsAssumed && r.TCPFlags != 0 {
-			r.Packets = 0 // as one, beside SYN and ACK, they would make the client the server
-		}
+	if forward {
 		if err := e.add(ctx, kindOf(r, false), r); err != nil {
 			return err
 		}

@@ -241,6 +241,10 @@ func TestAssumedPacketIsNotSent(t *testing.T) {
 	if len(got) != 2 || got[0].Packets != 0 || got[1].Packets != 4 {
 		t.Errorf("sent %+v, want a record without a packet count, and one with 4", got)
 	}
+	rec.RevPackets, rec.Completeness = 0, schema.BothWays
+	if got, _ = send(t, listen(t), Config{Biflow: true}, []schema.Record{rec}); len(got) != 1 || got[0].Packets != 0 {
+		t.Errorf("sent %+v, want one record without a packet count", got)
+	}
 }
 
 func TestTwentyRecordsFillADatagram(t *testing.T) {

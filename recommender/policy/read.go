@@ -26,6 +26,11 @@ type Policy struct {
 	Rules      []StatementRule `yaml:"rules"`
 }
 
+// Statement is the rule as one of a policy, such as it is once accepted.
+func (r *Rule) Statement() StatementRule {
+	return StatementRule{ID: r.ID, Name: r.Name, Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services}
+}
+
 // StatementRule is a rule that a person may have written: a set that is left
 // out means any, and the action defaults to allow. Fields of a proposal's rule
 // that say nothing about traffic are read and not used.

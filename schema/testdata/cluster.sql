@@ -650,3 +650,6 @@ FROM `cordon`.exporter_name_rows AS r FINAL;
 -- and go. So a group is one file; what merges make of several full groups has
 -- files for each column again.
 ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` MODIFY SETTING min_bytes_for_wide_part = 33554432;
+
+-- Since sides is taken of records for both directions, too.
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN sides 'whose packets the exporter has shown: 1 the client''s, 2 the server''s';
