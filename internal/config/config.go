@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"cordon/categories"
-
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
@@ -206,15 +204,20 @@ func durationHook(from, to reflect.Type, data any) (any, error) {
 	return d, nil
 }
 
-// prefixHook reads prefixes as groups files have them: an address is the one that
-// holds it alone.
+// prefixHook reads prefixes, of which an address is the one that holds it alone.
 func prefixHook(from, to reflect.Type, data any) (any, error) {
 	s, ok := data.(string)
 	if !ok || to != reflect.TypeFor[netip.Prefix]() {
 		return data, nil
 	}
-	p, _, err := categories.ParsePrefix(s)
-	return p, err
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q is neither a prefix, such as 10.0.0.0/8, nor an address", s)
+	}
+	return p, nil
 }
 
 // byteSizeHook reads sizes such as 64MiB into whole numbers.

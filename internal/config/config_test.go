@@ -92,7 +92,7 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"unknown key", "nats:\n  urll: x\n", "c.yaml:2: unknown key nats.urll; did you mean nats.url?"},
 		{"unknown section", "colector:\n  seal_after: 1s\n", "c.yaml:1: unknown key colector; did you mean collector?"},
 		{"wrong type", "\ncollector:\n  seal_after: soon\n", `c.yaml:3: collector.seal_after: "soon" is not a duration, such as`},
-		{"bad prefix", "collector:\n  allow: [10.0.0.300/8]\n", `c.yaml:2: collector.allow[0]: "10.0.0.300/8" is not an address or prefix`},
+		{"bad prefix", "collector:\n  allow: [10.0.0.300/8]\n", `c.yaml:2: collector.allow[0]: "10.0.0.300/8" is neither a prefix`},
 		{"bad size", "nats:\n  max_bytes: lots\n", `c.yaml:2: nats.max_bytes: "lots" is not a whole number, nor a size`},
 		{"not a mapping", "- a\n", "c.yaml:1: the file must be a mapping"},
 		{"broken YAML", "a: [\n", "c.yaml: line 1"},
