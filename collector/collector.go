@@ -58,10 +58,10 @@ type Collector struct {
 	looking  sync.Mutex // held while the account is brought up to date
 
 	// For lookAfter, and for stop after it.
-	statsWritten   time.Time
-	ownWritten     ownCounts
-	templatesSaved time.Time
-	templatesCount int
+	statsWritten     time.Time
+	ownWritten       ownCounts
+	templatesSaved   time.Time
+	templatesChanges uint64
 
 	labelsMu sync.Mutex
 	labels   map[netip.Addr]struct{} // exporters with metrics of their own

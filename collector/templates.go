@@ -35,7 +35,7 @@ func (c *Collector) saveTemplates(now time.Time) {
 	if file == "" {
 		return
 	}
-	c.templatesSaved, c.templatesCount = now, c.account.templates()
+	c.templatesSaved, c.templatesChanges = now, c.intake.decoder.Changes()
 	if err := c.intake.decoder.SaveFile(file); err != nil {
 		c.log.Error("templates cannot be saved; after a restart exporters will have to repeat them", "file", file, "err", err)
 	}
@@ -43,17 +43,7 @@ func (c *Collector) saveTemplates(now time.Time) {
 
 // keepTemplates saves templates if it is due.
 func (c *Collector) keepTemplates(now time.Time) {
-	if c.account.templates() != c.templatesCount || now.Sub(c.templatesSaved) >= saveInterval {
+	if c.intake.decoder.Changes() != c.templatesChanges || now.Sub(c.templatesSaved) >= saveInterval {
 		c.saveTemplates(now)
 	}
-}
-
-// templates is how many templates are known.
-func (a *account) templates() (n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, t := range a.tallies {
-		n += t.templates
-	}
-	return n
 }

@@ -84,8 +84,9 @@ type Decoder struct {
 	gone    Counters // of sources that are no longer known
 	evicted uint64
 
-	state   atomic.Int64 // bytes of templates and options data
-	waiting atomic.Int64 // bytes of data before its template
+	changes atomic.Uint64 // of templates: new, refused, withdrawn or expired
+	state   atomic.Int64  // bytes of templates and options data
+	waiting atomic.Int64  // bytes of data before its template
 }
 
 // New makes a Decoder.
@@ -155,6 +156,10 @@ func (d *Decoder) Expire(now int64) {
 		s.settle()
 	}
 }
+
+// Changes counts changes of templates: what [Decoder.Save] would write differs
+// from the last time in more than ages if this does.
+func (d *Decoder) Changes() uint64 { return d.changes.Load() }
 
 // all lists the sources, in no order.
 func (d *Decoder) all() []*source {

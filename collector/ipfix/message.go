@@ -44,6 +44,11 @@ func (x *decoding) count(r Reason, n uint64) {
 // problem counts something wrong, and describes it if it is the first.
 func (x *decoding) problem(r Reason, template uint16, format string, args ...any) {
 	x.count(r, 1)
+	x.problemCounted(r, template, format, args...)
+}
+
+// problemCounted is problem for what was counted already.
+func (x *decoding) problemCounted(r Reason, template uint16, format string, args ...any) {
 	if x.err != nil {
 		return
 	}
@@ -179,6 +184,11 @@ func (x *decoding) data(id uint16, body []byte, whole bool) {
 	}
 	if t == nil {
 		x.uncounted = true
+		if _, refused := x.domain.refused[id]; refused {
+			x.domain.counters.lostData(len(body))
+			x.problemCounted(ReasonNoTemplate, id, "data of a template whose last definition was refused")
+			return
+		}
 		x.source.wait(x, id, body)
 		return
 	}
@@ -190,44 +200,59 @@ func (x *decoding) data(id uint16, body []byte, whole bool) {
 	}
 }
 
-// records decodes the records of a data set and returns how many there were.
+// records decodes the records of a data set and returns how many there were. A
+// set that does not fit its template is left out as a whole: if its end is not
+// that of a record, nobody knows whether its other fields are what the template
+// says.
 func (x *decoding) records(t *template, body []byte, whole bool) (n int) {
 	p, c := t.plan, &x.domain.counters
-	rest, ok := body, true
-	switch {
-	case t.scope > 0:
-		n, rest, ok = x.optionsRecords(t, body)
-		c.OptionsRecords += uint64(n)
-	case !p.flow:
-		n, rest, ok = p.skip(body)
-		c.Records += uint64(n)
-		x.count(ReasonNotFlow, uint64(n))
-	default:
-		n, rest, ok = x.flowRecords(p, body)
-		c.Records += uint64(n)
-		c.Flows += uint64(n)
+	n, rest, ok := p.skip(body)
+	if whole && !x.fits(t, n, rest, ok) {
+		x.uncounted = true
+		return 0
 	}
+	x.uncounted = x.uncounted || !whole
 	if n > 0 && !x.source.useful.Load() {
 		x.source.useful.Store(true)
 	}
+	body = body[:len(body)-len(rest)]
 	switch {
-	case !whole:
-		x.uncounted = true
-	case !ok && !(zeros(rest) && len(rest) < 8):
-		x.uncounted = true
-		x.problem(ReasonRecordCut, t.id, "record %d of the set runs past the end of the set", n+1)
-	case ok && n == 0 && len(rest) > 0:
-		x.uncounted = true
-		x.problem(ReasonRecordCut, t.id, "%d bytes in the set, while a record has at least %d", len(rest), p.min)
-	case ok && len(rest) > 3 && !zeros(rest):
-		x.problem(ReasonSetPadding, t.id, "%d bytes behind record %d that are neither a record nor padding", len(rest), n)
+	case t.scope > 0:
+		x.optionsRecords(t, body)
+		c.OptionsRecords += uint64(n)
+		return n
+	case !p.flow:
+		x.count(ReasonNotFlow, uint64(n))
+	default:
+		c.Flows += uint64(x.flowRecords(p, body))
 	}
+	c.Records += uint64(n)
 	return n
 }
 
-// flowRecords decodes the flow records of a data set. ok is false if the last
-// one runs past the end; rest is what is left behind the last whole one.
-func (x *decoding) flowRecords(p *plan, b []byte) (n int, rest []byte, ok bool) {
+// fits reports whether a data set with n records, behind which rest is left, can
+// be of template t, and counts it if not. ok is false if rest begins with a
+// record that runs past the end of the set. What is behind the last record must
+// be padding: zero bytes, fewer than a record has (RFC 7011, section 3.3.1).
+// Exporters exist that align sets to four bytes and leave what was in their
+// memory there (MikroTik RouterOS 6), so up to three bytes that do just that pass.
+func (x *decoding) fits(t *template, n int, rest []byte, ok bool) bool {
+	switch {
+	case !ok && !(zeros(rest) && len(rest) < 8):
+		x.problem(ReasonRecordCut, t.id, "record %d of the set runs past the end of the set, which is left out", n+1)
+	case ok && n == 0 && len(rest) > 0:
+		x.problem(ReasonRecordCut, t.id, "%d bytes in the set, while a record has at least %d", len(rest), t.plan.min)
+	case ok && !zeros(rest) && !(len(rest) < 4 && (n*t.plan.min+len(rest))%4 == 0 && t.plan.fixed):
+		x.problem(ReasonSetPadding, t.id, "%d bytes behind record %d are neither a record nor padding, so the set is not of this template and is left out", len(rest), n)
+	default:
+		return true
+	}
+	return false
+}
+
+// flowRecords decodes the flow records of a data set that holds nothing else,
+// and returns how many it gave to the sink.
+func (x *decoding) flowRecords(p *plan, b []byte) (n int) {
 	head := p.proto
 	head.Exporter = x.source.exporter
 	head.Domain = x.domain.id
@@ -235,7 +260,7 @@ func (x *decoding) flowRecords(p *plan, b []byte) (n int, rest []byte, ok bool) 
 	x.scratch = scratch{}
 	r := &x.record
 	x.rec = r
-	for len(b) >= p.min {
+	for len(b) > 0 {
 		*r = head
 		if p.needs != 0 {
 			x.scratch = scratch{}
@@ -246,33 +271,24 @@ func (x *decoding) flowRecords(p *plan, b []byte) (n int, rest []byte, ok bool) 
 		if p.fixed {
 			b = b[p.min:]
 		} else {
-			end, ok := x.tail(p, b)
-			if !ok {
-				return n, b, false
-			}
-			b = b[end:]
+			b = b[x.tail(p, b):]
 		}
 		x.finish(p)
 		x.sink.Append(r)
 		n++
 	}
-	return n, b, true
+	return n
 }
 
 // tail takes the values behind the fixed part of the record at the start of
-// b, and returns where the record ends.
-func (x *decoding) tail(p *plan, b []byte) (end int, ok bool) {
+// b, which is whole, and returns where the record ends.
+func (x *decoding) tail(p *plan, b []byte) (end int) {
 	at := p.head
 	for i := range p.steps {
 		s := &p.steps[i]
 		n := int(s.length)
 		if n == variable {
-			if at, n, ok = variableLength(b, at); !ok {
-				return 0, false
-			}
-		}
-		if n > len(b)-at {
-			return 0, false
+			at, n, _ = variableLength(b, at)
 		}
 		if s.target != toNone && n > 0 {
 			if s.target == toVRFName || s.lengths.has(n) {
@@ -283,7 +299,7 @@ func (x *decoding) tail(p *plan, b []byte) (end int, ok bool) {
 		}
 		at += n
 	}
-	return at, true
+	return at
 }
 
 // variableLength reads the length of a field of variable length at b[at:] and
@@ -330,26 +346,20 @@ func (p *plan) skip(b []byte) (n int, rest []byte, ok bool) {
 	return n, b, true
 }
 
-// optionsRecords reads options data.
-func (x *decoding) optionsRecords(t *template, b []byte) (n int, rest []byte, ok bool) {
-	for len(b) >= t.plan.min {
+// optionsRecords reads the options data of a set that holds nothing else.
+func (x *decoding) optionsRecords(t *template, b []byte) {
+	for len(b) > 0 {
 		var r optionsRecord
 		at := 0
 		for _, f := range t.fields {
 			l := int(f.length)
 			if l == variable {
-				if at, l, ok = variableLength(b, at); !ok {
-					return n, b, false
-				}
-			}
-			if l > len(b)-at {
-				return n, b, false
+				at, l, _ = variableLength(b, at)
 			}
 			r.take(f.elementID, b[at:at+l])
 			at += l
 		}
 		b = b[at:]
-		n++
 		about := x.domain
 		if r.hasDomain && r.domain != about.id {
 			// Of another domain, where there is one.
@@ -359,7 +369,6 @@ func (x *decoding) optionsRecords(t *template, b []byte) (n int, rest []byte, ok
 		}
 		about.options.learn(&r)
 	}
-	return n, b, true
 }
 
 // isMessage reports whether b begins with what looks like a message.

@@ -26,8 +26,8 @@ const (
 	ReasonTemplateRefused               // the template parser disagrees with the walk
 	ReasonWithdrawal                    // withdrawal over UDP, or of a template that is not known
 	ReasonFieldLength                   // an element of interest has a length that it cannot have; the field is left out
-	ReasonRecordCut                     // a record does not fit in its set
-	ReasonSetPadding                    // the bytes after the last record of a set are not padding
+	ReasonRecordCut                     // a record does not fit in its set; the set is left out
+	ReasonSetPadding                    // the bytes after the last record of a set are not padding; the set is left out
 	ReasonNoTemplate                    // data whose template did not come in time
 	ReasonDomainLimit                   // more observation domains than allowed for the source
 	ReasonNotFlow                       // the record has no source and destination IP address

@@ -36,7 +36,8 @@ type domain struct {
 	id        uint32
 	source    *source
 	templates map[uint16]*template
-	last      *template // the one used last
+	refused   map[uint16]struct{} // ids whose last definition could not be used
+	last      *template           // the one used last
 	options   options
 	initBound int64 // upper bound of when the exporter started, see uptimes
 	sequence  sequence
@@ -106,6 +107,29 @@ func (s *source) forget(d *domain, t *template) {
 	d.last = nil
 	s.templates--
 	s.charge(-t.cost())
+	s.decoder.changes.Add(1)
+}
+
+// markRefused remembers that the last definition of a template id was refused.
+// Where there is no room for that, data of the id waits like any other whose
+// template is not known.
+func (s *source) markRefused(d *domain, id uint16) {
+	if _, ok := d.refused[id]; ok || len(d.refused) >= s.decoder.cfg.MaxTemplates || !s.charge(entryOverhead) {
+		return
+	}
+	if d.refused == nil {
+		d.refused = make(map[uint16]struct{})
+	}
+	d.refused[id] = struct{}{}
+	s.decoder.changes.Add(1)
+}
+
+// accept forgets that a definition of a template id was refused.
+func (s *source) accept(d *domain, id uint16) {
+	if _, ok := d.refused[id]; ok {
+		delete(d.refused, id)
+		s.charge(-entryOverhead)
+	}
 }
 
 // charge accounts for n more bytes of state, unless they are more than the

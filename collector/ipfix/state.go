@@ -46,6 +46,7 @@ type savedDomain struct {
 	Interfaces map[uint32]string `json:"interfaces,omitempty"`
 	Elements   []savedElement    `json:"elements,omitempty"`
 	Templates  []savedTemplate   `json:"templates,omitempty"`
+	Refused    []uint16          `json:"refused,omitempty"` // template ids whose last definition could not be used
 }
 
 type savedRate struct {
@@ -76,7 +77,7 @@ func (d *Decoder) Save(w io.Writer) error {
 		}
 		s.mu.Lock()
 		for _, dom := range s.domains {
-			if len(dom.templates) > 0 {
+			if len(dom.templates)+len(dom.refused) > 0 {
 				lines = append(lines, dom.save())
 			}
 		}
@@ -125,6 +126,7 @@ func (d *domain) save() savedDomain {
 		l.Templates = append(l.Templates, savedTemplate{t.id, t.scope, hex.EncodeToString(t.raw), t.seen})
 	}
 	slices.SortFunc(l.Templates, func(a, b savedTemplate) int { return cmp.Compare(a.ID, b.ID) })
+	l.Refused = slices.Sorted(maps.Keys(d.refused))
 	return l
 }
 
@@ -194,6 +196,11 @@ func (s *source) load(l *savedDomain) {
 		}
 		d.templates[t.id] = t
 		s.templates++
+	}
+	for _, id := range l.Refused {
+		if d.templates[id] == nil && id >= firstDataSet {
+			s.markRefused(d, id)
+		}
 	}
 }
 

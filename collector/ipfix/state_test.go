@@ -191,3 +191,38 @@ func TestLoadImpossible(t *testing.T) {
 		}
 	}
 }
+
+// TestRestartKeepsRefusal: that a definition was refused outlives a restart, for
+// its data must not be read with what the id meant before, nor with what it
+// means later.
+func TestRestartKeepsRefusal(t *testing.T) {
+	w := newWriter(7, testExport)
+	d := New(Config{})
+	var got records
+	d.Message(testSource, w.message(w.template(256, pair)), testRecv, &got)
+	changes := d.Changes()
+	d.Message(testSource, w.message(w.optionsTemplate(256, 0, pair)), testRecv, &got)
+	if d.Changes() == changes {
+		t.Error("a refused definition is no change, so it would not be saved soon")
+	}
+	for range 2 {
+		var file bytes.Buffer
+		if err := d.Save(&file); err != nil {
+			t.Fatal(err)
+		}
+		d = New(Config{})
+		if err := d.Load(&file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.Message(testSource, w.message(set(256, ab)), testRecv+1, &got)
+	d.Message(testSource, w.message(w.template(256, pair), set(256, cd)), testRecv+2, &got)
+	st := d.Stats()
+	if fmt.Sprint(addrs(got)) != "["+cdFlow+"]" || st.Errors[ReasonNoTemplate] != 1 {
+		t.Errorf("flows %v, reasons %v", addrs(got), reasons(&st.Counters))
+	}
+	d.EndSession(testSource)
+	if st := d.Stats(); st.StateBytes != 0 {
+		t.Errorf("%d bytes of state left", st.StateBytes)
+	}
+}

@@ -33,9 +33,9 @@ func (t *template) cost() int64 {
 	return templateOverhead + int64(len(t.raw)) + int64(len(t.fields))*24
 }
 
-// templates walks a template set or an options template set. A template that
-// cannot be used is passed over as long as it can be delimited, and leaves
-// what its id meant before as it was.
+// templates walks a template set or an options template set. A definition that
+// cannot be used is passed over as long as it can be delimited. It ends what its
+// id meant before: the data that follows is not of the old template.
 func (x *decoding) templates(set uint16, body []byte) {
 	for len(body) >= 4 {
 		id := binary.BigEndian.Uint16(body)
@@ -53,6 +53,7 @@ func (x *decoding) templates(set uint16, body []byte) {
 		if set == setOptions {
 			if len(rest) < 2 {
 				x.problem(ReasonTemplateCut, id, "the options template ends before its scope field count")
+				x.refuse(id)
 				return
 			}
 			scope = int(binary.BigEndian.Uint16(rest))
@@ -61,6 +62,9 @@ func (x *decoding) templates(set uint16, body []byte) {
 		size, ok := specifiers(rest, count)
 		if !ok {
 			x.problem(ReasonTemplateCut, id, "%d fields do not fit in the %d bytes that the set has left", count, len(rest))
+			if t := x.domain.templates[id]; t == nil || t.scope != scope || len(t.fields) != count || !bytes.HasPrefix(t.raw, rest) {
+				x.refuse(id) // and not a repetition that was cut short
+			}
 			return
 		}
 		body = rest[size:]
@@ -69,8 +73,10 @@ func (x *decoding) templates(set uint16, body []byte) {
 			x.problem(ReasonTemplateID, id, "template ids begin at 256")
 		case count > x.decoder.cfg.MaxFields:
 			x.problem(ReasonTemplateTooLong, id, "%d fields, of which at most %d are allowed", count, x.decoder.cfg.MaxFields)
+			x.refuse(id)
 		case set == setOptions && (scope == 0 || scope > count):
 			x.problem(ReasonTemplateScope, id, "%d scope fields among %d fields", scope, count)
+			x.refuse(id)
 		default:
 			x.define(id, scope, count, rest[:size])
 		}
@@ -110,6 +116,7 @@ func (x *decoding) define(id uint16, scope, count int, raw []byte) {
 	t, reason, err := newTemplate(id, scope, count, raw)
 	if err != nil {
 		x.problem(reason, id, "%v", err)
+		x.refuse(id)
 		return
 	}
 	t.seen = x.received
@@ -118,18 +125,22 @@ func (x *decoding) define(id uint16, scope, count int, raw []byte) {
 		grow -= old.cost()
 	} else if x.source.templates >= x.decoder.cfg.MaxTemplates {
 		x.problem(ReasonTemplateLimit, id, "the source has %d templates already", x.source.templates)
+		x.refuse(id)
 		return
 	}
 	if !x.source.charge(grow) {
 		x.problem(ReasonTemplateLimit, id, "no memory left for templates of this source")
+		x.refuse(id)
 		return
 	}
 	if old == nil {
 		x.source.templates++
 	}
+	x.source.accept(d, id)
 	d.templates[id] = t
 	d.counters.Templates++
 	d.last = nil
+	x.decoder.changes.Add(1)
 	d.recognise(t)
 	if len(t.plan.bad) > 0 {
 		for _, e := range t.plan.bad {
@@ -137,6 +148,27 @@ func (x *decoding) define(id uint16, scope, count int, raw []byte) {
 		}
 	}
 	x.source.release(x, id)
+}
+
+// refuse ends what a template id meant, since its exporter has given it a meaning
+// that cannot be used. Data that follows, or that has waited for this
+// definition, is lost until a definition comes that can be used.
+func (x *decoding) refuse(id uint16) {
+	if id < firstDataSet {
+		return
+	}
+	s, d := x.source, x.domain
+	if t := d.templates[id]; t != nil {
+		s.forget(d, t)
+	}
+	s.drop(func(w *waiting) bool {
+		if w.domain != d || w.id != id {
+			return false
+		}
+		d.counters.lostData(len(w.body))
+		return true
+	})
+	s.markRefused(d, id)
 }
 
 // newTemplate parses and compiles a template whose specifiers were walked.
