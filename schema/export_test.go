@@ -22,3 +22,12 @@ func TableColumns() (list [][3]string) {
 	}
 	return list
 }
+
+// HalfOpen reports whether a record of both directions counts as half-open.
+func HalfOpen(r *Record) bool {
+	var b Batch
+	b.Append(r)
+	var f Folder
+	f.Add(&b)
+	return f.session(0).sums.kinds[halfOpen] > 0
+}

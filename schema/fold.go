@@ -92,13 +92,6 @@ const (
 	kinds
 )
 
-// Bits of TCP flags.
-const (
-	tcpSYN = 0x02
-	tcpRST = 0x04
-	tcpACK = 0x10
-)
-
 const (
 	protoICMP   = 1
 	protoTCP    = 6
@@ -178,8 +171,7 @@ func (r *single) read(f *Folder, c *rows, i int, m *month) {
 	turned := sourceIsServer(Direction(c.direction[i]), srcPort, dstPort, &c.src[i], &c.dst[i])
 	packets, bytes, flags := c.packets[i], c.bytes[i], c.tcpFlags[i]
 	revPackets, revBytes, revFlags := c.revPackets[i], c.revBytes[i], c.revTCPFlags[i]
-	kd := classify(k.proto, Action(c.action[i]), Completeness(c.completeness[i]), Direction(c.direction[i]), turned, c.sampling[i],
-		packets|bytes != 0, revPackets|revBytes != 0, flags, revFlags)
+	kd := classify(c, i, turned)
 
 	if turned {
 		k.server, k.client, k.port = c.src[i], c.dst[i], srcPort
@@ -373,55 +365,6 @@ func sourceIsServer(d Direction, srcPort, dstPort uint16, src, dst *[16]byte) bo
 	}
 	return string(src[:]) < string(dst[:])
 }
-
-// classify says what a record tells of an answer. The flags and what was sent
-// are from source to destination and back.
-func classify(proto uint8, a Action, c Completeness, d Direction, turned bool, sampling uint32, sent, revSent bool, flags, revFlags uint16) kind {
-	if a == Dropped {
-		return denied
-	}
-	if c == Unknowable {
-		return complete
-	}
-	if proto != protoTCP {
-		flags, revFlags = 0, 0
-	}
-	if c == BothWays {
-		// An answer has packets and is more than a refusal. Where the server
-		// is not known, that goes for both sides.
-		answered := sent && !refusal(flags)
-		revAnswered := revSent && !refusal(revFlags)
-		if d == Forward {
-			answered = true
-		} else if d == Reverse {
-			revAnswered = true
-		}
-		if answered && revAnswered {
-			return complete
-		}
-		return halfOpen
-	}
-	switch {
-	case refusal(flags):
-		if d == Forward {
-			return request // a client's reset may end anything
-		}
-		return unanswered
-	case flags&tcpACK != 0:
-		return complete // who sends ACK has been answered
-	case turned:
-		return reply
-	case flags&tcpSYN != 0 && sampling <= 1:
-		// No ACK of the client followed its SYN. Where packets are sampled,
-		// it may have been missed.
-		return unanswered
-	}
-	return request
-}
-
-// refusal reports whether the flags of a side are nothing but RST, with or
-// without ACK.
-func refusal(flags uint16) bool { return flags&^tcpACK == tcpRST }
 
 // icmpService gives type and code of the request, of which a reply's type
 // tells and its code says nothing.

@@ -24,8 +24,9 @@ func flowRecords() *rapid.Generator[schema.Record] {
 		return [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: rapid.ByteRange(0, 2).Draw(t, "host")}
 	})
 	port := rapid.SampledFrom([]uint16{0, 53, 443, 40000, 40001})
-	flags := rapid.SampledFrom([]uint16{0, 0x02, 0x04, 0x10, 0x12, 0x14, 0x18, 0x1b, 0x06, 0x16})
+	flags := rapid.SampledFrom([]uint16{0, 0, 0x02, 0x04, 0x10, 0x12, 0x14, 0x18, 0x1b, 0x06, 0x16, 0x1e, 0x54, 0x01, 0xc2})
 	small := rapid.Uint64Range(0, 3)
+	size := rapid.SampledFrom([]uint64{0, 0, 1, 40, 60, 68, 69, 84, 85, 88, 104, 127, 128, 256, 400})
 	at := rapid.OneOf(
 		rapid.Int64Range(now-2*3600e6, now),
 		rapid.SampledFrom([]int64{0, -1, 1, now + 23*3600e6, now + 25*3600e6, now + 400*86400e6, -1 << 63, 1<<63 - 1, 4294967295e6}))
@@ -36,13 +37,14 @@ func flowRecords() *rapid.Generator[schema.Record] {
 			Src: address.Draw(t, "src"), Dst: address.Draw(t, "dst"), SrcPort: port.Draw(t, "sport"), DstPort: port.Draw(t, "dport"),
 			Proto:    rapid.SampledFrom([]uint8{6, 6, 17, 1, 58, 47, 132}).Draw(t, "proto"),
 			ICMPType: rapid.SampledFrom([]uint8{0, 3, 8, 128, 129, 143}).Draw(t, "itype"), ICMPCode: rapid.ByteRange(0, 1).Draw(t, "icode"),
-			Bytes: small.Draw(t, "bytes"), Packets: small.Draw(t, "packets"), RevBytes: small.Draw(t, "rbytes"), RevPackets: small.Draw(t, "rpackets"),
+			Bytes: size.Draw(t, "bytes"), Packets: small.Draw(t, "packets"), RevBytes: size.Draw(t, "rbytes"), RevPackets: small.Draw(t, "rpackets"),
 			TCPFlags: flags.Draw(t, "flags"), RevTCPFlags: flags.Draw(t, "rflags"),
 			VRF:      rapid.SampledFrom([]string{"", "default", "red"}).Draw(t, "vrf"),
 			Sampling: rapid.SampledFrom([]uint32{0, 1, 100}).Draw(t, "sampling"),
 			Action:   schema.Action(rapid.IntRange(0, 2).Draw(t, "action")), Direction: schema.Direction(rapid.IntRange(0, 2).Draw(t, "direction")),
 			Basis: schema.Basis(rapid.IntRange(0, 7).Draw(t, "basis")), Completeness: schema.Completeness(rapid.IntRange(0, 2).Draw(t, "completeness")),
-			Count: rapid.Uint32Range(1, 3).Draw(t, "count"),
+			EndReason: rapid.ByteRange(0, 3).Draw(t, "reason"),
+			Count:     rapid.Uint32Range(1, 3).Draw(t, "count"),
 		}
 	})
 }

@@ -4,6 +4,8 @@ package ipfix
 const (
 	penIANA    = 0
 	penVMware  = 6876
+	penCERT    = 6871  // YAF; ids from 0x4000 on are those of the reverse direction
+	penNtop    = 35632 // nProbe
 	penReverse = 29305 // RFC 5103: the element of the same id, for the reverse direction
 	penViptela = 41916
 )
@@ -99,6 +101,12 @@ const (
 	slotResponderPackets
 	slotTCPFlags
 	slotRevTCPFlags
+	slotFirstTCPFlags
+	slotRevFirstTCPFlags
+	slotOtherTCPFlags
+	slotRevOtherTCPFlags
+	slotSideTCPFlags
+	slotRevSideTCPFlags
 	slotICMP4
 	slotICMP6
 	slotICMPType4
@@ -212,6 +220,14 @@ var elements = map[elementID]element{
 
 	{penIANA, 6}:    {slotTCPFlags, 0, toTCPFlags, number},
 	{penReverse, 6}: {slotRevTCPFlags, 0, toRevTCPFlags, number},
+	// nProbe: the client's and the server's. Its IE 6 is the union of both.
+	{penNtop, 78}: {slotSideTCPFlags, 0, toTCPFlags, number},
+	{penNtop, 79}: {slotRevSideTCPFlags, 0, toRevTCPFlags, number},
+	// YAF: of the first packet, and the union of the others.
+	{penCERT, 14}:          {slotFirstTCPFlags, 0, toTCPFlags, number},
+	{penCERT, 15}:          {slotOtherTCPFlags, 0, toTCPFlags, number},
+	{penCERT, 0x4000 | 14}: {slotRevFirstTCPFlags, 0, toRevTCPFlags, number},
+	{penCERT, 0x4000 | 15}: {slotRevOtherTCPFlags, 0, toRevTCPFlags, number},
 
 	{penIANA, 32}:  {slotICMP4, 0, toICMP, number},
 	{penIANA, 139}: {slotICMP6, 0, toICMP, number},

@@ -162,6 +162,12 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 	if initiator {
 		p.proto.Direction, p.proto.Basis = schema.Forward, schema.BasisInitiator
 	}
+	// Flags that are said to be of one side each are better than a union,
+	// which may be of both.
+	if has(slotSideTCPFlags) && has(slotRevSideTCPFlags) || has(slotFirstTCPFlags) && has(slotRevFirstTCPFlags) {
+		drop(slotTCPFlags)
+		drop(slotRevTCPFlags)
+	}
 	if has(slotVLAN) || has(slotDot1qVLAN) {
 		drop(slotPostVLAN)
 	}

@@ -155,9 +155,25 @@ func model(fields []field, values [][]byte) schema.Record {
 	case 2:
 		r.Direction, r.Basis = schema.Reverse, schema.BasisInitiator
 	}
+	vendor := func(pen uint32, id uint16) (v uint64, ok bool) {
+		b, ok := first(elementID{pen, id})
+		for _, c := range b {
+			v = v<<8 | uint64(c)
+		}
+		return v, ok
+	}
 	flags, _ := iana(6)
 	back, _ := reverse(6)
-	r.TCPFlags, r.RevTCPFlags = uint16(flags)&0xfff, uint16(back)&0xfff
+	opening, hasOpening := vendor(penCERT, 14)
+	revOpening, hasRevOpening := vendor(penCERT, 16398)
+	later, _ := vendor(penCERT, 15)
+	revLater, _ := vendor(penCERT, 16399)
+	side, hasSide := vendor(penNtop, 78)
+	revSide, hasRevSide := vendor(penNtop, 79)
+	if hasOpening && hasRevOpening || hasSide && hasRevSide {
+		flags, back = 0, 0
+	}
+	r.TCPFlags, r.RevTCPFlags = uint16(flags|opening|later|side)&0xfff, uint16(back|revOpening|revLater|revSide)&0xfff
 	in, _ := iana(10, 252)
 	out, _ := iana(14, 253)
 	r.InIf, r.OutIf = uint32(in), uint32(out)

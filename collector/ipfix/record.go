@@ -81,9 +81,9 @@ func (x *decoding) take(t target, b []byte) {
 	case toRevPackets:
 		r.RevPackets = v
 	case toTCPFlags:
-		r.TCPFlags = tcpFlags(v)
+		r.TCPFlags |= tcpFlags(v)
 	case toRevTCPFlags:
-		r.RevTCPFlags = tcpFlags(v)
+		r.RevTCPFlags |= tcpFlags(v)
 	case toICMP:
 		if v != 0 {
 			r.ICMPType, r.ICMPCode = uint8(v>>8), uint8(v)

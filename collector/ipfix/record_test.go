@@ -25,6 +25,9 @@ func num(id, length uint16, v uint64) value { return value{ie(id, length), uintB
 func rev(id, length uint16, v uint64) value {
 	return value{field{elementID{penReverse, id}, length}, uintBytes(v, int(length))}
 }
+func vendor(pen uint32, id uint16, v uint64) value {
+	return value{field{elementID{pen, id}, 1}, uintBytes(v, 1)}
+}
 func bin(id uint16, b ...byte) value  { return value{ie(id, uint16(len(b))), b} }
 func text4(id uint16, s string) value { return value{ie(id, variable), []byte(s)} }
 
@@ -97,6 +100,16 @@ func TestElements(t *testing.T) {
 		{"ports of one byte, protocol of four", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(7, 1, 200), num(11, 1, 80), num(4, 4, 17)},
 			func(r *schema.Record) { r.Proto, r.SrcPort, r.DstPort = 17, 200, 80 }},
 		{"ports on GRE", ends(47, 1, 2), func(r *schema.Record) { r.Proto, r.SrcPort, r.DstPort = 47, 0, 0 }},
+
+		// TCP flags by side
+		{"flags of both sides", with(num(6, 1, 0x02), rev(6, 2, 0x14)), func(r *schema.Record) { r.TCPFlags, r.RevTCPFlags = 0x02, 0x14 }},
+		{"YAF: the first packet's flags and the others'", with(vendor(penCERT, 14, 0x02), vendor(penCERT, 15, 0x18), vendor(penCERT, 16398, 0x12), vendor(penCERT, 16399, 0x19)),
+			func(r *schema.Record) { r.TCPFlags, r.RevTCPFlags = 0x1a, 0x1b }},
+		{"YAF: a refused connection, and the union of both sides", with(num(6, 2, 0x16), vendor(penCERT, 14, 0x02), vendor(penCERT, 15, 0), vendor(penCERT, 16398, 0x14), vendor(penCERT, 16399, 0)),
+			func(r *schema.Record) { r.TCPFlags, r.RevTCPFlags = 0x02, 0x14 }},
+		{"SiLK: the first flags and the others' of one direction", with(num(6, 1, 0x1a), vendor(penCERT, 14, 0x02), vendor(penCERT, 15, 0x18)), func(r *schema.Record) { r.TCPFlags = 0x1a }},
+		{"nProbe: the client's and the server's, beside the union", with(num(6, 1, 0x16), vendor(penNtop, 78, 0x02), vendor(penNtop, 79, 0x14)),
+			func(r *schema.Record) { r.TCPFlags, r.RevTCPFlags = 0x02, 0x14 }},
 
 		// ICMP
 		{"ICMP in one element", append(ends(protoICMP, 0, 0), num(32, 2, 8<<8|3)), func(r *schema.Record) {

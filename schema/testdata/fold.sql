@@ -53,9 +53,31 @@ FROM
         multiIf(end_ok, end_time, start_ok, start_time, received_sane) AS end_sane,
         multiIf(action = 'dropped', 0, completeness = 'both-ways' AND packets + bytes > 0 AND rev_packets + rev_bytes > 0, 3,
             completeness != 'one-way', 0, turned, 2, 1)::UInt8 AS side,
-        -- Nothing but RST (0x04), with or without ACK (0x10), is a refusal.
-        proto = 6 AND tcp_flags IN (0x04, 0x14) AS reset,
-        proto = 6 AND rev_tcp_flags IN (0x04, 0x14) AS rev_reset,
+        -- Nothing but RST (0x04), with or without ACK (0x10) and ECN, is a refusal.
+        proto = 6 AND bitAnd(tcp_flags, 0xffff - 0x1d0) = 0x04 AS reset,
+        proto = 6 AND bitAnd(rev_tcp_flags, 0xffff - 0x1d0) = 0x04 AS rev_reset,
+        -- TCP that shows no connection, whosever flags it has; see neverOpened.
+        bitOr(tcp_flags, rev_tcp_flags) AS union_flags,
+        packets <= records AND rev_packets <= records AS one_each,
+        packets <= 3 * records AND rev_packets <= 3 * records AS few_each,
+        bytes != 0 AND rev_bytes != 0 AS counted,
+        intDiv(bytes, greatest(packets, 1)) AS size,
+        intDiv(rev_bytes, greatest(rev_packets, 1)) AS rev_size,
+        if(startsWith(IPv6NumToString(src_ip), '::ffff:'), 0, 20) AS longer,
+        multiIf(
+            direction = 'forward', size <= 84 + longer AND rev_size <= 68 + longer,
+            direction = 'reverse', size <= 68 + longer AND rev_size <= 84 + longer,
+            greatest(size, rev_size) <= 84 + longer AND least(size, rev_size) <= 68 + longer) AS bare,
+        proto = 6 AND (packets = 0 OR size < 128) AND (rev_packets = 0 OR rev_size < 128) AND multiIf(
+            sampling > 1, bitAnd(union_flags, 0xffff - 0x1d0) = 0x04 AND few_each,
+            tcp_flags != 0 AND rev_tcp_flags != 0 AND tcp_flags != rev_tcp_flags,
+                bitAnd(tcp_flags, 0x12) = 0x02 AND bitAnd(rev_tcp_flags, 0x04) != 0 OR bitAnd(rev_tcp_flags, 0x12) = 0x02 AND bitAnd(tcp_flags, 0x04) != 0,
+            union_flags = 0, one_each AND counted AND end_reason != 2 AND bare,
+            bitAnd(union_flags, 0x10) = 0, few_each OR counted OR bitAnd(union_flags, 0x04) != 0,
+            bitAnd(union_flags, 0x04) = 0, 0,
+            one_each, 1,
+            bitAnd(union_flags, 0x09) != 0, 0,
+            bitAnd(union_flags, 0x02) != 0 OR few_each) AS never_opened,
         -- 1 complete, 2 half_open, 3 unanswered, 4 requests, 5 replies, 6 denied.
         multiIf(
             action = 'dropped', 6,
@@ -63,9 +85,11 @@ FROM
             -- The server sent packets, more than a refusal. Where the server
             -- is not known, that goes for both sides.
             completeness = 'both-ways', 2 - multiIf(
-                direction = 'forward', if(rev_reset, 0, rev_packets + rev_bytes > 0),
-                direction = 'reverse', if(reset, 0, packets + bytes > 0),
-                if(reset, 0, packets + bytes > 0) * if(rev_reset, 0, rev_packets + rev_bytes > 0)),
+                never_opened, 0,
+                -- Flags that stand alone may be those of both sides.
+                direction = 'forward', if(rev_reset AND tcp_flags != 0, 0, rev_packets + rev_bytes > 0),
+                direction = 'reverse', if(reset AND rev_tcp_flags != 0, 0, packets + bytes > 0),
+                if(reset AND rev_tcp_flags != 0, 0, packets + bytes > 0) * if(rev_reset AND tcp_flags != 0, 0, rev_packets + rev_bytes > 0)),
             -- One-way from here on. The client's reset may end anything.
             reset, if(direction = 'forward', 4, 3),
             -- Who sends ACK has been answered.
