@@ -134,7 +134,7 @@ func (l *linter) prefixes(c *Category, g *Group) {
 	for r, in := range inRange {
 		prefixes := counted(in.text, "prefix", "prefixes")
 		if r.Kind == Local {
-			l.add(Warning, in.line, c.Name, g.Name, "%s in %s (%s): sessions with such addresses are reported as local and never proposed", prefixes, r.Prefix, r.Name)
+			l.add(Info, in.line, c.Name, g.Name, "%s in %s (%s): sessions with these addresses are proposed where category %s is selected, and not reported as local", prefixes, r.Prefix, r.Name, quote(c.Name))
 		} else {
 			l.add(Info, in.line, c.Name, g.Name, "%s in the special-purpose range %s (%s)", prefixes, r.Prefix, r.Name)
 		}

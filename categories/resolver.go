@@ -14,6 +14,7 @@ type Resolver struct {
 	assignments []Assignment
 	endpoints   []Endpoint
 	labels      *Labels
+	local       *bart.Lite // see LocalPrefixes
 }
 
 // NewResolver prepares the selected categories; none selected means all in file
@@ -23,7 +24,7 @@ func NewResolver(f *File, selected []string) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolver{groups: s.groups, labels: NewLabels(f)}
+	r := &Resolver{groups: s.groups, labels: NewLabels(f), local: s.namedLocal()}
 	flat := s.flatten()
 	r.assignments = make([]Assignment, len(flat))
 	for i, e := range flat {

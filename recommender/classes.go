@@ -18,6 +18,9 @@ type class struct {
 	kind  categories.AddressKind
 	sets  []int32 // sorted; ids of the prefix sets that hold the addresses
 	each  []int   // places in the groups of the further resolvers of build, or -1
+	// naming has a bit for each of the further resolvers whose groups name the
+	// addresses, although they are Local; see categories.Resolver.KindOf.
+	naming uint64
 }
 
 // located is one prefix of the run's dictionary: the addresses for which it is
@@ -40,7 +43,7 @@ type classes struct {
 	spans    []policy.Span    // what prefixes of the dictionary hold, in order; At is the place in located
 }
 
-func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets, c.each) }
+func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets, c.each, c.naming) }
 
 // member is what an endpoint of a policy needs to recognise a class.
 type member struct {
@@ -118,6 +121,10 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 		kinds.Insert(s.Prefix, s.Kind)
 		all = append(all, s.Prefix)
 	}
+	named := localNames(r, further)
+	for p := range named.All() {
+		all = append(all, p)
+	}
 	for p := range c.sets.All() {
 		all = append(all, aroundMapped(p)...)
 	}
@@ -139,6 +146,9 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 		}
 		if k, ok := kinds.LookupPrefix(p); ok {
 			cl.kind = k
+		}
+		if of, ok := named.LookupPrefix(p); ok && cl.kind == categories.Local {
+			cl.kind, cl.naming = categories.Private, of
 		}
 		for _, sets := range c.sets.Supernets(p) {
 			cl.sets = append(cl.sets, sets...)
@@ -173,6 +183,22 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 			c.internet = append(c.internet, uint32(i))
 		}
 	}
+}
+
+// localNames gives the prefixes by which the groups of a resolver name Local addresses, each with a bit for each of
+// the further resolvers that name all of it.
+func localNames(r *categories.Resolver, further []*categories.Resolver) *bart.Table[uint64] {
+	out := new(bart.Table[uint64])
+	for _, p := range r.LocalPrefixes() {
+		var of uint64
+		for i, o := range further {
+			if o.NamesLocal(p) {
+				of |= 1 << i
+			}
+		}
+		out.Insert(p, of)
+	}
+	return out
 }
 
 var mapped = netip.MustParsePrefix("::ffff:0:0/96")

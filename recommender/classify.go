@@ -125,12 +125,13 @@ FROM
 // ownReasons are the first reasons, which neither groups nor policies decide, as the beginning of the arguments of a multiIf
 // over the columns of windowSessions; c and s are what the dictionary says of client and server, the kind second.
 func (r *run) ownReasons() string {
-	halfOpen := fmt.Sprintf("complete = 0 AND half_open > 0, %d,", reasonNumber(policy.HalfOpen))
+	unanswered := fmt.Sprintf("complete = 0 AND half_open > 0 AND NOT (%s)", neverAnswers("server"))
+	halfOpen := fmt.Sprintf("%s, %d,", unanswered, reasonNumber(policy.HalfOpen))
 	switch r.HalfOpen {
 	case HalfOpenAllow:
 		halfOpen = ""
 	case HalfOpenAllowUDP:
-		halfOpen = fmt.Sprintf("complete = 0 AND half_open > 0 AND proto != %d, %d,", categories.ProtoUDP, reasonNumber(policy.HalfOpen))
+		halfOpen = fmt.Sprintf("%s AND proto != %d, %d,", unanswered, categories.ProtoUDP, reasonNumber(policy.HalfOpen))
 	}
 	scanner := ""
 	if r.ScannerTargets > 0 {
@@ -141,6 +142,13 @@ func (r *run) ownReasons() string {
             %[4]s
             basis = 0 AND %[7]s, %[5]d,
             %[6]s`, categories.Local, reasonNumber(policy.Local), reasonNumber(policy.Denied), halfOpen, reasonNumber(policy.AmbiguousDirection), scanner, hasClient("proto"))
+}
+
+// neverAnswers is the condition that a column of addresses has one that stands for many hosts, multicast or limited
+// broadcast. It is never the source of an answer (RFC 1122, section 3.2.1.3; RFC 4291, section 2.7), so a missing answer
+// says nothing.
+func neverAnswers(column string) string {
+	return fmt.Sprintf("%[1]s >= toIPv6('ff00::') OR %[1]s BETWEEN toIPv6('::ffff:224.0.0.0') AND toIPv6('::ffff:239.255.255.255') OR %[1]s = toIPv6('::ffff:255.255.255.255')", column)
 }
 
 // windowSessions is a query for the sessions that the settings select, one row each, and its arguments.

@@ -27,11 +27,12 @@
 // What they mean here:
 //
 //   - local: client or server is loopback, link-local, multicast, broadcast or
-//     unspecified, whatever group it is in;
+//     unspecified, and no selected group names it by a prefix inside that range;
 //   - excluded: an exclusion of the groups file matches;
 //   - denied: records were dropped by the network, and none was answered;
 //   - half-open: no record was answered. Where completeness is unknown the
-//     session counts as answered;
+//     session counts as answered. Multicast and broadcast addresses answer nobody, so
+//     sessions with them are never half-open;
 //   - ambiguous-direction: neither the session's records nor all that is
 //     stored tell client from server. Protocols without ports have neither;
 //   - scanner: the client scans, see scanner;

@@ -35,7 +35,8 @@ func drawGroups(t *rapid.T, least int) *categories.File {
 	f := &categories.File{Path: "drawn"}
 	prefix := func() netip.Prefix {
 		if rapid.IntRange(0, 5).Draw(t, "v6") == 0 {
-			return rapid.SampledFrom([]netip.Prefix{netip.MustParsePrefix("fd00::1/128"), netip.MustParsePrefix("fd00::/64"), netip.MustParsePrefix("9.9.9.9/32")}).Draw(t, "prefix")
+			return rapid.SampledFrom([]netip.Prefix{netip.MustParsePrefix("fd00::1/128"), netip.MustParsePrefix("fd00::/64"), netip.MustParsePrefix("9.9.9.9/32"),
+				netip.MustParsePrefix("224.0.0.251/32"), netip.MustParsePrefix("224.0.0.0/3"), netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("fe00::/7")}).Draw(t, "prefix")
 		}
 		a := universe[rapid.IntRange(0, 31).Draw(t, "addr")]
 		return netip.PrefixFrom(a, rapid.IntRange(least, 32).Draw(t, "bits")).Masked()

@@ -153,9 +153,9 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 	scanners := x.scanners(sessions)
 	for _, s := range sessions {
 		c, outside := x.cell(s.client, s.server, s.service)
-		local := categories.KindOf(s.client) == categories.Local || categories.KindOf(s.server) == categories.Local
+		local := x.local(s.client) || x.local(s.server)
 		excluded := slices.ContainsFunc(x.file.Exclude, func(e categories.Exclusion) bool { return e.Matches(s.client, s.server, s.service) })
-		half := s.complete == 0 && s.half > 0
+		half := s.complete == 0 && s.half > 0 && !s.server.IsMulticast()
 		switch x.settings.HalfOpen {
 		case HalfOpenAllow:
 			half = false
@@ -205,6 +205,25 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 	return allowed
 }
 
+// local reports whether an address is link-local or multicast, the local ones of the universe, and no selected
+// group names it by a prefix inside that range.
+func (x *reference) local(a netip.Addr) bool {
+	for _, text := range []string{"224.0.0.0/4", "fe80::/10"} {
+		if r := netip.MustParsePrefix(text); r.Contains(a) {
+			for _, c := range x.file.Categories {
+				for _, g := range c.Groups {
+					selected := len(x.settings.Categories) == 0 || slices.Contains(x.settings.Categories, c.Name)
+					if selected && slices.ContainsFunc(g.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) && p.Bits() >= r.Bits() }) {
+						return false
+					}
+				}
+			}
+			return true
+		}
+	}
+	return false
+}
+
 // spread counts the distinct clients, servers and hours of sessions.
 func spread(list []*refSession) (clients, servers, hours int) {
 	c, s, h := map[netip.Addr]bool{}, map[netip.Addr]bool{}, map[int64]bool{}
@@ -225,7 +244,7 @@ func (x *reference) scanners(sessions []*refSession) map[netip.Addr]bool {
 	}
 	var targets []*refSession
 	for _, s := range sessions {
-		if categories.HasPorts(s.service.Proto) {
+		if categories.HasPorts(s.service.Proto) && !s.server.IsMulticast() {
 			targets = append(targets, s)
 		}
 	}

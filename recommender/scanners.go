@@ -26,8 +26,8 @@ const (
 
 // scanner is a client that scans.
 //
-// A target is a (server, protocol, port) of a protocol with ports. It is
-// fruitless for a client if nothing came of it:
+// A target is a (server, protocol, port) of a protocol with ports; multicast and broadcast
+// addresses, which answer nobody, are none. It is fruitless for a client if nothing came of it:
 //
 //   - unanswered: all its flows were half-open or dropped, or TCP answered
 //     with nothing but RST;
@@ -76,7 +76,7 @@ WITH
             proto = %[2]d AND sampling <= 1 AND bitAnd(client_flags, 16) = 0 AND client_bytes > 0
                 AND client_packets <= %[11]d * flows AND client_bytes <= %[12]d * client_packets AS attempt
         FROM %[3]s
-        %[4]s AND %[5]s
+        %[4]s AND %[5]s AND NOT (%[13]s)
         WINDOW target AS (PARTITION BY vrf, server_ip, proto, port)
     ),
     by_hour AS
@@ -95,7 +95,7 @@ GROUP BY vrf, client
 HAVING 2 * fruitless > targets AND
     (sum(unanswered) >= %[9]d OR fruitless > sum(unanswered) AND max(if(ports >= %[10]d, one_off, attempts)) >= %[9]d)`,
 		r.table("scanners"), categories.ProtoTCP, window, where, hasPorts("proto"),
-		text(r.database+"."+r.name+"_addresses"), categories.Public, scanHours, r.ScannerTargets, scanPorts, attemptPackets, attemptOctets), args...); err != nil {
+		text(r.database+"."+r.name+"_addresses"), categories.Public, scanHours, r.ScannerTargets, scanPorts, attemptPackets, attemptOctets, neverAnswers("server_ip")), args...); err != nil {
 		return 0, err
 	}
 	rows, err := r.conn.Query(ctx, "SELECT vrf, client, targets, fruitless FROM "+r.table("scanners"))

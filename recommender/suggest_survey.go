@@ -33,6 +33,7 @@ type knownAddresses struct {
 	kind   categories.AddressKind
 	groups []uint32 // by category: place of the group in it plus one, or 0
 	naming uint64   // 0: seen in the window; else not seen, but named by one of these categories
+	local  uint64   // the categories that name a local address by a prefix inside its range, as bits
 	count  uint64
 }
 
@@ -88,20 +89,20 @@ func (v *survey) loadAddresses(ctx context.Context) (uint64, error) {
 		}
 		return b.String()
 	}
-	if err := v.conn.Exec(ctx, "CREATE TABLE "+v.table("prefixes")+" (prefix String, kind UInt8, class UInt32"+typed("")+") ENGINE = MergeTree ORDER BY ()"); err != nil {
+	if err := v.conn.Exec(ctx, "CREATE TABLE "+v.table("prefixes")+" (prefix String, kind UInt8, class UInt32, naming UInt64"+typed("")+") ENGINE = MergeTree ORDER BY ()"); err != nil {
 		return 0, err
 	}
-	batch, err := v.conn.PrepareBatch(ctx, "INSERT INTO "+v.table("prefixes")+" (prefix, kind, class, "+strings.Join(columns, ", ")+")")
+	batch, err := v.conn.PrepareBatch(ctx, "INSERT INTO "+v.table("prefixes")+" (prefix, kind, class, naming, "+strings.Join(columns, ", ")+")")
 	if err != nil {
 		return 0, err
 	}
 	defer batch.Close()
-	row := make([]any, 3+len(columns))
+	row := make([]any, 4+len(columns))
 	for _, l := range v.classes.located {
 		c := &v.classes.list[l.class]
-		row[0], row[1], row[2] = l.prefix.String(), uint8(c.kind), l.class
+		row[0], row[1], row[2], row[3] = l.prefix.String(), uint8(c.kind), l.class, c.naming
 		for i, place := range c.each {
-			row[3+i] = uint32(place + 1)
+			row[4+i] = uint32(place + 1)
 		}
 		if err := batch.Append(row...); err != nil {
 			return 0, err
@@ -110,7 +111,7 @@ func (v *survey) loadAddresses(ctx context.Context) (uint64, error) {
 	if err := batch.Send(); err != nil {
 		return 0, err
 	}
-	return uint64(len(v.classes.located)), v.createDictionary(ctx, "prefix String, kind UInt8 DEFAULT 0, class UInt32 DEFAULT 0"+typed(" DEFAULT 0"), "")
+	return uint64(len(v.classes.located)), v.createDictionary(ctx, "prefix String, kind UInt8 DEFAULT 0, class UInt32 DEFAULT 0, naming UInt64 DEFAULT 0"+typed(" DEFAULT 0"), "")
 }
 
 // lookUp fills the survey's tables, and the window and cut of the answer. It reports whether there are sessions.
@@ -176,7 +177,7 @@ func (v *survey) createSessions(ctx context.Context) error {
 	}
 	return v.conn.Exec(ctx, "CREATE TABLE "+v.table("sessions")+` (
 		part UInt8, vrf LowCardinality(String), client IPv6, server IPv6, proto UInt8, port UInt16, own_reason UInt8,
-		client_kind UInt8, server_kind UInt8, client_class UInt32, server_class UInt32, hours Array(DateTime('UTC')),
+		client_kind UInt8, server_kind UInt8, client_class UInt32, server_class UInt32, client_naming UInt64, server_naming UInt64, hours Array(DateTime('UTC')),
 		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC')`+groups.String()+`
 	) ENGINE = MergeTree ORDER BY ()`)
 }
@@ -197,7 +198,7 @@ func (v *survey) look(ctx context.Context, part int, since, until time.Time) (n 
 		}
 	}
 	sessions, args := v.windowSessions()
-	attributes := []string{"'class'", "'kind'"}
+	attributes := []string{"'class'", "'kind'", "'naming'"}
 	for _, c := range v.columns("g") {
 		attributes = append(attributes, text(c))
 	}
@@ -205,7 +206,7 @@ func (v *survey) look(ctx context.Context, part int, since, until time.Time) (n 
 	var groups strings.Builder
 	for _, end := range []string{"c", "s"} {
 		for i := range v.candidates {
-			fmt.Fprintf(&groups, ", %s.%d AS %s%d", end, i+3, end, i)
+			fmt.Fprintf(&groups, ", %s.%d AS %s%d", end, i+4, end, i)
 		}
 	}
 	dictionary := text(v.database + "." + v.name + "_addresses")
@@ -215,7 +216,7 @@ SELECT
     multiIf(
             %[3]s
             0)::UInt8 AS own_reason,
-    c.2 AS client_kind, s.2 AS server_kind, c.1 AS client_class, s.1 AS server_class, hours, first_seen, last_seen%[4]s
+    c.2 AS client_kind, s.2 AS server_kind, c.1 AS client_class, s.1 AS server_class, c.3 AS client_naming, s.3 AS server_naming, hours, first_seen, last_seen%[4]s
 FROM
 (
     SELECT *, dictGet(%[5]s, (%[6]s), client) AS c, dictGet(%[5]s, (%[6]s), server) AS s
@@ -269,15 +270,15 @@ func (v *survey) exclude(ctx context.Context) (n uint64, err error) {
 // readKnown counts the known addresses as readKnown of a run does, before any order is chosen.
 func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 	ends := func(c string) string {
-		kind, address := "client_kind", "client"
+		address := "client"
 		if c == "s" {
-			kind, address = "server_kind", "server"
+			address = "server"
 		}
-		return fmt.Sprintf("SELECT DISTINCT vrf, %s AS kind, [%s] AS groups, %s AS address FROM %s WHERE part = %d",
-			kind, strings.Join(v.columns(c), ", "), address, v.table("sessions"), wholeWindow)
+		return fmt.Sprintf("SELECT DISTINCT vrf, %[2]s_kind AS kind, %[2]s_naming AS naming, [%[1]s] AS groups, %[2]s AS address FROM %[3]s WHERE part = %[4]d",
+			strings.Join(v.columns(c), ", "), address, v.table("sessions"), wholeWindow)
 	}
 	both := "(" + ends("c") + " UNION DISTINCT " + ends("s") + ")"
-	rows, err := v.conn.Query(ctx, "SELECT vrf, kind, groups, count() FROM "+both+" GROUP BY vrf, kind, groups")
+	rows, err := v.conn.Query(ctx, "SELECT vrf, kind, naming, groups, count() FROM "+both+" GROUP BY vrf, kind, naming, groups")
 	if err != nil {
 		return 0, err
 	}
@@ -286,7 +287,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 	for rows.Next() {
 		var k knownAddresses
 		var kind uint8
-		if err := rows.Scan(&k.vrf, &kind, &k.groups, &k.count); err != nil {
+		if err := rows.Scan(&k.vrf, &kind, &k.local, &k.groups, &k.count); err != nil {
 			return 0, err
 		}
 		k.kind = categories.AddressKind(kind)
@@ -331,7 +332,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 			}
 			key := fmt.Sprintf("%q %d %v", vrf, naming, groups)
 			if unseen[key] == nil {
-				unseen[key] = &knownAddresses{vrf: vrf, kind: categories.KindOf(addr), groups: groups, naming: naming}
+				unseen[key] = &knownAddresses{vrf: vrf, kind: v.resolver.KindOf(addr), groups: groups, naming: naming}
 			}
 			unseen[key].count++
 		}
@@ -342,14 +343,20 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 	return uint64(len(v.known)), nil
 }
 
-// presences gives the sets of categories that known addresses have a group in.
+// presences gives the sets of categories that known addresses have a group in, and those that make local addresses
+// proposable: an order without any of them treats these addresses differently.
 func (v *survey) presences() []uint64 {
-	out := make([]uint64, len(v.known))
-	for i, k := range v.known {
+	var out []uint64
+	for _, k := range v.known {
+		in := uint64(0)
 		for c, g := range k.groups {
 			if g != 0 {
-				out[i] |= 1 << c
+				in |= 1 << c
 			}
+		}
+		out = append(out, in)
+		if k.local != 0 {
+			out = append(out, k.local)
 		}
 	}
 	return out

@@ -142,7 +142,11 @@ func (o *order) sessions() string {
 		}
 		return b.String() + "0)::UInt32"
 	}
-	reasons := fmt.Sprintf("own_reason = %[1]d, %[1]d, ", localNumber)
+	// A local address that some candidate names is local still where no category of this order does.
+	local := func(end string) string {
+		return fmt.Sprintf("%[1]s_naming != 0 AND bitAnd(%[1]s_naming, %[2]d) = 0", end, o.selected())
+	}
+	reasons := fmt.Sprintf("own_reason = %[1]d OR %[2]s OR %[3]s, %[1]d, ", localNumber, local("client"), local("server"))
 	if len(o.exclusions.statements) > 0 {
 		reasons += fmt.Sprintf("(client_class, server_class, proto, port) IN (SELECT client_class, server_class, proto, port FROM %s), %d, ", o.table("excluded"), excludedNumber)
 	}
@@ -260,12 +264,17 @@ func endpointAddress(e endpoint) netip.Addr {
 	return as16(e.prefix.Addr())
 }
 
+// selected gives the categories of the order as bits.
+func (o *order) selected() (bits uint64) {
+	for _, c := range o.chain {
+		bits |= 1 << c
+	}
+	return bits
+}
+
 // known counts the known endpoints of each group under the order.
 func (o *order) known() map[groupOf]uint64 {
-	var selected uint64
-	for _, c := range o.chain {
-		selected |= 1 << c
-	}
+	selected := o.selected()
 	out := map[groupOf]uint64{}
 	for _, k := range o.survey.known {
 		if k.naming != 0 && k.naming&selected == 0 {

@@ -52,7 +52,7 @@ type Reason string
 // The reasons, in order of precedence: a session that several apply to has
 // the first of them.
 const (
-	Local              Reason = "local"               // loopback, link-local, multicast, broadcast, unspecified
+	Local              Reason = "local"               // loopback, link-local, multicast, broadcast, unspecified, and named by no selected group
 	Excluded           Reason = "excluded"            // by the groups file
 	Denied             Reason = "denied"              // the exporter says that it was dropped
 	HalfOpen           Reason = "half-open"           // no answer

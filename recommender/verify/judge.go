@@ -23,6 +23,7 @@ type judge struct {
 	existing   *index
 	guardrails *index
 	settings   policy.Settings
+	namedLocal []netip.Prefix // by which selected groups name local addresses
 
 	// Filled by sessions:
 	reasons  []policy.Reason       // of each session; empty: included
@@ -39,9 +40,9 @@ type judge struct {
 	permitted map[cell]bool
 }
 
-func newJudge(vrf string, ends *endpoints, file *categories.File, o *Options) *judge {
+func newJudge(p *policy.Proposal, ends *endpoints, file *categories.File, o *Options) *judge {
 	return &judge{
-		vrf: vrf, ends: ends, file: file, settings: o.Settings,
+		vrf: p.VRF, ends: ends, file: file, settings: o.Settings, namedLocal: localNames(file, p.Categories),
 		existing: newIndex(ends.addresses, statements(o.Existing)), guardrails: newIndex(ends.addresses, statements(o.Guardrails)),
 		cells: map[cell]bool{}, observed: map[[2]int32]services{}, forbidden: map[cell]int{}, permitted: map[cell]bool{},
 	}
@@ -93,14 +94,14 @@ func (j *judge) sessions(list []Session) {
 // alone gives the first reason that needs no policy but exclusions, and the cell
 // of a session without one.
 func (j *judge) alone(s *Session) (policy.Reason, cell) {
-	if categories.KindOf(s.Client) == categories.Local || categories.KindOf(s.Server) == categories.Local {
+	if j.local(s.Client) || j.local(s.Server) {
 		return policy.Local, cell{}
 	}
 	src, dst := j.ends.of(s.Client), j.ends.of(s.Server)
 	if j.exclusion(s) >= 0 {
 		return policy.Excluded, cell{}
 	}
-	halfOpen := !s.Complete && s.HalfOpen
+	halfOpen := !s.Complete && s.HalfOpen && !standsForMany(s.Server)
 	switch j.settings.HalfOpen {
 	case "allow":
 		halfOpen = false

@@ -43,7 +43,7 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 	byClient := map[netip.Addr][]*Session{} // sessions that are targets
 	for i := range list {
 		s := &list[i]
-		if !categories.HasPorts(s.Service.Proto) {
+		if !categories.HasPorts(s.Service.Proto) || standsForMany(s.Server) {
 			continue
 		}
 		at := target{s.Server, s.Service}

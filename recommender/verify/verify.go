@@ -95,7 +95,7 @@ func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
 		return nil, fmt.Errorf("%w: %w", ErrGroups, err)
 	}
 	v := &verifier{p: p, o: o, addresses: a, ends: newEndpoints(a, o.Settings, p.Prefixes)}
-	v.judge = newJudge(p.VRF, v.ends, file, &v.o)
+	v.judge = newJudge(p, v.ends, file, &v.o)
 	v.report = Report{Proposal: p.ID, VRF: p.VRF, Window: p.Window, Rules: len(p.Rules), Findings: []Finding{}}
 	for i := range p.Rules {
 		v.names = append(v.names, cmp.Or(p.Rules[i].Name, p.Rules[i].ID, fmt.Sprint(i+1)))
