@@ -80,10 +80,20 @@ func (l *lane) report(now time.Time, err error) {
 		l.bursts.warn(now, netip.Addr{}, "decode", "IPFIX", "err", err)
 		return
 	}
-	if l.bursts.admit(now, bad.Source.Addr.Addr(), bad.Reason.String()) {
-		l.bursts.log.Warn("something in an IPFIX message could not be used", "reason", bad.Reason, "exporter", bad.Source.Addr.Addr(),
-			"port", bad.Source.Addr.Port(), "transport", bad.Source.Transport, "domain", bad.Domain, "template", bad.Template, "detail", bad.Detail)
+	l.warn(now, "a part of an IPFIX message could not be used", bad)
+}
+
+// warn logs what is wrong with a message or stream, or the protocol that came
+// in its place.
+func (l *lane) warn(now time.Time, what string, bad *ipfix.Error) {
+	if !l.bursts.admit(now, bad.Source.Addr.Addr(), bad.Reason.String()) {
+		return
 	}
+	if p := bad.Reason.Protocol(); p != "" {
+		what = "an exporter sends " + p + ", which is not decoded: set it to IPFIX (version 10)"
+	}
+	l.bursts.log.Warn(what, "reason", bad.Reason, "exporter", bad.Source.Addr.Addr(),
+		"port", bad.Source.Addr.Port(), "transport", bad.Source.Transport, "domain", bad.Domain, "template", bad.Template, "detail", bad.Detail)
 }
 
 // tick seals the batch if it is old enough.

@@ -54,7 +54,7 @@ var (
 	descInFlight = describe("in_flight_batches", "Batches sent and not acknowledged.")
 
 	descBatches     = describe("batches_total", "Batches by what became of them.", "result")
-	descRecords     = describe("records_total", "Records in batches, flow records and exporter statistics, by what became of them.", "result")
+	descRecords     = describe("records_total", "Flow records in batches, by what became of them.", "result")
 	descBatchBytes  = describe("batch_bytes_total", "Compressed bytes of batches by what became of them.", "result")
 	descDuplicates  = describe("batch_duplicates_total", "Batches acknowledged that JetStream already had.")
 	descRetries     = describe("publish_retries_total", "Publishes that failed and were made again.")

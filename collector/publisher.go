@@ -103,16 +103,22 @@ type PublisherStatus struct {
 	Damaged uint64 `json:"damaged"` // spooled batches that could not be read back
 }
 
-// Volume counts batches in three units.
+// Volume counts what is in batches. Statistics and names of exporters travel in
+// batches of their own; their rows are no flow records.
 type Volume struct {
-	Batches uint64 `json:"batches"`
-	Records uint64 `json:"records"`
-	Bytes   uint64 `json:"bytes"`
+	Batches    uint64 `json:"batches"` // of both
+	Records    uint64 `json:"records"` // flow records
+	Statistics uint64 `json:"statistics,omitempty"`
+	Bytes      uint64 `json:"bytes"` // of both
 }
 
 func (v *Volume) add(s *schema.Sealed) {
 	v.Batches++
-	v.Records += uint64(s.Rows)
+	if s.Table == schema.TableFlows {
+		v.Records += uint64(s.Rows)
+	} else {
+		v.Statistics += uint64(s.Rows)
+	}
 	v.Bytes += uint64(len(s.Payload))
 }
 

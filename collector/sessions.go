@@ -2,14 +2,24 @@ package collector
 
 import (
 	"sync"
+	"time"
 
 	"cordon/collector/ipfix"
+	"cordon/schema"
 )
 
 // streamIntake is the [streamSink] of a collector.
 type streamIntake struct {
 	*lane
 	c *Collector
+}
+
+// broken implements [streamSink].
+func (s streamIntake) broken(src ipfix.Source, bad *ipfix.Error) {
+	now := time.Now()
+	s.decoder.Refuse(src, bad.Reason, schema.Micros(now))
+	bad.Source = src
+	s.warn(now, "closed a connection: what came is not IPFIX", bad)
 }
 
 // closed implements [streamSink].

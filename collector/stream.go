@@ -49,6 +49,8 @@ type streamSink interface {
 	allowed(exporter netip.Addr) bool
 	// message takes a whole message.
 	message(src ipfix.Source, msg []byte)
+	// broken tells why what came is not IPFIX.
+	broken(src ipfix.Source, bad *ipfix.Error)
 	// closed tells of the end of a session.
 	closed(src ipfix.Source)
 }
@@ -140,14 +142,13 @@ func (l *streamListener) serve(conn net.Conn, src ipfix.Source) {
 		l.log.Debug("connection ended", "exporter", src)
 		return
 	}
-	reason := "connection"
 	var bad *ipfix.Error
 	if errors.As(err, &bad) {
 		l.broken.Add(1)
-		reason = bad.Reason.String()
-		err = errors.New(bad.Detail)
+		l.sink.broken(src, bad)
+		return
 	}
-	l.bursts.warn(time.Now(), src.Addr.Addr(), reason, "closed a connection", "port", src.Addr.Port(), "transport", l.transport, "err", err)
+	l.bursts.warn(time.Now(), src.Addr.Addr(), "connection", "closed a connection", "port", src.Addr.Port(), "transport", l.transport, "err", err)
 }
 
 // read gives the messages of a connection to the sink.

@@ -54,8 +54,9 @@ var mayImport = map[string][]string{
 	"internal/config":   {},
 	"internal/embedded": {},
 	"internal/httpapi":  {},
-	"internal/status":   {"collector", "ingest", "internal/bus"},
+	"internal/status":   {"collector", "ingest", "internal/bus", "internal/text"},
 	"internal/sessions": {"schema", "categories"},
+	"internal/text":     {},
 	"scripts":           {},
 }
 

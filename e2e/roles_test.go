@@ -178,16 +178,23 @@ func TestKillCollector(t *testing.T) {
 }
 
 // listening waits until a collector says where it listens for IPFIX over TCP.
-func (p *process) listening() (addr string) {
+func (p *process) listening() string {
 	p.t.Helper()
-	eventually(p.t, patience, "the collector to listen", func() error {
+	return p.logged("ipfix_tcp=")
+}
+
+// logged waits until a process says that it is up, and gives the value of a key
+// of that line: an address, or the first of a list.
+func (p *process) logged(key string) (value string) {
+	p.t.Helper()
+	eventually(p.t, patience, "the line with "+key, func() error {
 		for line := range strings.Lines(p.log.String()) {
-			if _, rest, ok := strings.Cut(line, "ipfix_tcp="); ok && strings.Contains(line, "cordon is up") {
-				addr, _, _ = strings.Cut(strings.TrimLeft(rest, "["), "]")
+			if _, rest, ok := strings.Cut(line, " "+key); ok && strings.Contains(line, "cordon is up") {
+				value = strings.Trim(strings.Fields(rest)[0], "[]")
 				return nil
 			}
 		}
 		return errors.New(tail(p.log.String(), 3))
 	})
-	return addr
+	return value
 }

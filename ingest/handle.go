@@ -171,6 +171,9 @@ func (i *Ingester) refused(id string, f fault) bool {
 // count books a batch that is in.
 func (i *Ingester) count(h held) {
 	i.rows.Add(uint64(h.sealed.Rows))
+	if h.sealed.Table == schema.TableFlows {
+		i.records.Add(uint64(h.sealed.Rows))
+	}
 	i.batches.Add(1)
 	i.metrics.rows.WithLabelValues(h.sealed.Table).Add(float64(h.sealed.Rows))
 	i.metrics.batches.WithLabelValues(h.sealed.Table).Inc()

@@ -53,7 +53,7 @@ type Ingester struct {
 	ledger *ledger
 	groups *groups
 
-	rows, batches, dead, redelivered atomic.Uint64
+	records, rows, batches, dead, redelivered atomic.Uint64
 
 	mu       sync.Mutex
 	consumer jetstream.Consumer
@@ -242,7 +242,8 @@ func (i *Ingester) Ready() error {
 
 // Status is what an ingester did since it started, and what waits for it.
 type Status struct {
-	Rows        uint64    `json:"rows"`
+	Records     uint64    `json:"records"` // flow records
+	Rows        uint64    `json:"rows"`    // flow records and statistics of exporters
 	Batches     uint64    `json:"batches"`
 	DeadLetters uint64    `json:"deadLetters"`
 	Redelivered uint64    `json:"redelivered"`
@@ -262,6 +263,7 @@ func (i *Ingester) Status(ctx context.Context) Status {
 	s := Status{LastInsert: i.lastRow, Delay: i.delay.Seconds()}
 	consumer := i.consumer
 	i.mu.Unlock()
+	s.Records = i.records.Load()
 	s.Rows, s.Batches, s.DeadLetters, s.Redelivered = i.rows.Load(), i.batches.Load(), i.dead.Load(), i.redelivered.Load()
 	if err := i.Ready(); err != nil {
 		s.Error = err.Error()

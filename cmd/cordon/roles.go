@@ -19,6 +19,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
@@ -26,6 +27,19 @@ import (
 
 // roles says which parts a process runs.
 type roles struct{ collect, ingest bool }
+
+// String is the command that runs the roles.
+func (r roles) String() string {
+	switch r {
+	case roles{collect: true, ingest: true}:
+		return "up"
+	case roles{collect: true}:
+		return "collect"
+	case roles{ingest: true}:
+		return "ingest"
+	}
+	return "serve"
+}
 
 func (a *app) upCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -133,6 +147,8 @@ func (a *app) up(ctx context.Context) error {
 // node is one process with the parts that its roles need.
 type node struct {
 	app     *app
+	roles   roles
+	id      string // of the process, for others that ask how it is
 	reg     *prometheus.Registry
 	bus     *bus.Bus
 	conn    driver.Conn // nil without a need for ClickHouse
@@ -152,7 +168,7 @@ func (a *app) role(ctx context.Context, r roles) (err error) {
 	if err := a.settings.check(); err != nil {
 		return usageError(err)
 	}
-	n := &node{app: a, reg: prometheus.NewRegistry(), started: time.Now()}
+	n := &node{app: a, roles: r, id: nuid.Next(), reg: prometheus.NewRegistry(), started: time.Now()}
 	n.reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer n.close()
 	if err := n.open(ctx, r); err != nil {
@@ -281,9 +297,11 @@ func (n *node) readiness() map[string]func() error {
 	return checks
 }
 
-// status is the document of /api/v1/status.
-func (n *node) status(ctx context.Context) *status.Document {
-	d := &status.Document{Version: buildVersion(), PID: os.Getpid(), Started: n.started, Taken: time.Now()}
+// ownStatus is what this process knows of itself.
+func (n *node) ownStatus(ctx context.Context) *status.Document {
+	d := &status.Document{Version: buildVersion(), Role: n.roles.String(), ID: n.id, PID: os.Getpid(), Started: n.started, Taken: time.Now()}
+	d.Host, _ = os.Hostname()
+	d.External = n.nats == nil || n.conn != nil && n.clickhouse == nil
 	if n.collector != nil {
 		c := n.collector.Status()
 		d.Collector = &c
@@ -292,11 +310,31 @@ func (n *node) status(ctx context.Context) *status.Document {
 		i := n.ingester.Status(ctx)
 		d.Ingest = &i
 	}
+	return d
+}
+
+// status is the document of /api/v1/status.
+func (n *node) status(ctx context.Context) *status.Document {
+	d := n.ownStatus(ctx)
+	if n.nats == nil || n.nats.Server().NumClients() > 1 { // else nobody else could answer
+		if err := d.AddRoles(ctx, n.bus); err != nil {
+			n.app.log.Debug("ask the other roles how they are", "err", err)
+		}
+	}
 	d.AddStream(ctx, n.bus)
 	if n.conn != nil {
 		d.AddStore(ctx, n.conn)
 	}
 	return d
+}
+
+// answerStatus tells other processes how this one is, over NATS.
+func (n *node) answerStatus() (stop func(), err error) {
+	return n.bus.AnswerStatus(func(short bool) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return n.ownStatus(ctx).Answer(short)
+	})
 }
 
 // run runs the parts. The first one that fails stops the others.
@@ -329,6 +367,12 @@ func (n *node) run(ctx context.Context) error {
 	defer stopIngest()
 	defer stopHTTP()
 
+	stopAnswers, err := n.answerStatus()
+	if err != nil {
+		n.app.log.Warn("other processes cannot ask this one how it is", "err", err)
+	} else {
+		defer stopAnswers()
+	}
 	collected, ingested := closed(), closed()
 	if n.http != nil {
 		start(httpCtx, "http", n.http.Run)

@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 	"time"
 
+	"cordon/internal/bus"
 	"cordon/internal/status"
+	"cordon/internal/text"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
 )
 
@@ -18,7 +24,11 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "Exporters, rates, loss, queues, rows stored, and why there is no data",
 		Long: `Follows a record's way from the socket to the table: what was received, decoded,
-lost, published, inserted and stored, and where it gets stuck. Findings come first.`,
+lost, published, inserted and stored, and where it gets stuck. Findings come first.
+
+It asks the process on the data folder, or at http.listen; with external servers
+also every other role that answers over NATS, the stream, and ClickHouse itself.
+The exit code is 1 where a finding is a problem, and 3 where nothing answers at all.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), format) },
 	}
@@ -30,22 +40,100 @@ func (a *app) status(ctx context.Context, format string) error {
 	if format != "text" && format != "json" {
 		return usagef("--format %q: use text or json", format)
 	}
-	d, err := a.runningStatus(ctx)
-	if err != nil {
-		a.log.Debug("no running process", "err", err)
-		if d, err = a.restingStatus(ctx); err != nil {
+	d, err := a.findStatus(ctx)
+	if d == nil {
+		return err
+	}
+	found := d.Diagnose()
+	if format == "text" {
+		if err := d.Text(a.stdout); err != nil {
+			return err
+		}
+	} else {
+		enc := json.NewEncoder(a.stdout)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(struct {
+			*status.Document
+			Findings []status.Finding `json:"findings"`
+		}{d, found}); err != nil {
 			return err
 		}
 	}
-	if format == "text" {
-		return d.Text(a.stdout)
+	if n := status.Problems(found); err == nil && n > 0 {
+		return fmt.Errorf("status: %s", text.Count(n, "problem"))
 	}
-	enc := json.NewEncoder(a.stdout)
-	enc.SetIndent("", "  ")
-	return enc.Encode(struct {
-		*status.Document
-		Findings []status.Finding `json:"findings"`
-	}{d, d.Diagnose()})
+	return err
+}
+
+// findStatus takes the status from a running process if there is one, and looks
+// at the external servers itself where that process does not see them. The
+// document may come with an error: it says what could be found out.
+func (a *app) findStatus(ctx context.Context) (*status.Document, error) {
+	d, err := a.runningStatus(ctx)
+	if err != nil {
+		a.log.Debug("no running process", "err", err)
+		if !a.rolesApart() {
+			return a.restingStatus(ctx)
+		}
+		d = &status.Document{Version: buildVersion(), Taken: time.Now(), External: true}
+	}
+	if d.Store == nil && a.settings.ClickHouse.DSN != "" {
+		if err := a.addExternalStore(ctx, d); err != nil {
+			return nil, err
+		}
+	}
+	if d.Stream == nil && a.settings.NATS.URL != "" {
+		a.addExternalBus(ctx, d)
+	}
+	if d.PID == 0 && len(d.Roles) == 0 && d.Stream != nil && d.Stream.Error != "" && (d.Store == nil || d.Store.Error != "") {
+		return d, unreachable(errors.New("status: nothing answers, neither a process of Cordon nor NATS nor ClickHouse"))
+	}
+	return d, nil
+}
+
+// rolesApart says whether the data folder holds no embedded server that could
+// be opened: both servers are external, or NATS is and the folder has no tables.
+func (a *app) rolesApart() bool {
+	if a.settings.NATS.URL == "" {
+		return false
+	}
+	if a.settings.ClickHouse.DSN != "" {
+		return true
+	}
+	_, err := os.Stat(clickhouseDir(a.settings.DataDir))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// addExternalStore looks into the ClickHouse that the settings name. That it
+// does not answer goes into the document.
+func (a *app) addExternalStore(ctx context.Context, d *status.Document) error {
+	opts, err := parseDSN(a.settings.ClickHouse.DSN)
+	if err != nil {
+		return usageError(err)
+	}
+	opts.Auth.Database = database
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		return fmt.Errorf("ClickHouse: %w", err)
+	}
+	defer conn.Close()
+	d.AddStore(ctx, conn)
+	return nil
+}
+
+// addExternalBus looks at the streams in the NATS that the settings name, and
+// asks the roles there.
+func (a *app) addExternalBus(ctx context.Context, d *status.Document) {
+	b, err := bus.Connect(a.settings.bus(a.log))
+	if err != nil {
+		d.Stream = &status.Stream{Error: err.Error()}
+		return
+	}
+	defer b.Close()
+	if err := d.AddRoles(ctx, b); err != nil {
+		a.log.Debug("ask the roles how they are", "err", err)
+	}
+	d.AddStream(ctx, b)
 }
 
 // runningStatus asks the process that runs on the data folder, or the one at
@@ -54,10 +142,10 @@ func (a *app) runningStatus(ctx context.Context) (*status.Document, error) {
 	addr := a.settings.HTTP.Listen
 	if run, err := readRunFile(a.settings.DataDir); err == nil && run.HTTP != "" {
 		addr = run.HTTP
-	} else if a.settings.NATS.URL == "" || a.settings.ClickHouse.DSN == "" {
+	} else if a.settings.NATS.URL == "" && a.settings.ClickHouse.DSN == "" {
 		return nil, fmt.Errorf("no run file: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/v1/status", nil)
 	if err != nil {

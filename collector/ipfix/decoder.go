@@ -123,6 +123,15 @@ func (d *Decoder) Message(src Source, msg []byte, received int64, sink Sink) err
 	return nil
 }
 
+// Refuse counts what a source sent and no message could be made of, such as a
+// stream that is not IPFIX. received is in Unix microseconds.
+func (d *Decoder) Refuse(src Source, r Reason, received int64) {
+	s := d.lock(src, received)
+	s.counters.Errors[r]++
+	s.mu.Unlock()
+	s.settle()
+}
+
 // EndSession forgets a TCP or TLS session, or a file, and returns its final
 // statistics. Data that still waits for its template is counted as lost.
 func (d *Decoder) EndSession(src Source) SourceStats {

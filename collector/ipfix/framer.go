@@ -29,8 +29,8 @@ func (f *Framer) Offset() int64 { return f.offset }
 // Next returns the next message, header included, valid until the next call.
 //
 // At the end of the stream it returns [io.EOF], or [io.ErrUnexpectedEOF] if
-// that is amid a message. An [*Error] with [ReasonStream] says that the stream
-// does not go on as IPFIX: where the next message begins cannot be told, and
+// that is amid a message. An [*Error] with [ReasonStream], or with a reason that
+// names another protocol, says that the stream does not go on as IPFIX: where the next message begins cannot be told, and
 // the connection is to be closed (RFC 7011, section 9.1). Other errors are
 // those of the reader. Every error is final.
 func (f *Framer) Next() ([]byte, error) {
@@ -41,11 +41,15 @@ func (f *Framer) Next() ([]byte, error) {
 	if err != nil {
 		return nil, f.fail(err)
 	}
-	v, length := binary.BigEndian.Uint16(head), int(binary.BigEndian.Uint16(head[2:]))
-	switch {
-	case v != version:
-		return nil, f.fail(&Error{Reason: ReasonStream, Detail: fmt.Sprintf("version %d%s, not 10, at byte %d of the stream", v, versionHint(v), f.offset)})
-	case length < messageHeader:
+	if r, detail, ok := notIPFIX(head); !ok {
+		// Amid a stream of IPFIX the bytes are of no protocol.
+		if r == ReasonVersion || f.offset > 0 {
+			r, detail = ReasonStream, fmt.Sprintf("version %d, not 10", binary.BigEndian.Uint16(head))
+		}
+		return nil, f.fail(&Error{Reason: r, Detail: fmt.Sprintf("%s, at byte %d of the stream", detail, f.offset)})
+	}
+	length := int(binary.BigEndian.Uint16(head[2:]))
+	if length < messageHeader {
 		return nil, f.fail(&Error{Reason: ReasonStream, Detail: fmt.Sprintf("message length %d, less than that of its header, at byte %d of the stream", length, f.offset)})
 	}
 	msg, err := f.fill(length)

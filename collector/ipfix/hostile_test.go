@@ -64,7 +64,7 @@ func TestSharedHostile(t *testing.T) {
 	want := map[string]outcome{
 		"01-empty.hex":                    {reasons: map[Reason]uint64{ReasonShortMessage: 1}},
 		"03-length-lt-16.hex":             {reasons: map[Reason]uint64{ReasonMessageLength: 1}},
-		"05-version9-header.hex":          {reasons: map[Reason]uint64{ReasonVersion: 1}},
+		"05-version9-header.hex":          {reasons: map[Reason]uint64{ReasonNetFlow9: 1}},
 		"07-reserved-set-beside-good.hex": {flows: three, reasons: map[Reason]uint64{ReasonReservedSet: 1}},
 		"09-two-stray-bytes.hex":          {flows: three, reasons: map[Reason]uint64{ReasonTrailingBytes: 1}},
 		// The definition that is cut short ends the one before.
@@ -234,7 +234,7 @@ func TestHostile(t *testing.T) {
 			outcome{flows: both}},
 		{"addresses of a wrong length", testSource, [][]byte{w.message(w.template(256, []field{ie(8, 3), ie(12, 4)}), set(256, ab[:7]))},
 			outcome{reasons: map[Reason]uint64{ReasonFieldLength: 1, ReasonNotFlow: 1}}},
-		{"NetFlow version 9 and 5", testSource, [][]byte{patch(good, 0, 9), patch(good, 0, 5), good}, outcome{flows: both, reasons: map[Reason]uint64{ReasonVersion: 2}}},
+		{"NetFlow version 9 and 5", testSource, [][]byte{patch(good, 0, 9), patch(good, 0, 5), good}, outcome{flows: both, reasons: map[Reason]uint64{ReasonNetFlow9: 1, ReasonNetFlow5: 1}}},
 		{"refused definition and data in one message", testSource, [][]byte{w.message(tmpl, set(256, ab), w.optionsTemplate(256, 0, []field{ie(144, 4), ie(41, 4)}), set(256, cd))},
 			outcome{flows: both[:1], reasons: map[Reason]uint64{ReasonTemplateScope: 1, ReasonNoTemplate: 1}}},
 		{"refused, then good again", testSource, [][]byte{templates, w.message(w.optionsTemplate(256, 0, pair)), data(ab), w.message(tmpl, set(256, cd))},

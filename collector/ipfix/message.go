@@ -78,8 +78,8 @@ func (x *decoding) message(b []byte) (rest []byte) {
 		x.problem(ReasonShortMessage, 0, "%d bytes; the header alone has %d", len(b), messageHeader)
 		return nil
 	}
-	if v := binary.BigEndian.Uint16(b); v != version {
-		x.problem(ReasonVersion, 0, "version %d%s, not 10", v, versionHint(v))
+	if r, detail, ok := notIPFIX(b); !ok {
+		x.problem(r, 0, "%s", detail)
 		return nil
 	}
 	length := int(binary.BigEndian.Uint16(b[2:]))
@@ -387,17 +387,4 @@ func chain(b []byte) bool {
 		b = b[n:]
 	}
 	return len(b) == 0
-}
-
-// versionHint names the protocols that are often sent to an IPFIX port.
-func versionHint(v uint16) string {
-	switch v {
-	case 1, 5, 7, 8:
-		return " (NetFlow)"
-	case 9:
-		return " (NetFlow v9; set the exporter to IPFIX)"
-	case 0:
-		return " (sFlow?)"
-	}
-	return ""
 }

@@ -11,7 +11,7 @@ type Reason uint8
 // The reasons, from the message inwards.
 const (
 	ReasonShortMessage    Reason = iota // fewer than 16 bytes
-	ReasonVersion                       // the version is not 10
+	ReasonVersion                       // the version is not 10, and not that of NetFlow or sFlow
 	ReasonMessageLength                 // the length in the header is less than 16, or less than the sets need
 	ReasonTruncated                     // the message is shorter than its header says
 	ReasonTrailingBytes                 // bytes after the last set that are not a set
@@ -33,6 +33,12 @@ const (
 	ReasonNotFlow                       // the record has no source and destination IP address
 	ReasonImplausibleTime               // a flow that ended after it was exported; it is moved to end then
 	ReasonStream                        // a stream that is not, or no longer, IPFIX
+	ReasonNetFlow1                      // NetFlow of these versions in place of IPFIX
+	ReasonNetFlow5
+	ReasonNetFlow7
+	ReasonNetFlow8
+	ReasonNetFlow9
+	ReasonSFlow // sFlow in place of IPFIX
 	numReasons
 )
 
@@ -42,6 +48,7 @@ var reasonNames = [numReasons]string{
 	"template-scope", "template-too-long", "template-limit", "template-refused",
 	"withdrawal", "field-length", "record-cut", "set-padding", "no-template",
 	"domain-limit", "not-flow", "implausible-time", "stream",
+	"netflow-v1", "netflow-v5", "netflow-v7", "netflow-v8", "netflow-v9", "sflow",
 }
 
 // String gives the reason as it stands in metrics: lower case with hyphens.

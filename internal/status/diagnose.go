@@ -11,6 +11,8 @@ import (
 
 	"cordon/collector"
 	"cordon/collector/ipfix"
+	"cordon/ingest"
+	"cordon/internal/text"
 )
 
 // Severity says how much a finding matters.
@@ -35,38 +37,105 @@ type Finding struct {
 // lateAfter is how far a clock may be off before it is worth saying.
 const lateAfter = 5 * time.Minute
 
-// Diagnose follows a record's way from the exporter to the store and says
-// where it gets stuck or lost. It never returns nothing.
+// stuckAfter is how long a batch may lie in the stream before it is worth
+// saying.
+const stuckAfter = 30 * time.Second
+
+// Diagnose follows a record's way from the exporter to the store, through every
+// process that answered, and says where it gets stuck or lost. It never returns
+// nothing.
 func (d *Document) Diagnose() []Finding {
 	var f findings
-	if d.Collector != nil {
-		f.receiving(d.Collector, d.Taken.Sub(d.Started))
-		f.decoding(d.Collector)
-		f.publishing(&d.Collector.Publisher)
+	ingesters := 0
+	for _, p := range d.processes() {
+		f.where = d.where(p)
+		if c := p.Collector; c != nil {
+			f.receiving(c, p.Taken.Sub(p.Started))
+			f.foreign(c)
+			f.decoding(c)
+			f.publishing(&c.Publisher)
+		}
+		if p.Ingest != nil {
+			ingesters++
+		}
 	}
+	f.where = ""
 	if d.Stream != nil {
-		f.streaming(d.Stream, d.Ingest != nil)
+		f.streaming(d.Stream, ingesters, d.resting())
 	}
-	if d.Ingest != nil {
-		f.ingesting(d)
+	for _, p := range d.processes() {
+		f.where = d.where(p)
+		if p.Ingest != nil {
+			f.ingesting(p.Ingest, d.Stream == nil)
+		}
+	}
+	f.where = ""
+	if d.Stream != nil && !d.resting() {
+		f.waiting(d.Stream)
 	}
 	if d.Store != nil {
 		f.storing(d)
 	}
-	if d.PID == 0 {
+	switch {
+	case d.PID != 0 || len(d.Roles) > 0:
+	case !d.resting():
+		f.add(Note, "collector", "no running process of Cordon answers over NATS; this is what the servers hold", "start them: cordon collect, cordon ingest")
+	default:
 		f.add(Note, "collector", "no `cordon up` runs on this data folder; this is what it has stored", "start one: cordon up")
 	}
-	if len(f) == 0 {
-		f.add(OK, "all", "everything that came in was stored", "")
+	if len(f.list) == 0 {
+		f.allWell(d)
 	}
-	return f
+	return f.list
 }
 
-type findings []Finding
+// resting says that the document is about the data folder of a `cordon up` that
+// does not run.
+func (d *Document) resting() bool { return d.PID == 0 && !d.External && len(d.Roles) == 0 }
+
+// Problems counts the findings that say that nothing gets through.
+func Problems(list []Finding) (n int) {
+	for _, f := range list {
+		if f.Severity == Problem {
+			n++
+		}
+	}
+	return n
+}
+
+// findings gathers what is found.
+type findings struct {
+	list  []Finding
+	where string // names the process that the next ones are about; empty for the one asked
+}
 
 func (f *findings) add(s Severity, part, text, remedy string) {
-	*f = append(*f, Finding{s, part, text, remedy})
+	f.list = append(f.list, Finding{s, part, text + f.where, remedy})
 }
+
+// has says whether a finding of a severity is about a part.
+func (f *findings) has(s Severity, part string) bool {
+	return slices.ContainsFunc(f.list, func(x Finding) bool { return x.Severity == s && x.Part == part })
+}
+
+// allWell says how far the record was followed, and no more than that.
+func (f *findings) allWell(d *Document) {
+	switch {
+	case d.Store == nil && d.Stream == nil:
+		f.add(OK, "all", "everything that came in was published", "NATS and ClickHouse were not looked at")
+	case d.Store == nil && d.Stream.Batches > 0:
+		f.add(OK, "all", "everything that came in was published, and "+batches(d.Stream.Batches)+" of it are on the way into ClickHouse", "to look there as well, set clickhouse.dsn")
+	case d.Store == nil:
+		f.add(OK, "all", "everything that came in was published and taken by ingesters", "to look into ClickHouse as well, set clickhouse.dsn")
+	case d.Stream != nil && d.Stream.Batches > 0:
+		f.add(OK, "all", "everything that came in was stored, but for "+batches(d.Stream.Batches)+" on the way", "")
+	default:
+		f.add(OK, "all", "everything that came in was stored", "")
+	}
+}
+
+// batches counts batches in words.
+func batches[N text.Integer](n N) string { return text.Count(n, "batch", "batches") }
 
 // receiving is about sockets: nothing came, or it was refused or dropped
 // before decoding.
@@ -74,10 +143,11 @@ func (f *findings) receiving(c *collector.Status, up time.Duration) {
 	if c.Ready != "ok" {
 		f.add(Problem, "collector", "not ready: "+c.Ready, "see the log")
 	}
-	var messages, drops uint64
+	var messages, drops, broken uint64
 	var addrs, ports []string
 	for _, l := range c.Listeners {
 		messages += l.Messages
+		broken += l.Broken
 		drops += l.KernelDrops
 		addrs = append(addrs, l.Transport+" "+l.Address)
 		if _, port, err := net.SplitHostPort(l.Address); err == nil && !slices.Contains(ports, "port "+port) {
@@ -87,17 +157,52 @@ func (f *findings) receiving(c *collector.Status, up time.Duration) {
 	switch {
 	case len(c.Listeners) == 0:
 		f.add(Problem, "collector", "no listener is configured", "set collector.udp.listen or collector.tcp.listen")
-	case messages == 0 && c.Denied.Total == 0:
+	case messages == 0 && c.Denied.Total == 0 && broken > 0 && len(c.Errors) == 0:
+		f.add(Problem, "collector", fmt.Sprintf("%s ended before a message came: the TLS handshake failed", text.Count(broken, "connection")), "see the log; collector.tls.client_ca says which certificates are accepted")
+	case messages == 0 && c.Denied.Total == 0 && len(c.Errors) == 0:
 		f.add(Problem, "collector", fmt.Sprintf("nothing has been received in %v on %s", up.Round(time.Second), strings.Join(addrs, ", ")),
 			"point an exporter here (docs/exporters.md); check the way with: tcpdump -ni any "+strings.Join(ports, " or "))
 	}
 	if c.Denied.Total > 0 {
 		f.add(pick(messages == 0, Problem, Warning), "collector",
-			fmt.Sprintf("%d datagrams and connections came from outside the allow-list%s", c.Denied.Total, someAddrs(c)), "add the exporters to collector.allow")
+			fmt.Sprintf("%s came from outside the allow-list%s", text.Count(c.Denied.Total, "datagram or connection", "datagrams and connections"), someAddrs(c)), "add the exporters to collector.allow")
 	}
 	if drops > 0 {
-		f.add(Warning, "collector", fmt.Sprintf("the kernel dropped %d datagrams because the receive buffer was full", drops),
+		f.add(Warning, "collector", fmt.Sprintf("the kernel dropped %s because the receive buffer was full", text.Count(drops, "datagram")),
 			"raise net.core.rmem_max and collector.udp.receive_buffer, or collector.udp.sockets where there are cores to spare")
+	}
+}
+
+// foreign names the exporters that send another protocol: with the right
+// setting on the exporter they are heard.
+func (f *findings) foreign(c *collector.Status) {
+	var flows uint64
+	sent := make(map[ipfix.Reason]uint64)
+	senders := make(map[ipfix.Reason][]string)
+	for _, e := range c.Exporters {
+		flows += e.Flows
+		for _, r := range ipfix.Reasons() {
+			n := e.Errors[r.String()]
+			if n == 0 || r.Protocol() == "" {
+				continue
+			}
+			sent[r] += n
+			who := "others"
+			if e.Exporter.IsValid() {
+				who = e.Exporter.String()
+			}
+			who += " (" + e.Transport + ", " + text.Number(n) + ")"
+			senders[r] = append(senders[r], who)
+		}
+	}
+	for _, r := range ipfix.Reasons() {
+		who := senders[r]
+		if len(who) == 0 {
+			continue
+		}
+		f.add(pick(flows == 0, Problem, Warning), "collector", fmt.Sprintf("%s, which is not decoded, comes from %s: %s",
+			r.Protocol(), pick(len(who) == 1, "an exporter", "exporters"), text.List(who, 10)),
+			"set the export format of these exporters to IPFIX (version 10); docs/exporters.md says how, and what to do with those that cannot")
 	}
 }
 
@@ -120,13 +225,14 @@ func (f *findings) decoding(c *collector.Status) {
 				e.Exporter, skew.Abs().Round(time.Second), pick(skew > 0, "behind", "ahead")), "set the exporter's clock (NTP)")
 		}
 	}
-	if messages > 0 && flows == 0 {
+	unused := notForeign(c.Errors)
+	if flows == 0 && (messages > 0 || len(unused) > 0) {
 		switch {
 		case waiting+noTemplate > 0:
 			f.add(Problem, "collector", "data has come, but its templates have not: exporters send them at intervals, MSS monitor nodes once an hour",
 				"wait, or shorten the exporter's template interval")
-		case len(c.Errors) > 0:
-			f.add(Problem, "collector", "data has come, but none of it could be decoded: "+byReason(c.Errors), "send IPFIX (version 10); NetFlow and sFlow are not decoded")
+		case len(unused) > 0:
+			f.add(Problem, "collector", "data has come, but none of it could be decoded: "+byReason(unused), "send IPFIX (version 10); the log names the exporters")
 		case options > 0:
 			f.add(Problem, "collector", "only options records have come, no flow records", "enable flow records on the exporter")
 		default:
@@ -134,19 +240,39 @@ func (f *findings) decoding(c *collector.Status) {
 		}
 	} else {
 		if noTemplate > 0 {
-			f.add(Warning, "collector", fmt.Sprintf("%d sets were given up because their template did not come in time", noTemplate), "shorten the exporter's template interval")
+			f.add(Warning, "collector", fmt.Sprintf("%s given up because their template did not come in time", were(noTemplate, "set")), "shorten the exporter's template interval")
 		} else if waiting > 0 {
-			f.add(Note, "collector", fmt.Sprintf("%d sets wait for their template", waiting), "")
+			f.add(Note, "collector", fmt.Sprintf("%s waiting for their template", are(waiting, "set")), "")
 		}
-		f.odd(c.Errors)
+		f.odd(unused)
 	}
 	if len(lossy) > 0 {
-		f.add(Warning, "collector", fmt.Sprintf("sequence numbers say that %d records were lost on the way from %s", lost, strings.Join(lossy, ", ")),
+		f.add(Warning, "collector", fmt.Sprintf("sequence numbers say that %s lost on the way from %s", were(lost, "record"), text.List(lossy, 10)),
 			"look for drops on the path; TCP export loses nothing")
 	}
 	if c.Decoder.Evicted > 0 {
-		f.add(Warning, "collector", fmt.Sprintf("%d exporters were forgotten because there were too many", c.Decoder.Evicted), "set collector.allow; sources can be forged")
+		f.add(Warning, "collector", fmt.Sprintf("%s forgotten because there were too many", were(c.Decoder.Evicted, "exporter")), "set collector.allow; sources can be forged")
 	}
+}
+
+// notForeign gives the counts of everything but other protocols.
+func notForeign(errors map[string]uint64) map[string]uint64 {
+	rest := maps.Clone(errors)
+	for _, r := range ipfix.Reasons() {
+		if r.Protocol() != "" {
+			delete(rest, r.String())
+		}
+	}
+	return rest
+}
+
+// were and are count things as the subject of a sentence.
+func were[N text.Integer](n N, noun string, plural ...string) string {
+	return text.Count(n, noun, plural...) + pick(n == 1, " was", " were")
+}
+
+func are[N text.Integer](n N, noun string, plural ...string) string {
+	return text.Count(n, noun, plural...) + pick(n == 1, " is", " are")
 }
 
 // odd is about what could not be used while the rest was.
@@ -154,11 +280,11 @@ func (f *findings) odd(errors map[string]uint64) {
 	failed := maps.Clone(errors)
 	times, notFlow := ipfix.ReasonImplausibleTime.String(), ipfix.ReasonNotFlow.String()
 	if n := failed[times]; n > 0 {
-		f.add(Warning, "collector", fmt.Sprintf("%d flows ended after they were exported; they are kept, and moved to end then", n),
+		f.add(Warning, "collector", fmt.Sprintf("%s ended after the time of export; what ends late is kept, and moved to end then", text.Count(n, "flow")),
 			"look at the exporters' clocks")
 	}
 	if n := failed[notFlow]; n > 0 {
-		f.add(Note, "collector", fmt.Sprintf("%d records have no source and destination IP address, and are left out", n), "")
+		f.add(Note, "collector", fmt.Sprintf("%s left out for want of a source and destination IP address", were(n, "record")), "")
 	}
 	delete(failed, times)
 	delete(failed, notFlow)
@@ -171,35 +297,71 @@ func (f *findings) odd(errors map[string]uint64) {
 // publishing is about batches on their way to NATS.
 func (f *findings) publishing(p *collector.PublisherStatus) {
 	if p.Away != "" {
-		f.add(Problem, "nats", fmt.Sprintf("batches cannot be published since %s: %s; %d wait in memory, %d on disk",
-			p.Since.Format(time.RFC3339), p.Away, p.QueuedBatches, p.SpooledBatches), "bring NATS back; what waits is published then")
+		f.add(Problem, "nats", fmt.Sprintf("batches cannot be published since %s: %s; %s wait in memory, %s on disk",
+			p.Since.Format(time.RFC3339), p.Away, text.Number(p.QueuedBatches), text.Number(p.SpooledBatches)), "bring NATS back; what waits is published then")
 	}
 	if p.Dropped.Records > 0 {
-		f.add(Warning, "nats", fmt.Sprintf("%d records were dropped because the queue was full", p.Dropped.Records), "raise collector.queue.memory or collector.queue.disk")
+		f.add(Warning, "nats", fmt.Sprintf("%s dropped because the queue was full", were(p.Dropped.Records, "record")), "raise collector.queue.memory or collector.queue.disk")
 	}
 	if p.SpoolError != "" {
 		f.add(Warning, "nats", "the spool folder fails: "+p.SpoolError, "look at the disk under data_dir")
 	}
 	if p.Damaged > 0 {
-		f.add(Warning, "nats", fmt.Sprintf("%d spooled batches were damaged and set aside", p.Damaged), "look at the disk under data_dir")
+		f.add(Warning, "nats", fmt.Sprintf("%s damaged and set aside", were(p.Damaged, "spooled batch", "spooled batches")), "look at the disk under data_dir")
 	}
 }
 
-// streaming is about batches in NATS.
-func (f *findings) streaming(s *Stream, here bool) {
+// askedAfter is how long a batch may lie in the stream with no ingester asking
+// for it: ingesters ask again and again, with gaps.
+const askedAfter = 3 * time.Second
+
+// streaming is about batches in NATS. ingesters is how many answered; resting
+// says that none is expected to.
+func (f *findings) streaming(s *Stream, ingesters int, resting bool) {
 	if s.Error != "" {
 		f.add(Problem, "nats", "the stream cannot be looked at: "+s.Error, "is NATS up, with JetStream?")
 		return
 	}
-	if s.Batches > 0 && s.Ingesters == 0 && !here {
-		f.add(Problem, "ingest", fmt.Sprintf("%d batches wait and no ingester asks for them", s.Batches), "start one: cordon ingest")
+	switch {
+	case s.Batches == 0:
+	case resting:
+		f.add(Note, "ingest", fmt.Sprintf("%s waiting in the stream for the next start", are(s.Batches, "batch", "batches")), "cordon up")
+	case s.Ingesters == 0 && ingesters == 0 && (s.Unacknowledged == 0 || s.idle()) && (s.OldestSeconds == 0 || s.older(askedAfter)):
+		f.add(Problem, "ingest", fmt.Sprintf("%s waiting in the stream, and no ingester asks for them", are(s.Batches, "batch", "batches")), "start one: cordon ingest")
 	}
 	if s.Limit > 0 && s.Bytes > uint64(s.Limit)/10*9 {
 		f.add(Warning, "nats", fmt.Sprintf("stream FLOWS is %d%% full; publishers are refused when it is full", s.Bytes*100/uint64(s.Limit)), "start more ingesters, or raise nats.max_bytes")
 	}
 	if s.Dead > 0 {
-		f.add(Warning, "ingest", fmt.Sprintf("%d messages could not be inserted and lie in stream FLOWS_DEAD, each with its reason", s.Dead), "nats stream view FLOWS_DEAD")
+		f.add(Warning, "ingest", fmt.Sprintf("%s in stream FLOWS_DEAD, each with its reason, and could not be inserted", are(s.Dead, "message")), "nats stream view FLOWS_DEAD")
 	}
+}
+
+// older says whether a batch lies in the stream for so long.
+func (s *Stream) older(than time.Duration) bool { return s.OldestSeconds > than.Seconds() }
+
+// idle says whether no batch was stored for a while.
+func (s *Stream) idle() bool { return s.IdleSeconds == nil || *s.IdleSeconds > stuckAfter.Seconds() }
+
+// waiting is about batches that lie in the stream for too long, where nothing
+// yet found says why.
+func (f *findings) waiting(s *Stream) {
+	if s.Error != "" || !s.older(stuckAfter) || f.has(Problem, "ingest") {
+		return
+	}
+	oldest := (time.Duration(s.OldestSeconds) * time.Second).String()
+	if !s.idle() {
+		if !f.has(Warning, "ingest") {
+			f.add(Warning, "ingest", fmt.Sprintf("ingest is behind: %s waiting in the stream, the oldest for %s", are(s.Batches, "batch", "batches"), oldest), "start more ingesters, or give ClickHouse more room")
+		}
+		return
+	}
+	last := "none was ever stored"
+	if s.IdleSeconds != nil {
+		last = fmt.Sprintf("the last one was stored %s ago", (time.Duration(*s.IdleSeconds) * time.Second))
+	}
+	f.add(Problem, "ingest", fmt.Sprintf("nothing is being stored: %s waiting in the stream, the oldest for %s; %s", are(s.Batches, "batch", "batches"), oldest, last),
+		"is ClickHouse up? The log of `cordon ingest` says what it waits for")
 }
 
 // storing is about what lies in the tables.
@@ -212,13 +374,25 @@ func (f *findings) storing(d *Document) {
 	switch {
 	case s.Error != "":
 		f.add(Problem, "store", "the store cannot be read: "+s.Error, "is ClickHouse up? `cordon migrate` creates the tables")
-	case s.Flows == 0 && d.Collector != nil && d.Collector.Publisher.Published.Records > 0:
-		f.add(Problem, "store", fmt.Sprintf("%d records were published, but none is stored yet", d.Collector.Publisher.Published.Records), "see ingest above")
+	case s.Flows == 0 && d.published() > 0 && d.Stream != nil && d.Stream.Batches > 0 && !d.Stream.older(stuckAfter):
+		f.add(Note, "store", fmt.Sprintf("%s published and on the way; none is stored yet", were(d.published(), "record")), "")
+	case s.Flows == 0 && d.published() > 0:
+		f.add(Problem, "store", fmt.Sprintf("%s published, but none is stored", were(d.published(), "record")), "see ingest above")
 	case s.Flows == 0:
 		f.add(Note, "store", "the store is empty", "")
 	case d.Taken.Sub(s.NewestFlow) > time.Hour:
 		f.add(Note, "store", fmt.Sprintf("the newest flow ended at %s: a window such as --last 1h is empty", s.NewestFlow.Format(time.RFC3339)), "use --since, or no window at all")
 	}
+}
+
+// published counts the flow records that the collectors have published.
+func (d *Document) published() (n uint64) {
+	for _, p := range d.processes() {
+		if p.Collector != nil {
+			n += p.Collector.Publisher.Published.Records
+		}
+	}
+	return n
 }
 
 func pick[T any](c bool, a, b T) T {
@@ -241,7 +415,7 @@ func byReason(m map[string]uint64) string {
 		return keys[i] < keys[j]
 	})
 	for i, k := range keys {
-		keys[i] = fmt.Sprintf("%s (%d)", k, m[k])
+		keys[i] = fmt.Sprintf("%s (%s)", k, text.Number(m[k]))
 	}
 	return strings.Join(keys, ", ")
 }
@@ -263,16 +437,16 @@ func someAddrs(c *collector.Status) string {
 	return ": " + strings.Join(addrs, ", ") + more
 }
 
-// ingesting is about batches on their way into ClickHouse.
-func (f *findings) ingesting(d *Document) {
-	i := d.Ingest
+// ingesting is about batches on their way into ClickHouse. alone says that the
+// stream was not looked at.
+func (f *findings) ingesting(i *ingest.Status, alone bool) {
 	if i.Error != "" {
 		f.add(Problem, "ingest", "batches are not inserted: "+i.Error, "bring the server back; batches wait in the stream and are tried again")
 	}
-	if i.DeadLetters > 0 && d.Stream == nil {
-		f.add(Warning, "ingest", fmt.Sprintf("%d messages could not be inserted", i.DeadLetters), "nats stream view FLOWS_DEAD")
+	if i.DeadLetters > 0 && alone {
+		f.add(Warning, "ingest", fmt.Sprintf("%s moved to FLOWS_DEAD, since they could not be inserted", were(i.DeadLetters, "message")), "nats stream view FLOWS_DEAD")
 	}
-	if i.Delay > 30 {
-		f.add(Warning, "ingest", fmt.Sprintf("records are stored %.0f s after they were received; %d batches wait", i.Delay, i.Pending), "start more ingesters, or give ClickHouse more room")
+	if i.Delay > stuckAfter.Seconds() && i.Pending > 0 {
+		f.add(Warning, "ingest", fmt.Sprintf("records are stored %s s after they were received; %s waiting", text.Number(int(i.Delay)), are(i.Pending, "batch", "batches")), "start more ingesters, or give ClickHouse more room")
 	}
 }

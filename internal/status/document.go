@@ -19,6 +19,9 @@ import (
 // that the process does not have are nil.
 type Document struct {
 	Version string    `json:"version"`
+	Role    string    `json:"role,omitempty"` // up, collect, ingest or serve
+	Host    string    `json:"host,omitempty"`
+	ID      string    `json:"id,omitempty"`  // of the process, unique
 	PID     int       `json:"pid,omitempty"` // zero where no process runs, only its data is there
 	Started time.Time `json:"started,omitzero"`
 	Taken   time.Time `json:"taken"`
@@ -27,6 +30,13 @@ type Document struct {
 	Stream    *Stream           `json:"stream,omitempty"`
 	Ingest    *ingest.Status    `json:"ingest,omitempty"`
 	Store     *Store            `json:"store,omitempty"`
+
+	// Roles are the other processes of Cordon that answered over NATS. They
+	// have no parts Stream, Store and Roles.
+	Roles []*Document `json:"roles,omitempty"`
+	// External says that NATS or ClickHouse is a server of its own, so that
+	// the roles may run elsewhere.
+	External bool `json:"external,omitempty"`
 }
 
 // Stream is what lies in NATS between collectors and ingesters.
@@ -37,6 +47,12 @@ type Stream struct {
 	Limit     int64  `json:"limit"`     // bytes at which publishers are refused
 	Ingesters int    `json:"ingesters"` // pull requests that wait for batches
 	Dead      uint64 `json:"dead"`      // messages in FLOWS_DEAD
+
+	Unacknowledged int     `json:"unacknowledged"`          // batches that ingesters have in hand
+	OldestSeconds  float64 `json:"oldestSeconds,omitempty"` // age of the oldest batch
+	// IdleSeconds is how long ago the last batch was acknowledged, that is,
+	// stored; nil for never.
+	IdleSeconds *float64 `json:"idleSeconds,omitempty"`
 }
 
 // Store is what lies in ClickHouse.
@@ -67,10 +83,18 @@ func (d *Document) AddStream(ctx context.Context, b *bus.Bus) {
 	}
 	info := flows.CachedInfo()
 	s.Batches, s.Bytes, s.Limit = info.State.Msgs, info.State.Bytes, info.Config.MaxBytes
+	if s.Batches > 0 {
+		s.OldestSeconds = info.TimeStamp.Sub(info.State.FirstTime).Seconds()
+	}
 	consumer, err := flows.Consumer(ctx, bus.ConsumerIngest)
 	switch {
 	case err == nil:
-		s.Ingesters = consumer.CachedInfo().NumWaiting
+		info := consumer.CachedInfo()
+		s.Ingesters, s.Unacknowledged = info.NumWaiting, info.NumAckPending
+		if last := info.AckFloor.Last; last != nil {
+			idle := info.TimeStamp.Sub(*last).Seconds()
+			s.IdleSeconds = &idle
+		}
 	case !errors.Is(err, jetstream.ErrConsumerNotFound):
 		s.Error = err.Error()
 	}

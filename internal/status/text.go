@@ -6,6 +6,10 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"cordon/collector"
+	"cordon/ingest"
+	"cordon/internal/text"
 )
 
 // Text prints the document for a person: findings first, since they are the
@@ -19,11 +23,18 @@ func (d *Document) Text(w io.Writer) error {
 		}
 	}
 	p.printf("\n")
-	if d.PID != 0 {
-		p.printf("cordon %s, process %d, up %v\n", d.Version, d.PID, d.Taken.Sub(d.Started).Round(time.Second))
+	for _, q := range d.processes() {
+		if q.PID == 0 {
+			continue
+		}
+		role, host := "", ""
+		if len(d.Roles) > 0 {
+			role, host = " "+q.Role, " on "+q.Host
+		}
+		p.printf("cordon %s%s, process %d%s, up %v\n", q.Version, role, q.PID, host, q.Taken.Sub(q.Started).Round(time.Second))
+		q.listeners(p)
+		q.exporters(p)
 	}
-	d.listeners(p)
-	d.exporters(p)
 	d.pipeline(p)
 	return p.err
 }
@@ -65,7 +76,7 @@ func (d *Document) listeners(p *printer) {
 	p.table(func(row func(...any)) {
 		row("LISTENER", "MESSAGES", "BYTES", "KERNEL DROPS", "CONNECTIONS", "REFUSED")
 		for _, l := range d.Collector.Listeners {
-			row(l.Transport+" "+l.Address, l.Messages, l.Bytes, l.KernelDrops, l.Connections, l.Refused)
+			row(l.Transport+" "+l.Address, text.Number(l.Messages), text.Number(l.Bytes), text.Number(l.KernelDrops), text.Number(l.Connections), text.Number(l.Refused))
 		}
 	})
 }
@@ -89,32 +100,78 @@ func (d *Document) exporters(p *printer) {
 			}
 			sampling := "-"
 			if e.Sampling > 0 {
-				sampling = fmt.Sprintf("1:%d", e.Sampling)
+				sampling = "1:" + text.Number(e.Sampling)
 			}
-			row(name, e.Domain, e.Transport, e.Messages, e.Flows, fmt.Sprintf("%.1f", float64(e.Flows)/up), e.LostRecords, e.Duplicates, e.Templates, e.WaitingSets,
-				sampling, last, cmp.Or(e.Software, "-"), e.Name)
+			row(name, e.Domain, e.Transport, text.Number(e.Messages), text.Number(e.Flows), rate(float64(e.Flows)/up), text.Number(e.LostRecords), text.Number(e.Duplicates),
+				text.Number(e.Templates), text.Number(e.WaitingSets), sampling, last, cmp.Or(e.Software, "-"), e.Name)
 		}
 	})
 }
 
+// rate writes a number a second: with a decimal where that says something.
+func rate(r float64) string {
+	if r >= 100 {
+		return text.Number(int64(r + 0.5))
+	}
+	return fmt.Sprintf("%.1f", r)
+}
+
+// pipeline shows the way of the records in numbers, over all processes.
 func (d *Document) pipeline(p *printer) {
 	p.printf("\n")
-	if d.Collector != nil {
-		b := d.Collector.Publisher
-		p.printf("published  %d rows in %d batches, flow records and statistics of exporters; %d batches wait in memory, %d on disk; %d records dropped\n",
-			b.Published.Records, b.Published.Batches, b.QueuedBatches, b.SpooledBatches, b.Dropped.Records)
+	var (
+		out                    collector.PublisherStatus
+		in                     ingest.Status
+		decoded                uint64
+		collectors, insertions int
+	)
+	for _, q := range d.processes() {
+		if c := q.Collector; c != nil {
+			collectors++
+			decoded += c.Records
+			out.Published.Records += c.Publisher.Published.Records
+			out.Published.Batches += c.Publisher.Published.Batches
+			out.Published.Statistics += c.Publisher.Published.Statistics
+			out.Dropped.Records += c.Publisher.Dropped.Records
+			out.QueuedBatches += c.Publisher.QueuedBatches
+			out.SpooledBatches += c.Publisher.SpooledBatches
+		}
+		if i := q.Ingest; i != nil {
+			insertions++
+			in.Records += i.Records
+			in.Rows += i.Rows
+			in.Batches += i.Batches
+			in.Delay = max(in.Delay, i.Delay)
+		}
+	}
+	if collectors > 0 {
+		p.printf("decoded    %s\n", text.Count(decoded, "flow record"))
+		p.printf("published  %s in %s%s; %s in memory, %s on disk; %s dropped\n", text.Count(out.Published.Records, "flow record"), batches(out.Published.Batches),
+			besides(out.Published.Statistics), are(out.QueuedBatches, "batch", "batches"), text.Number(out.SpooledBatches), were(out.Dropped.Records, "record"))
 	}
 	if s := d.Stream; s != nil && s.Error == "" {
-		p.printf("stream     %d batches (%d bytes of %d) not inserted yet; %d dead letters\n", s.Batches, s.Bytes, s.Limit, s.Dead)
+		oldest := ""
+		if s.Batches > 0 {
+			oldest = fmt.Sprintf(", the oldest for %v", time.Duration(s.OldestSeconds*float64(time.Second)).Round(100*time.Millisecond))
+		}
+		p.printf("stream     %s (%s bytes of %s) not stored yet%s; %s\n", batches(s.Batches), text.Number(s.Bytes), text.Number(s.Limit), oldest, text.Count(s.Dead, "dead letter"))
 	}
-	if i := d.Ingest; i != nil {
-		p.printf("inserted   %d rows in %d batches, %.1f s after receipt\n", i.Rows, i.Batches, i.Delay)
+	if insertions > 0 {
+		p.printf("inserted   %s in %s%s, %.1f s after receipt\n", text.Count(in.Records, "flow record"), batches(in.Batches), besides(in.Rows-min(in.Records, in.Rows)), in.Delay)
 	}
 	if s := d.Store; s != nil && s.Error == "" {
-		p.printf("stored     %d flow records of %d exporters, %d bytes on disk", s.Flows, s.Exporters, s.Bytes)
+		p.printf("stored     %s of %s, %s bytes on disk", text.Count(s.Flows, "flow record"), text.Count(s.Exporters, "exporter"), text.Number(s.Bytes))
 		if s.Flows > 0 {
 			p.printf(", from %s to %s", s.OldestFlow.Format(time.RFC3339), s.NewestFlow.Format(time.RFC3339))
 		}
 		p.printf("\n")
 	}
+}
+
+// besides tells of the rows that are no flow records.
+func besides(statistics uint64) string {
+	if statistics == 0 {
+		return ""
+	}
+	return ", with " + text.Count(statistics, "row") + " of statistics besides"
 }
