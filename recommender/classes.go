@@ -50,6 +50,7 @@ type member struct {
 	any, internet bool
 	group         int // or -1
 	set           int32
+	ungrouped     bool // of the set, only what is in no selected group
 }
 
 // addSet registers prefixes that tell addresses apart. Call before build.
@@ -65,13 +66,13 @@ func (c *classes) addSet(prefixes []netip.Prefix) int32 {
 	return id
 }
 
-// addEndpoint registers an endpoint of a policy.
-func (c *classes) addEndpoint(a *policy.Addresses, e policy.Endpoint) (member, error) {
-	m, err := a.Meaning(e)
+// addEndpoint registers an endpoint of a statement.
+func (c *classes) addEndpoint(a *policy.Addresses, e policy.Endpoint, as policy.Reading) (member, error) {
+	m, err := a.MeaningAs(e, as)
 	if err != nil {
 		return member{}, err
 	}
-	out := member{any: m.Any, internet: m.Internet, group: m.Group, set: -1}
+	out := member{any: m.Any, internet: m.Internet, group: m.Group, set: -1, ungrouped: m.Ungrouped}
 	if !m.Any && !m.Internet && m.Group < 0 {
 		out.set = c.addSet(m.Prefixes)
 	}
@@ -88,6 +89,8 @@ func (m member) holds(c *class) bool {
 		return c.group < 0 && c.kind == categories.Public
 	case m.group >= 0:
 		return c.group == m.group
+	case m.ungrouped && c.group >= 0:
+		return false
 	}
 	_, ok := slices.BinarySearch(c.sets, m.set)
 	return ok

@@ -2,9 +2,11 @@ package recommender
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"cordon/categories"
+	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 )
 
@@ -130,6 +132,30 @@ func (p *plan) permitted(k cellKey, hostClass func(endpoint) uint32) bool {
 		}
 	}
 	return !p.forbidden(k.vrf, src, dst, k.service)
+}
+
+// checkGuardrails makes sure that no box of a cover has a pair of addresses that a
+// guardrail denies. It asks for every cell anew, however the cell came into the box.
+func (p *plan) checkGuardrails(vrf string, c *covered, boxes []cover.Box, hostClass func(endpoint) uint32) error {
+	if len(p.guardrails.statements) == 0 {
+		return nil
+	}
+	classes := func(ends []endpoint, set []int32) (out []uint32) {
+		for _, i := range set {
+			out = append(out, p.classesOf(ends[i], hostClass(ends[i]))...)
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
+	}
+	for i := range boxes {
+		src, dst := classes(c.sources, boxes[i].Sets[0]), classes(c.dests, boxes[i].Sets[1])
+		for _, v := range boxes[i].Sets[2] {
+			if p.forbidden(vrf, src, dst, c.services[v]) {
+				return fmt.Errorf("BUG: a rule would permit %s between addresses that a guardrail denies", c.services[v])
+			}
+		}
+	}
+	return nil
 }
 
 // forbidden reports whether a guardrail denies one of the services to one of the

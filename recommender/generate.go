@@ -256,6 +256,9 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 		return err
 	}
 	rules, boxes := r.rules(c)
+	if err := r.checkGuardrails(d.VRF, c, boxes, hostClasses(d.cells, parts)); err != nil {
+		return err
+	}
 	if err := r.names.name(rules); err != nil {
 		return err
 	}

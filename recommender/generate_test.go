@@ -60,6 +60,12 @@ func drawGroups(t *rapid.T, least int) *categories.File {
 	return f
 }
 
+// drawSelection draws some of the categories in any order, or none for all.
+func drawSelection(t *rapid.T, f *categories.File) []string {
+	names := rapid.Permutation(f.CategoryNames()).Draw(t, "order of categories")
+	return names[:rapid.IntRange(0, len(names)).Draw(t, "selected categories")]
+}
+
 func drawPolicies(t *rapid.T, f *categories.File, what string) []policy.Policy {
 	n := rapid.IntRange(0, 3).Draw(t, what)
 	if n == 0 {
@@ -243,6 +249,7 @@ func TestAgainstReference(t *testing.T) {
 		}
 		file := drawGroups(rt, bits)
 		s := Settings{
+			Categories:  drawSelection(rt, file),
 			Ungrouped:   ungrouped,
 			External:    rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
 			HalfOpen:    rapid.SampledFrom([]HalfOpenMode{HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow}).Draw(rt, "half-open"),

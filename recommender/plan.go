@@ -55,16 +55,16 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	p.names = newNamer(nameTemplate, file)
 
 	exclusions := p.exclusionStatements()
-	guardrails, err := p.policyStatements("guardrails", s.Guardrails)
+	guardrails, err := p.policyStatements("guardrails", s.Guardrails, func(a policy.Action) policy.Reading { return policy.ReadingOf(a, true) })
 	if err != nil {
 		return nil, err
 	}
 	p.classes.guarded = p.classes.setCount
-	existing, err := p.policyStatements("existing", s.Existing)
+	existing, err := p.policyStatements("existing", s.Existing, func(a policy.Action) policy.Reading { return policy.ReadingOf(a, false) })
 	if err != nil {
 		return nil, err
 	}
-	listed, err := p.policyStatements("groups", s.listed)
+	listed, err := p.policyStatements("groups", s.listed, func(policy.Action) policy.Reading { return policy.Proposed })
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,8 @@ func (p *plan) exclusionStatements() []statement {
 	return out
 }
 
-func (p *plan) policyStatements(setting string, policies []policy.Policy) ([]statement, error) {
+// policyStatements gives the rules of policies; reading says how one with an action names groups.
+func (p *plan) policyStatements(setting string, policies []policy.Policy, reading func(policy.Action) policy.Reading) ([]statement, error) {
 	var out []statement
 	for _, doc := range policies {
 		for i, r := range doc.Rules {
@@ -116,7 +117,7 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy) ([]sta
 				to   *[]member
 			}{{r.Sources, &st.src}, {r.Destinations, &st.dst}} {
 				for _, e := range side.from {
-					m, err := p.classes.addEndpoint(p.addresses, e)
+					m, err := p.classes.addEndpoint(p.addresses, e, reading(r.Action))
 					if err != nil {
 						return nil, &SettingsError{setting, fmt.Errorf("%s: %w", st.note, err)}
 					}

@@ -108,13 +108,15 @@ func (x *reference) cell(client, server netip.Addr, service categories.Service) 
 
 // first finds the action of the first rule that matches, "" if none does.
 func (x *reference) first(policies []policy.Policy, vrf string, client, server netip.Addr, service categories.Service) policy.Action {
+	groups := &ownReading{file: x.file, selected: x.settings.Categories, universe: x.universe}
+	guardrails := len(policies) > 0 && len(x.settings.Guardrails) > 0 && &policies[0] == &x.settings.Guardrails[0]
 	for _, p := range policies {
 		if p.VRF != "" && p.VRF != vrf {
 			continue
 		}
 		for _, r := range p.Rules {
 			in := func(set []policy.Endpoint, a netip.Addr) bool {
-				return slices.ContainsFunc(set, func(e policy.Endpoint) bool { return x.addresses.Contains(e, a) })
+				return slices.ContainsFunc(set, func(e policy.Endpoint) bool { return groups.holds(e, r.Action, guardrails, a) })
 			}
 			if in(r.Sources, client) && in(r.Destinations, server) && slices.ContainsFunc(r.Services, func(s policy.Service) bool { return s.Matches(service) }) {
 				return r.Action
@@ -418,6 +420,15 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 			dst, _ := x.end(s.server)
 			if inPrefix(p, src) == c.src && inPrefix(p, dst) == c.dst && c.service.Matches(s.service) {
 				return fmt.Errorf("%+v is generalised, but %+v was seen", c, *s)
+			}
+		}
+	}
+	for _, a := range x.universe {
+		for _, b := range x.universe {
+			for s := range services {
+				if x.addresses.Permits(p.Rules, a, b, s) && x.first(x.settings.Guardrails, p.VRF, a, b, s) == policy.Deny {
+					return fmt.Errorf("%s -> %s %s is permitted, and a guardrail denies it", a, b, s)
+				}
 			}
 		}
 	}

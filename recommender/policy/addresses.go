@@ -3,14 +3,14 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"cordon/categories"
-
-	"github.com/gaissmai/bart"
 )
 
 // Addresses gives endpoint literals their meaning under a groups file and the
-// selected categories of a proposal:
+// selected categories of a proposal. In a rule of a proposal (other statements
+// read groups otherwise, see Reading):
 //
 //   - "ip:PREFIX" and "any" are the addresses that they say;
 //   - "group:internet" (the built-in group) is every public address in no selected group;
@@ -27,9 +27,12 @@ type Addresses struct {
 	spans    []Span                            // what resolves to a group, laid out
 	families []Families                        // of each group, by its place
 	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
-	declared map[string]*bart.Lite             // label of any other group of the file
-	prefixes map[categories.Ref][]netip.Prefix // of every group in the file
+	refs     map[string]categories.Ref         // by label, every group of the file
+	prefixes map[categories.Ref][]netip.Prefix // of every group of the file, and the built-in one
 	internet string                            // label of the built-in group
+
+	tables sync.Map               // label -> *bart.Lite with all prefixes, made when first asked for
+	unions func() map[string]bool // labels of the groups that stand for several whole ones, see Merger
 }
 
 // NewAddresses prepares the literals of a groups file. It fails for a
@@ -42,8 +45,8 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 	a := &Addresses{
 		resolver: r,
 		index:    map[string]int{},
-		declared: map[string]*bart.Lite{},
-		prefixes: map[categories.Ref][]netip.Prefix{},
+		refs:     map[string]categories.Ref{},
+		prefixes: map[categories.Ref][]netip.Prefix{categories.Internet: categories.InternetPrefixes()},
 		internet: r.Label(categories.Internet),
 	}
 	place := map[categories.Ref]int{}
@@ -73,17 +76,17 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 			g := &f.Categories[i].Groups[j]
 			ref := categories.Ref{Category: f.Categories[i].Name, Group: g.Name}
 			a.prefixes[ref] = g.Prefixes
-			label := r.Label(ref)
-			if _, ok := a.index[label]; ok {
-				continue
-			}
-			t := new(bart.Lite)
-			for _, p := range g.Prefixes {
-				t.Insert(p)
-			}
-			a.declared[label] = t
+			a.refs[r.Label(ref)] = ref
 		}
 	}
+	a.refs[a.internet] = categories.Internet
+	a.unions = sync.OnceValue(func() map[string]bool {
+		out := map[string]bool{}
+		for _, u := range NewMerger(a).bigger {
+			out[u.label] = true
+		}
+		return out
+	})
 	return a, nil
 }
 
@@ -92,10 +95,10 @@ func (a *Addresses) Resolver() *categories.Resolver { return a.resolver }
 
 // Check fails for a group that the file does not have.
 func (a *Addresses) Check(e Endpoint) error {
-	if !e.IsGroup() || e.Group == a.internet || a.declared[e.Group] != nil {
+	if !e.IsGroup() {
 		return nil
 	}
-	if _, ok := a.index[e.Group]; ok {
+	if _, ok := a.refs[e.Group]; ok {
 		return nil
 	}
 	if ref, err := a.resolver.Labels().Find(e.Group); err == nil {
@@ -105,24 +108,9 @@ func (a *Addresses) Check(e Endpoint) error {
 	}
 }
 
-// Contains reports whether the literal holds the address. A group that the
-// file does not have holds none.
-func (a *Addresses) Contains(e Endpoint, addr netip.Addr) bool {
-	addr = addr.Unmap()
-	switch {
-	case e.IsAny():
-		return true
-	case !e.IsGroup():
-		return e.Prefix.Contains(addr)
-	case e.Group == a.internet:
-		return a.resolver.LookupIndex(addr) < 0 && categories.KindOf(addr) == categories.Public
-	}
-	if i, ok := a.index[e.Group]; ok {
-		return a.resolver.LookupIndex(addr) == i
-	}
-	t := a.declared[e.Group]
-	return t != nil && t.Contains(addr)
-}
+// Contains reports whether the literal of a proposal's rule holds the address. A
+// group that the file does not have holds none.
+func (a *Addresses) Contains(e Endpoint, addr netip.Addr) bool { return a.Holds(e, Proposed, addr) }
 
 // Permits reports whether one of the rules allows a session from client to
 // server. The first rule that matches decides.
@@ -152,40 +140,6 @@ func matchesService(set []Service, s categories.Service) bool {
 		}
 	}
 	return false
-}
-
-// Meaning is what an endpoint literal stands for: every address, the built-in
-// group internet, the addresses that resolve to one group, or prefixes.
-type Meaning struct {
-	Any      bool
-	Internet bool
-	Group    int            // place in Resolver.Groups, or -1
-	Prefixes []netip.Prefix // where none of the others holds
-}
-
-// Meaning resolves a literal. It fails as Check does.
-func (a *Addresses) Meaning(e Endpoint) (Meaning, error) {
-	if err := a.Check(e); err != nil {
-		return Meaning{}, err
-	}
-	m := Meaning{Group: -1}
-	switch i, resolves := a.index[e.Group]; {
-	case e.IsAny():
-		m.Any = true
-	case !e.IsGroup():
-		m.Prefixes = []netip.Prefix{e.Prefix}
-	case e.Group == a.internet:
-		m.Internet = true
-	case resolves:
-		m.Group = i
-	default:
-		ref, err := a.resolver.Labels().Find(e.Group)
-		if err != nil {
-			return Meaning{}, err
-		}
-		m.Prefixes = a.prefixes[ref]
-	}
-	return m, nil
 }
 
 // Families says in which address families a set of literals has addresses.

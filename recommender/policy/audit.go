@@ -127,6 +127,18 @@ func (b *bits) set(i int) {
 
 func (b bits) empty() bool { return !slices.ContainsFunc(b, func(w uint64) bool { return w != 0 }) }
 
+// or gives the numbers in either set.
+func (b bits) or(o bits) bits {
+	out := slices.Clone(b)
+	if len(o) > len(out) {
+		out = append(out, make(bits, len(o)-len(out))...)
+	}
+	for i := range o {
+		out[i] |= o[i]
+	}
+	return out
+}
+
 // and gives the numbers in both sets, and those in b alone.
 func (b bits) and(o bits) (both, rest bits) {
 	both, rest = make(bits, len(b)), slices.Clone(b)
@@ -139,14 +151,17 @@ func (b bits) and(o bits) (both, rest bits) {
 
 func newSpace(a *Addresses, rules []StatementRule, proposed []Rule) *space {
 	s := &space{boxes: make([]ruleBox, len(rules)+len(proposed))}
-	ends := [2][][]Endpoint{}
+	ends := [2][][]literal{}
 	var services [][]Service
+	add := func(sources, destinations []Endpoint, of []Service, as Reading) {
+		ends[0], ends[1], services = append(ends[0], literals(sources, as)), append(ends[1], literals(destinations, as)), append(services, of)
+	}
 	for i := range rules {
 		s.boxes[i].deny = rules[i].Action == Deny
-		ends[0], ends[1], services = append(ends[0], rules[i].Sources), append(ends[1], rules[i].Destinations), append(services, rules[i].Services)
+		add(rules[i].Sources, rules[i].Destinations, rules[i].Services, ReadingOf(rules[i].Action, false))
 	}
 	for i := range proposed {
-		ends[0], ends[1], services = append(ends[0], proposed[i].Sources), append(ends[1], proposed[i].Destinations), append(services, proposed[i].Services)
+		add(proposed[i].Sources, proposed[i].Destinations, proposed[i].Services, Proposed)
 	}
 	begins := a.begins(append(slices.Clone(ends[0]), ends[1]...))
 	for side := range ends {
@@ -156,8 +171,22 @@ func newSpace(a *Addresses, rules []StatementRule, proposed []Rule) *space {
 	return s
 }
 
+// literal is an endpoint as a rule of a kind reads it.
+type literal struct {
+	Endpoint
+	as Reading
+}
+
+func literals(set []Endpoint, as Reading) []literal {
+	out := make([]literal, len(set))
+	for i, e := range set {
+		out[i] = literal{e, as}
+	}
+	return out
+}
+
 // begins gives the addresses at which what literals hold may change, in order.
-func (a *Addresses) begins(sets [][]Endpoint) []netip.Addr {
+func (a *Addresses) begins(sets [][]literal) []netip.Addr {
 	out := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	add := func(lo, hi netip.Addr) {
 		out = append(out, lo)
@@ -173,7 +202,7 @@ func (a *Addresses) begins(sets [][]Endpoint) []netip.Addr {
 	}
 	for _, set := range sets {
 		for _, e := range set {
-			if m, err := a.Meaning(e); err == nil {
+			if m, err := a.MeaningAs(e.Endpoint, e.as); err == nil {
 				for _, p := range m.Prefixes {
 					add(p.Addr(), lastAddr(p))
 				}
@@ -185,8 +214,8 @@ func (a *Addresses) begins(sets [][]Endpoint) []netip.Addr {
 }
 
 // addresses divides the addresses of one side.
-func (s *space) addresses(a *Addresses, side int, sets [][]Endpoint, begins []netip.Addr) {
-	holders := map[Endpoint]bits{} // rules with the literal
+func (s *space) addresses(a *Addresses, side int, sets [][]literal, begins []netip.Addr) {
+	holders := map[literal]bits{} // rules with the literal
 	for i, set := range sets {
 		for _, e := range set {
 			b := holders[e]
@@ -195,14 +224,14 @@ func (s *space) addresses(a *Addresses, side int, sets [][]Endpoint, begins []ne
 		}
 	}
 	groups, hosts := map[int]bits{}, map[netip.Addr]bits{}
-	var wide []Endpoint
+	var wide []literal
 	for e, b := range holders {
-		switch m, err := a.Meaning(e); {
+		switch m, err := a.MeaningAs(e.Endpoint, e.as); {
 		case err != nil: // an unknown group holds nothing
-		case m.Group >= 0:
-			groups[m.Group] = b
+		case m.Group >= 0: // several readings may mean the same
+			groups[m.Group] = groups[m.Group].or(b)
 		case e.Prefix.IsValid() && e.Prefix.IsSingleIP():
-			hosts[e.Prefix.Addr()] = b
+			hosts[e.Prefix.Addr()] = hosts[e.Prefix.Addr()].or(b)
 		default:
 			wide = append(wide, e)
 		}
@@ -220,7 +249,7 @@ func (s *space) addresses(a *Addresses, side int, sets [][]Endpoint, begins []ne
 			add(groups[g])
 		}
 		for _, e := range wide {
-			if a.Contains(e, at) {
+			if a.Holds(e.Endpoint, e.as, at) {
 				add(holders[e])
 			}
 		}

@@ -49,7 +49,7 @@ func (v *verifier) form() {
 		}
 		list[i] = statement{ends: [2][]policy.Endpoint{r.Sources, r.Destinations}, services: r.Services}
 	}
-	v.rules = newIndex(v.addresses, list)
+	v.rules = newIndex(v.judge.existing.meanings, list)
 }
 
 // window compares the ends of the window that nobody asked for with the sessions.

@@ -17,6 +17,15 @@ type bitset []uint64
 func (b bitset) set(i int)      { b[i/64] |= 1 << (i % 64) }
 func (b bitset) has(i int) bool { return b[i/64]>>(i%64)&1 == 1 }
 
+// or gives the rules of b and those of o, which may be nil.
+func (b bitset) or(o bitset) bitset {
+	out := slices.Clone(b)
+	for w := range o {
+		out[w] |= o[w]
+	}
+	return out
+}
+
 func (b bitset) each(f func(i int)) {
 	for w, x := range b {
 		for ; x != 0; x &= x - 1 {
@@ -30,6 +39,7 @@ type statement struct {
 	name     string // for people
 	vrf      string // empty: every VRF
 	deny     bool
+	as       policy.Reading       // of the groups among its ends
 	ends     [2][]policy.Endpoint // sources, destinations
 	services []policy.Service
 }
@@ -37,7 +47,7 @@ type statement struct {
 // index finds the rules that hold an address at one end, or a service.
 type index struct {
 	statements []statement
-	addresses  *policy.Addresses
+	meanings   *meanings
 	ends       [2]endIndex
 	services   map[categories.Service]bitset // as asked for so far
 }
@@ -50,16 +60,16 @@ type endIndex struct {
 }
 
 type wideLiteral struct {
-	literal policy.Endpoint
+	literal literal
 	rules   bitset
 }
 
-func newIndex(a *policy.Addresses, statements []statement) *index {
-	x := &index{statements: statements, addresses: a, services: map[categories.Service]bitset{}}
+func newIndex(m *meanings, statements []statement) *index {
+	x := &index{statements: statements, meanings: m, services: map[categories.Service]bitset{}}
 	for side := range 2 {
-		literals := map[policy.Endpoint]bitset{}
+		literals := map[literal]bitset{}
 		for i := range statements {
-			for _, e := range statements[i].ends[side] {
+			for _, e := range statements[i].literals(side) {
 				if literals[e] == nil {
 					literals[e] = x.empty()
 				}
@@ -69,13 +79,13 @@ func newIndex(a *policy.Addresses, statements []statement) *index {
 		end := &x.ends[side]
 		*end = endIndex{groups: map[int]bitset{}, hosts: map[netip.Addr]bitset{}, known: map[netip.Addr]bitset{}}
 		for e, rules := range literals {
-			m, err := a.Meaning(e)
+			group, err := m.group(e)
 			switch {
 			case err != nil: // an unknown group holds nothing
-			case m.Group >= 0:
-				end.groups[m.Group] = rules
+			case group >= 0: // several readings may mean the same
+				end.groups[group] = rules.or(end.groups[group])
 			case e.Prefix.IsValid() && e.Prefix.IsSingleIP():
-				end.hosts[e.Prefix.Addr()] = rules
+				end.hosts[e.Prefix.Addr()] = rules.or(end.hosts[e.Prefix.Addr()])
 			default:
 				end.wide = append(end.wide, wideLiteral{e, rules})
 			}
@@ -99,11 +109,11 @@ func (x *index) address(side int, addr netip.Addr) bitset {
 		}
 	}
 	add(end.hosts[addr])
-	if g := x.addresses.Resolver().LookupIndex(addr); g >= 0 {
+	if g := x.meanings.addresses.Resolver().LookupIndex(addr); g >= 0 {
 		add(end.groups[g])
 	}
 	for i := range end.wide {
-		if x.addresses.Contains(end.wide[i].literal, addr) {
+		if x.meanings.holds(end.wide[i].literal, addr) {
 			add(end.wide[i].rules)
 		}
 	}
@@ -179,13 +189,22 @@ func (x *index) pieces(r keyRange) []keyRange {
 	return out
 }
 
-// statements gives the rules of policies in order.
-func statements(policies []policy.Policy) []statement {
+// literals gives a statement's ends at a side, as it reads them.
+func (s *statement) literals(side int) []literal {
+	out := make([]literal, len(s.ends[side]))
+	for i, e := range s.ends[side] {
+		out[i] = literal{e, s.as}
+	}
+	return out
+}
+
+// statements gives the rules of policies in order, those of guardrails or those in force.
+func statements(policies []policy.Policy, guardrails bool) []statement {
 	var out []statement
 	for _, p := range policies {
 		for i, r := range p.Rules {
 			out = append(out, statement{cmp.Or(r.Name, r.ID, fmt.Sprintf("rule %d", i+1)), p.VRF, r.Action == policy.Deny,
-				[2][]policy.Endpoint{r.Sources, r.Destinations}, r.Services})
+				policy.ReadingOf(r.Action, guardrails), [2][]policy.Endpoint{r.Sources, r.Destinations}, r.Services})
 		}
 	}
 	return out

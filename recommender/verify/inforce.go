@@ -13,7 +13,7 @@ import (
 // session of each kind that they and the rules of the proposal tell apart.
 func (v *verifier) inForce() {
 	var list []statement
-	for _, s := range statements(v.o.Existing) {
+	for _, s := range statements(v.o.Existing, false) {
 		if s.vrf == "" || s.vrf == v.p.VRF {
 			list = append(list, s)
 		}
@@ -40,7 +40,7 @@ func (v *verifier) inForce() {
 	if n == 0 {
 		return
 	}
-	t := &trial{v: v, n: n, says: says, rules: newIndex(v.addresses, append(list, v.rules.statements...)), gone: make([]bool, n+len(v.p.Rules))}
+	t := &trial{v: v, n: n, says: says, rules: newIndex(v.rules.meanings, append(list, v.rules.statements...)), gone: make([]bool, n+len(v.p.Rules))}
 	for i, f := range says {
 		t.gone[i] = f != nil && (f.Finding == policy.Redundant || f.Finding == policy.Shadowed)
 	}
@@ -213,10 +213,8 @@ func (t *trial) kinds(side int) (out []netip.Addr) {
 		add(s.Prefix)
 	}
 	for i := range t.rules.statements {
-		for _, e := range t.rules.statements[i].ends[side] {
-			if m, err := t.v.addresses.Meaning(e); err == nil {
-				add(m.Prefixes...)
-			}
+		for _, l := range t.rules.statements[i].literals(side) {
+			add(t.rules.meanings.prefixes(l)...)
 		}
 	}
 	seen := map[string]bool{}

@@ -41,9 +41,10 @@ type judge struct {
 }
 
 func newJudge(p *policy.Proposal, ends *endpoints, file *categories.File, o *Options) *judge {
+	m := newMeanings(ends.addresses, file)
 	return &judge{
 		vrf: p.VRF, ends: ends, file: file, settings: o.Settings, namedLocal: localNames(file, p.Categories),
-		existing: newIndex(ends.addresses, statements(o.Existing)), guardrails: newIndex(ends.addresses, statements(o.Guardrails)),
+		existing: newIndex(m, statements(o.Existing, false)), guardrails: newIndex(m, statements(o.Guardrails, true)),
 		cells: map[cell]bool{}, observed: map[[2]int32]services{}, forbidden: map[cell]int{}, permitted: map[cell]bool{},
 	}
 }
@@ -196,11 +197,9 @@ func (j *judge) gatherMembers() {
 	var prefixes []netip.Prefix
 	for _, x := range []*index{j.existing, j.guardrails} {
 		for i := range x.statements {
-			for _, set := range x.statements[i].ends {
-				for _, e := range set {
-					if m, err := x.addresses.Meaning(e); err == nil {
-						prefixes = append(prefixes, m.Prefixes...)
-					}
+			for side := range x.statements[i].ends {
+				for _, l := range x.statements[i].literals(side) {
+					prefixes = append(prefixes, x.meanings.prefixes(l)...)
 				}
 			}
 		}

@@ -155,11 +155,9 @@ func (v *verifier) border(p netip.Prefix) (a, b netip.Addr, found bool) {
 		}
 	}
 	for i := range v.judge.guardrails.statements {
-		for _, set := range v.judge.guardrails.statements[i].ends {
-			for _, e := range set {
-				if m, err := v.addresses.Meaning(e); err == nil {
-					named = append(named, m.Prefixes)
-				}
+		for side := range v.judge.guardrails.statements[i].ends {
+			for _, l := range v.judge.guardrails.statements[i].literals(side) {
+				named = append(named, v.judge.guardrails.meanings.prefixes(l))
 			}
 		}
 	}
