@@ -40,7 +40,7 @@ type Record struct {
 	ForwardingStatus uint8         // IE 89 (RFC 7270): 64-127 forwarded, 128-191 dropped, 192-255 consumed
 	FirewallEvent    uint8         // IE 233: 1 created, 2 deleted, 3 denied, 4 alert, 5 updated
 	EndReason        uint8         // IE 136: 1 idle, 2 active timeout, 3 end detected, 4 forced, 5 lack of resources
-	Sampling         uint32        // one packet in Sampling was looked at; 0 unknown, 1 every packet
+	Sampling         uint32        // one packet in Sampling was looked at; 1 every packet, 0 not said, or SamplingUnknown
 
 	Action       Action
 	Direction    Direction
@@ -55,6 +55,10 @@ type Record struct {
 	// CSV without a value). It is not stored.
 	PacketsAssumed bool
 }
+
+// SamplingUnknown is the Sampling of records of which only some packets were
+// looked at, while nobody can tell how many.
+const SamplingUnknown = 1<<32 - 1
 
 // FlowDirection is the flowDirection of a record (IE 61), shifted by one so
 // that zero means that the exporter did not say.

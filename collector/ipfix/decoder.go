@@ -3,6 +3,7 @@ package ipfix
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,7 @@ type Decoder struct {
 
 	mu      sync.RWMutex
 	sources map[Source]*source
+	byAddr  map[netip.Addr]*announcements
 	gone    Counters // of sources that are no longer known
 	evicted uint64
 
@@ -97,6 +99,7 @@ func New(cfg Config) *Decoder {
 		lifetime: cfg.TemplateLifetime.Microseconds(),
 		waitFor:  cfg.WaitFor.Microseconds(),
 		sources:  make(map[Source]*source),
+		byAddr:   make(map[netip.Addr]*announcements),
 	}
 }
 
@@ -137,7 +140,7 @@ func (d *Decoder) Refuse(src Source, r Reason, received int64) {
 func (d *Decoder) EndSession(src Source) SourceStats {
 	d.mu.Lock()
 	s := d.sources[src]
-	delete(d.sources, src)
+	d.remove(s)
 	d.mu.Unlock()
 	if s == nil {
 		return SourceStats{Source: src}
@@ -169,6 +172,32 @@ func (d *Decoder) Expire(now int64) {
 // Changes counts changes of templates: what [Decoder.Save] would write differs
 // from the last time in more than ages if this does.
 func (d *Decoder) Changes() uint64 { return d.changes.Load() }
+
+// remove takes a source, if there is one, out of the maps. The caller holds d.mu.
+func (d *Decoder) remove(s *source) {
+	if s == nil {
+		return
+	}
+	delete(d.sources, s.key)
+	if s.announcements.users--; s.announcements.users == 0 {
+		delete(d.byAddr, s.key.Addr.Addr())
+	}
+}
+
+// announcementsOf gives what the sources of one address share. The caller holds
+// d.mu.
+func (d *Decoder) announcementsOf(key Source) *announcements {
+	if !key.Addr.IsValid() {
+		return &announcements{users: 1}
+	}
+	a := d.byAddr[key.Addr.Addr()]
+	if a == nil {
+		a = new(announcements)
+		d.byAddr[key.Addr.Addr()] = a
+	}
+	a.users++
+	return a
+}
 
 // all lists the sources, in no order.
 func (d *Decoder) all() []*source {
@@ -239,7 +268,7 @@ func (d *Decoder) evict(keep *source, need int64) {
 		if i >= enough && d.state.Load()+need <= d.cfg.MaxTotalStateBytes {
 			return
 		}
-		delete(d.sources, c.key)
+		d.remove(c.source)
 		d.evicted++
 		c.evicted.Store(true)
 		if c.mu.TryLock() {

@@ -64,6 +64,8 @@ const (
 	toSamplingRate
 	toSamplingPackets
 	toSamplingSpace
+	toSamplingTime
+	toSamplingTimeSpace
 	toSamplingSize
 	toSamplingPopulation
 	toSamplingProbability // the bits of a float32 or float64
@@ -135,6 +137,8 @@ const (
 	slotSamplingRate
 	slotSamplingPackets
 	slotSamplingSpace
+	slotSamplingTime
+	slotSamplingTimeSpace
 	slotSamplingSize
 	slotSamplingPopulation
 	slotSamplingProbability
@@ -287,6 +291,8 @@ var elements = map[elementID]element{
 	{penIANA, 50}:  {slotSamplingRate, 1, toSamplingRate, number}, // samplerRandomInterval
 	{penIANA, 305}: {slotSamplingPackets, 0, toSamplingPackets, number},
 	{penIANA, 306}: {slotSamplingSpace, 0, toSamplingSpace, number},
+	{penIANA, 307}: {slotSamplingTime, 0, toSamplingTime, number},
+	{penIANA, 308}: {slotSamplingTimeSpace, 0, toSamplingTimeSpace, number},
 	{penIANA, 309}: {slotSamplingSize, 0, toSamplingSize, number},
 	{penIANA, 310}: {slotSamplingPopulation, 0, toSamplingPopulation, number},
 	{penIANA, 311}: {slotSamplingProbability, 0, toSamplingProbability, float},

@@ -26,6 +26,10 @@ type decoding struct {
 	scratch scratch
 	err     *Error // the first problem
 
+	// Of the set that is decoded.
+	template uint16
+	rates    *resolver
+
 	// Of the message: data records of flows and of options, and whether
 	// there were others that could not be counted.
 	flows, options uint32
@@ -224,7 +228,7 @@ func (x *decoding) records(t *template, body []byte, whole bool) (n int) {
 	case !p.flow:
 		x.count(ReasonNotFlow, uint64(n))
 	default:
-		c.Flows += uint64(x.flowRecords(p, body))
+		c.Flows += uint64(x.flowRecords(t, body))
 	}
 	c.Records += uint64(n)
 	return n
@@ -252,7 +256,9 @@ func (x *decoding) fits(t *template, n int, rest []byte, ok bool) bool {
 
 // flowRecords decodes the flow records of a data set that holds nothing else,
 // and returns how many it gave to the sink.
-func (x *decoding) flowRecords(p *plan, b []byte) (n int) {
+func (x *decoding) flowRecords(t *template, b []byte) (n int) {
+	p := t.plan
+	x.template, x.rates = t.id, x.domain.resolver()
 	head := p.proto
 	head.Exporter = x.source.exporter
 	head.Domain = x.domain.id
@@ -351,15 +357,16 @@ func (x *decoding) optionsRecords(t *template, b []byte) {
 	for len(b) > 0 {
 		var r optionsRecord
 		at := 0
-		for _, f := range t.fields {
+		for i, f := range t.fields {
 			l := int(f.length)
 			if l == variable {
 				at, l, _ = variableLength(b, at)
 			}
-			r.take(f.elementID, b[at:at+l])
+			r.take(f.elementID, b[at:at+l], i < t.scope)
 			at += l
 		}
 		b = b[at:]
+		x.domain.options.learnRate(&r, x.domain.id)
 		about := x.domain
 		if r.hasDomain && r.domain != about.id {
 			// Of another domain, where there is one.
@@ -368,6 +375,10 @@ func (x *decoding) optionsRecords(t *template, b []byte) {
 			}
 		}
 		about.options.learn(&r)
+	}
+	if o := &x.domain.options; o.ratesChanged {
+		o.ratesChanged = false
+		x.source.announcements.publish(x.domain)
 	}
 }
 

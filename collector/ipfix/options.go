@@ -16,57 +16,22 @@ const (
 	maxSystemInit = 1 << 50
 )
 
-// selectorKey names what a sampling rate belongs to.
-type selectorKey struct {
-	Kind selectorKind `json:"kind"`
-	ID   uint64       `json:"id"`
-}
-
-type selectorKind uint8
-
-const (
-	byDomain    selectorKind = iota // all of the exporter or domain
-	bySampler                       // samplerId (48)
-	bySelector                      // selectorId (302)
-	byInterface                     // ingressInterface (10)
-)
-
 // options is what options data has told about an observation domain.
 type options struct {
 	SystemInit int64 // systemInitTimeMilliseconds (160); 0 unknown
 
-	exporter   [16]byte // exporterIPv4Address or exporterIPv6Address
-	name       string   // observationDomainName (300)
-	rates      map[selectorKey]uint32
+	exporter   [16]byte           // exporterIPv4Address or exporterIPv6Address
+	name       string             // observationDomainName (300)
+	rates      map[rateKey]uint32 // sampling rates
 	vrfs       map[uint32]string
 	unnamed    map[uint32]string // VRFs that have no name so far
 	interfaces map[uint32]string
 	elements   map[elementID]string // names by RFC 5610
 	names      map[string]string    // VRF names in use, so that records share them
 
+	ratesChanged bool // and are not published yet
+
 	charge func(int64) bool // accounts for memory, see source.charge
-}
-
-func (o *options) hasSampling() bool { return len(o.rates) > 0 }
-
-// rateOf finds the sampling rate that options data gives for a record.
-func (o *options) rateOf(s *sampling, inIf uint32) uint32 {
-	if s.hasSampler {
-		if r := o.rates[selectorKey{bySampler, s.sampler}]; r != 0 {
-			return r
-		}
-	}
-	if s.hasSelector {
-		if r := o.rates[selectorKey{bySelector, s.selector}]; r != 0 {
-			return r
-		}
-	}
-	if inIf != 0 {
-		if r := o.rates[selectorKey{byInterface, uint64(inIf)}]; r != 0 {
-			return r
-		}
-	}
-	return o.rates[selectorKey{byDomain, 0}]
 }
 
 // intern gives b as a string, the same one each time.
@@ -109,14 +74,15 @@ func text(b []byte) []byte {
 }
 
 // put sets m[k], unless the table is full or the source has no memory left.
-func put[K comparable, V any](o *options, m *map[K]V, k K, v V, size int) {
+func put[K comparable, V any](o *options, m *map[K]V, k K, v V, size int) bool {
 	if *m == nil {
 		*m = make(map[K]V)
 	}
 	if _, ok := (*m)[k]; !ok && (len(*m) >= maxOptionEntries || !o.charge(int64(size)+entryOverhead)) {
-		return
+		return false
 	}
 	(*m)[k] = v
+	return true
 }
 
 // optionsRecord is one options data record, as far as it is of use.
@@ -126,6 +92,10 @@ type optionsRecord struct {
 	systemInit int64
 	exporter   [16]byte
 	sampling   sampling
+	sampled    bool // by some method, whatever its rate
+	hash       hashFilter
+	template   uint16 // the scope is that of a template
+	other      uint64 // a hash of the rest of the scope
 	ifIndex    uint64
 	ifName     string
 	vrf        uint64
@@ -138,9 +108,30 @@ type optionsRecord struct {
 	elementName string
 }
 
+// hashFilter is hash-based filtering (RFC 5475, section 6.2): packets are taken
+// whose hash, from outMin to outMax, lies from min to max.
+type hashFilter struct {
+	outMin, outMax, min, max uint64
+}
+
+// rate gives one in how many it is, or zero where that is not said.
+func (h *hashFilter) rate() uint32 {
+	if h.outMax <= h.outMin || h.max < h.min || h.max == 0 || h.max-h.min > h.outMax-h.outMin {
+		return 0
+	}
+	part, whole := (h.max-h.min)/2+1, (h.outMax-h.outMin)/2+1 // halves, which cannot overflow
+	return share(part, whole)
+}
+
 // take reads one field.
-func (r *optionsRecord) take(id elementID, b []byte) {
-	if id.pen != penIANA || len(b) == 0 {
+func (r *optionsRecord) take(id elementID, b []byte, scope bool) {
+	if len(b) == 0 {
+		return
+	}
+	if scope {
+		r.takeScope(id, b)
+	}
+	if id.pen != penIANA {
 		return
 	}
 	var v uint64
@@ -160,10 +151,24 @@ func (r *optionsRecord) take(id elementID, b []byte) {
 		if len(b) == 16 {
 			put6(&r.exporter, b)
 		}
-	case 34, 50, 305, 306, 309, 310, 311, 48, 302:
+	case 34, 50, 305, 306, 307, 308, 309, 310, 311, 48, 302, 396, 397, 398, 399:
 		if len(b) <= 8 {
-			r.sampling.take(elements[id].target, v, len(b))
+			r.sampling.take(samplingElements[id.id], v, len(b))
 		}
+	case 35, 49: // samplingAlgorithm, samplerMode: 1 deterministic, 2 random
+		r.sampled = r.sampled || v == 1 || v == 2
+	case 304: // selectorAlgorithm: 5 takes packets by what they are, and so all of a kind
+		r.sampled = r.sampled || v >= 1 && v <= 9 && v != 5
+	case 390: // flowSelectorAlgorithm (RFC 7014): 1 and 2 systematic, 3 and 4 random, 6 by hash
+		r.sampled = r.sampled || v >= 1 && v <= 6 && v != 5
+	case 329:
+		r.hash.outMin = v
+	case 330:
+		r.hash.outMax = v
+	case 331:
+		r.hash.min = v
+	case 332:
+		r.hash.max = v
 	case 10, 14:
 		r.ifIndex = v
 	case 82:
@@ -187,7 +192,82 @@ func (r *optionsRecord) take(id elementID, b []byte) {
 	}
 }
 
-// learn adds what an options record tells.
+// samplingElements are the targets of elements that tell a sampling rate.
+var samplingElements = map[uint16]target{
+	34: toSamplingRate, 50: toSamplingRate,
+	305: toSamplingPackets, 306: toSamplingSpace, 307: toSamplingTime, 308: toSamplingTimeSpace,
+	309: toSamplingSize, 310: toSamplingPopulation, 311: toSamplingProbability,
+	48: toSampler, 302: toSelector,
+	// The same for flows (RFC 7014).
+	396: toSamplingPackets, 397: toSamplingSpace, 398: toSamplingTime, 399: toSamplingTimeSpace,
+}
+
+// takeScope notes what the record is about.
+func (r *optionsRecord) takeScope(id elementID, b []byte) {
+	if id.pen == penIANA {
+		switch id.id {
+		case 145:
+			r.template = uint16(uintOf(b[max(0, len(b)-8):]))
+			return
+		case 10, 14, 48, 302, 130, 131, 144, 149, 403, 404:
+			// Told by fields of their own, or by what is told of the
+			// whole exporter.
+			return
+		}
+	}
+	const prime = 1099511628211 // FNV
+	h := r.other ^ uint64(id.pen)<<16 ^ uint64(id.id) ^ 14695981039346656037
+	for _, c := range b {
+		h = (h ^ uint64(c)) * prime
+	}
+	r.other = h
+}
+
+// learnRate adds the sampling rate that an options record of a domain tells.
+func (o *options) learnRate(r *optionsRecord, domain uint32) {
+	rate := r.sampling.rate()
+	if rate == 0 {
+		rate = r.hash.rate()
+	}
+	if rate == 0 && r.sampled {
+		rate = schema.SamplingUnknown
+	}
+	if rate == 0 {
+		return
+	}
+	k := rateKey{Kind: byDomain}
+	switch {
+	case r.sampling.hasSampler:
+		k.Kind, k.ID = bySampler, r.sampling.sampler
+	case r.sampling.hasSelector:
+		k.Kind, k.ID = bySelector, r.sampling.selector
+	case r.ifIndex != 0:
+		k.Kind, k.ID = byInterface, r.ifIndex
+	case r.template != 0:
+		k.Kind, k.ID = byTemplate, uint64(r.template)
+	case r.other != 0:
+		k.Kind, k.ID = byOther, r.other
+	}
+	if r.hasDomain && r.domain != domain {
+		k.Scoped, k.Domain = true, r.domain
+	}
+	if r.exporter != ([16]byte{}) {
+		k.Exporter = schema.Addr(r.exporter)
+	}
+	if o.rates[k] != rate {
+		o.ratesChanged = put(o, &o.rates, k, rate, 0) || o.ratesChanged
+	}
+}
+
+// coarsest is the coarsest sampling rate that is announced.
+func (o *options) coarsest() (rate uint32) {
+	for _, r := range o.rates {
+		rate = max(rate, r)
+	}
+	return rate
+}
+
+// learn adds what else an options record tells.
 func (o *options) learn(r *optionsRecord) {
 	if r.systemInit > 0 && r.systemInit < maxSystemInit {
 		o.SystemInit = r.systemInit
@@ -197,18 +277,6 @@ func (o *options) learn(r *optionsRecord) {
 	}
 	if r.domainName != "" {
 		o.name = r.domainName // at most maxNameLength
-	}
-	if rate := r.sampling.rate(); rate != 0 {
-		k := selectorKey{byDomain, 0}
-		switch {
-		case r.sampling.hasSampler:
-			k = selectorKey{bySampler, r.sampling.sampler}
-		case r.sampling.hasSelector:
-			k = selectorKey{bySelector, r.sampling.selector}
-		case r.ifIndex != 0:
-			k = selectorKey{byInterface, r.ifIndex}
-		}
-		put(o, &o.rates, k, rate, 0)
 	}
 	if r.ifName != "" && r.ifIndex != 0 && r.ifIndex < 1<<32 {
 		put(o, &o.interfaces, uint32(r.ifIndex), r.ifName, maxNameLength)

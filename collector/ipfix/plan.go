@@ -40,6 +40,7 @@ const (
 	needEndUptime
 	needDuration
 	needSampling
+	needSampler // the template names the sampler
 	needTunnel
 	needBiflowDirection
 	needAction
@@ -198,7 +199,8 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 		p.needs |= needEndUptime
 	}
 	need(needDuration, slotDuration)
-	need(needSampling, slotSamplingRate, slotSamplingPackets, slotSamplingSize, slotSamplingProbability, slotSampler, slotSelector)
+	need(needSampling, slotSamplingRate, slotSamplingPackets, slotSamplingTime, slotSamplingSize, slotSamplingProbability)
+	need(needSampler, slotSampler, slotSelector)
 	need(needTunnel, slotTunnelKey)
 	need(needBiflowDirection, slotBiflowDirection)
 	need(needAction, slotForwardingStatus, slotFirewallEvent)

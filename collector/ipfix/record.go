@@ -2,7 +2,6 @@ package ipfix
 
 import (
 	"encoding/binary"
-	"math"
 
 	"cordon/schema"
 )
@@ -238,16 +237,31 @@ func (x *decoding) finish(p *plan) {
 		r.SrcPort, r.DstPort = 0, 0
 		r.ICMPType, r.ICMPCode = 0, 0
 	}
-	o := &x.domain.options
-	if r.Sampling == 0 && o.hasSampling() {
-		r.Sampling = o.rateOf(&x.scratch.sampling, r.InIf)
+	if r.Sampling == 0 {
+		r.Sampling = x.announced(p)
 	}
+	if r.Sampling > x.domain.applied {
+		x.domain.applied = r.Sampling
+	}
+	o := &x.domain.options
 	if r.VRFID != 0 && r.VRF == "" {
 		r.VRF = o.vrf(r.VRFID)
 	}
 	if r.Exporter == ([16]byte{}) {
 		r.Exporter = o.exporter
 	}
+}
+
+// announced is the sampling rate that options data gives for the record.
+func (x *decoding) announced(p *plan) uint32 {
+	if x.rates.plain && p.needs&needSampler == 0 {
+		return x.rates.rate
+	}
+	r, s := x.rec, &x.scratch.sampling
+	return x.rates.of(&asked{
+		sampler: s.sampler, selector: s.selector, inIf: r.InIf, outIf: r.OutIf,
+		template: x.template, direction: r.FlowDirection,
+	}, x.source.charge)
 }
 
 // settle works out what only some templates need.
@@ -300,56 +314,4 @@ func action(forwarding, firewall uint8) schema.Action {
 		return schema.Forwarded
 	}
 	return schema.ActionUnknown
-}
-
-// sampling gathers what says how packets were selected.
-type sampling struct {
-	interval                uint32 // one in interval
-	packets, space          uint32 // packets in a row taken, then space left out
-	size, population        uint32 // size of every population
-	probability             float64
-	sampler, selector       uint64
-	hasSampler, hasSelector bool
-}
-
-func (s *sampling) take(t target, v uint64, n int) {
-	u := uint32(min(v, math.MaxUint32))
-	switch t {
-	case toSamplingRate:
-		s.interval = u
-	case toSamplingPackets:
-		s.packets = u
-	case toSamplingSpace:
-		s.space = u
-	case toSamplingSize:
-		s.size = u
-	case toSamplingPopulation:
-		s.population = u
-	case toSamplingProbability:
-		if n == 4 {
-			s.probability = float64(math.Float32frombits(uint32(v)))
-		} else {
-			s.probability = math.Float64frombits(v)
-		}
-	case toSampler:
-		s.sampler, s.hasSampler = v, true
-	case toSelector:
-		s.selector, s.hasSelector = v, true
-	}
-}
-
-// rate is how many packets stand behind one that was looked at, rounded, or
-// zero where that is not said.
-func (s *sampling) rate() uint32 {
-	switch {
-	case s.interval > 0:
-		return s.interval
-	case s.packets > 0:
-		return uint32(min((uint64(s.packets)+uint64(s.space)+uint64(s.packets)/2)/uint64(s.packets), math.MaxUint32))
-	case s.size > 0 && s.population >= s.size:
-		return uint32((uint64(s.population) + uint64(s.size)/2) / uint64(s.size))
-	case s.probability > 0 && s.probability <= 1:
-		return uint32(min(math.Round(1/s.probability), math.MaxUint32))
-	}
-	return 0
 }

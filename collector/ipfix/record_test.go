@@ -375,7 +375,7 @@ func TestOptions(t *testing.T) {
 		{"sampling of the domain", vs(num(149, 4, 7)), vs(num(34, 4, 100)), nil, func(r *schema.Record) { r.Sampling = 100 }},
 		{"sampling of the exporting process", vs(num(144, 4, 2)), vs(num(34, 4, 1000)), nil, func(r *schema.Record) { r.Sampling = 1000 }},
 		{"of the sampler", vs(num(48, 1, 3)), vs(num(50, 4, 64)), vs(num(48, 1, 3)), func(r *schema.Record) { r.Sampling = 64 }},
-		{"of another sampler", vs(num(48, 1, 3)), vs(num(50, 4, 64)), vs(num(48, 1, 4)), func(r *schema.Record) {}},
+		{"of another sampler", vs(num(48, 1, 3)), vs(num(50, 4, 64)), vs(num(48, 1, 4)), func(r *schema.Record) { r.Sampling = schema.SamplingUnknown }},
 		{"of the selector", vs(num(302, 8, 5)), vs(num(305, 4, 1), num(306, 4, 9)), vs(num(302, 8, 5)), func(r *schema.Record) { r.Sampling = 10 }},
 		{"of the interface", vs(num(10, 4, 5)), vs(num(309, 4, 1), num(310, 4, 20)), vs(num(10, 4, 5)), func(r *schema.Record) { r.InIf, r.Sampling = 5, 20 }},
 		{"of another interface", vs(num(10, 4, 5)), vs(num(309, 4, 1), num(310, 4, 20)), vs(num(10, 4, 6)), func(r *schema.Record) { r.InIf = 6 }},

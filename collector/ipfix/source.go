@@ -15,6 +15,8 @@ type source struct {
 	key      Source
 	exporter [16]byte
 
+	announcements *announcements // shared by the sources of one address
+
 	lastUsed atomic.Int64 // when its last message arrived
 	useful   atomic.Bool  // it has sent records that could be decoded
 	evicted  atomic.Bool  // no longer in the Decoder; to be closed
@@ -39,7 +41,9 @@ type domain struct {
 	refused   map[uint16]struct{} // ids whose last definition could not be used
 	last      *template           // the one used last
 	options   options
-	initBound int64 // upper bound of when the exporter started, see uptimes
+	rates     resolver
+	applied   uint32 // coarsest sampling of a record
+	initBound int64  // upper bound of when the exporter started, see uptimes
 	sequence  sequence
 	software  software
 	counters  Counters
@@ -68,6 +72,7 @@ func newSource(d *Decoder, key Source) *source {
 		s.exporter = schema.Addr16(key.Addr.Addr())
 	}
 	s.work.decoder, s.work.source = d, s
+	s.announcements = d.announcementsOf(key)
 	return s
 }
 
@@ -84,6 +89,7 @@ func (s *source) domain(id uint32) (*domain, bool) {
 		d = &domain{id: id, source: s, templates: make(map[uint16]*template)}
 		d.options.charge = s.charge
 		s.domains[id] = d
+		s.announcements.gen.Add(1) // what was about a domain unknown may be about this one
 	}
 	s.lastUsedD = d
 	return d, true
@@ -230,10 +236,19 @@ func (s *source) expire(now int64) {
 	})
 }
 
-// expireTemplates drops templates that were not announced for too long.
+// expireTemplates drops templates that were not announced for too long, and the
+// sampling rates of a source that has been silent for as long: an exporter that
+// restarts has another port, and perhaps another rate.
 func (s *source) expireTemplates(now int64) {
 	if s.key.Transport != UDP {
 		return
+	}
+	if now-s.lastUsed.Load() > s.decoder.lifetime {
+		s.announcements.withdraw(s)
+		for _, d := range s.domains {
+			s.charge(-entryOverhead * int64(len(d.options.rates)))
+			d.options.rates = nil
+		}
 	}
 	for _, d := range s.domains {
 		for _, t := range d.templates {
@@ -248,6 +263,7 @@ func (s *source) expireTemplates(now int64) {
 // it counted. The caller holds s.mu.
 func (s *source) close() Counters {
 	s.abandon()
+	s.announcements.withdraw(s)
 	c := s.total()
 	s.closed = true
 	s.decoder.state.Add(-s.state)

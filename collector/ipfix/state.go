@@ -50,7 +50,7 @@ type savedDomain struct {
 }
 
 type savedRate struct {
-	selectorKey
+	rateKey
 	Rate uint32 `json:"rate"`
 }
 
@@ -115,7 +115,9 @@ func (d *domain) save() savedDomain {
 	for k, rate := range o.rates {
 		l.Sampling = append(l.Sampling, savedRate{k, rate})
 	}
-	slices.SortFunc(l.Sampling, func(a, b savedRate) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(l.Sampling, func(a, b savedRate) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Domain, b.Domain), a.Exporter.Compare(b.Exporter))
+	})
 	for e, name := range o.elements {
 		l.Elements = append(l.Elements, savedElement{e.pen, e.id, name})
 	}
@@ -178,8 +180,11 @@ func (s *source) load(l *savedDomain) {
 		o.exporter = schema.Addr16(a)
 	}
 	for _, r := range l.Sampling {
-		put(o, &o.rates, r.selectorKey, r.Rate, 0)
+		if r.Kind < numRateKinds && r.Rate != 0 {
+			put(o, &o.rates, r.rateKey, r.Rate, 0)
+		}
 	}
+	s.announcements.publish(d)
 	for id, name := range l.VRFs {
 		put(o, &o.vrfs, id, o.intern([]byte(name)), maxNameLength)
 	}

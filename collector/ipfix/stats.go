@@ -102,7 +102,7 @@ type DomainStats struct {
 	Name        string // observationDomainName from options data, or empty
 	Exporter    string // exporterIPv4Address or IPv6Address from options data, or empty
 	SystemInit  int64  // Unix milliseconds, from options data; 0 unknown
-	Sampling    uint32 // one packet in Sampling is looked at, of the whole domain; 0 unknown
+	Sampling    uint32 // the coarsest in use, one packet in so many; [schema.SamplingUnknown] where it is not known how many; 0 none is known of
 	Templates   []TemplateStats
 	VRFs        map[uint32]string // names by VRF id
 	Interfaces  map[uint32]string // names by interface index
@@ -189,7 +189,7 @@ func (d *domain) stats() DomainStats {
 		ID: d.id, Counters: d.counters,
 		LastMessage: d.lastMessage, LastExport: d.lastExport * second, Skew: d.lastMessage - d.lastExport*second,
 		Numbering: d.sequence.how.String(), Software: d.software.name,
-		Name: o.name, SystemInit: o.SystemInit, Sampling: o.rates[selectorKey{}],
+		Name: o.name, SystemInit: o.SystemInit, Sampling: max(o.coarsest(), d.applied),
 		VRFs: maps.Clone(o.vrfs), Interfaces: maps.Clone(o.interfaces),
 	}
 	if o.exporter != ([16]byte{}) {
