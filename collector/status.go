@@ -65,8 +65,12 @@ type ExporterStatus struct {
 	WaitingSets    int    `json:"waitingSets,omitempty"`    // data that waits for its template
 	NoTemplateSets uint64 `json:"noTemplateSets,omitempty"` // data given up for want of a template
 	Sampling       uint32 `json:"sampling,omitempty"`
-	Interfaces     int    `json:"interfaces,omitempty"` // known by name
-	VRFs           int    `json:"vrfs,omitempty"`       // known by name
+
+	// SamplingUnknown says that some records are sampled at a rate that nobody knows.
+	SamplingUnknown bool `json:"samplingUnknown,omitempty"`
+
+	Interfaces int `json:"interfaces,omitempty"` // known by name
+	VRFs       int `json:"vrfs,omitempty"`       // known by name
 
 	LastMessage time.Time         `json:"lastMessage,omitzero"`
 	ClockBehind time.Duration     `json:"clockBehind,omitempty"` // nanoseconds, transmission included
@@ -170,9 +174,14 @@ func (a *account) exporters() []ExporterStatus {
 			Messages: t.Messages, Bytes: t.Bytes, Records: t.Records, Flows: t.Flows, OptionsRecords: t.OptionsRecords,
 			LostMessages: t.lost.messages, LostRecords: t.lost.records,
 			Duplicates: t.Duplicates, Reordered: t.Reordered, Restarts: t.Restarts,
-			Templates: t.templates, WaitingSets: t.waiting, NoTemplateSets: t.NoTemplateSets, Sampling: t.sampling,
+			Templates: t.templates, WaitingSets: t.waiting, NoTemplateSets: t.NoTemplateSets,
 			Interfaces: t.interfaces, VRFs: t.vrfs,
 			ClockBehind: time.Duration(t.skew) * time.Microsecond,
+		}
+		if t.sampling == schema.SamplingUnknown {
+			e.SamplingUnknown = true
+		} else {
+			e.Sampling = t.sampling
 		}
 		if t.lastMessage != 0 {
 			e.LastMessage = schema.Time(t.lastMessage)

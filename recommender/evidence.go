@@ -63,7 +63,7 @@ func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 	rows, err := r.conn.Query(ctx, `SELECT v.rule, countIf(v.reason = 0), sumIf(s.flows, v.reason = 0), sumIf(s.bytes, v.reason = 0),
 		uniqExactIf(s.client, v.reason = 0), uniqExactIf(s.server, v.reason = 0),
 		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExactIf((s.client, s.server), s.client != s.server),
-		maxIf(s.sampling, v.reason = 0), arraySort(groupUniqArrayArrayIf(s.lossy, v.reason = 0))
+		maxIf(s.sampling, v.reason = 0 AND s.sampling != `+unknownSampling+`), maxIf(s.sampling = `+unknownSampling+`, v.reason = 0), arraySort(groupUniqArrayArrayIf(s.lossy, v.reason = 0))
 		FROM `+r.table("sessions")+` AS s INNER JOIN `+r.table("verdicts")+` AS v ON v.cell = s.cell
 		WHERE v.rule != ?
 		GROUP BY v.rule`, noRule)
@@ -75,12 +75,14 @@ func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 		var rule uint32
 		var e ruleEvidence
 		var first, last time.Time
-		if err := rows.Scan(&rule, &e.Sessions, &e.Flows, &e.Bytes, &e.Clients, &e.Servers, &first, &last, &e.pairs, &e.Sampling, &e.LossyExporters); err != nil {
+		var unknown uint8
+		if err := rows.Scan(&rule, &e.Sessions, &e.Flows, &e.Bytes, &e.Clients, &e.Servers, &first, &last, &e.pairs, &e.Sampling, &unknown, &e.LossyExporters); err != nil {
 			return nil, err
 		}
 		if e.Sampling == 1 {
 			e.Sampling = 0
 		}
+		e.SamplingUnknown = unknown != 0
 		e.FirstSeen, e.LastSeen = policy.NewTime(first), policy.NewTime(last)
 		out[rule] = e
 	}

@@ -146,14 +146,19 @@ func (d *draft) lossyAmong(exporters []string) []string {
 	return out
 }
 
+// unknownSampling is [policy.SamplingUnknown] in SQL.
+const unknownSampling = "4294967295"
+
 // readSampling gives the sampling exporters of each VRF, by the sessions' own
-// records.
+// records. What such an exporter sent before it announced a rate was sampled, too.
 func (r *run) readSampling(ctx context.Context) (map[string][]policy.Sampling, error) {
 	since, until := r.span()
-	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, exporter, max(h.sampling)
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, exporter, maxIf(h.sampling, h.sampling != `+unknownSampling+`) AS one_in,
+			max(h.sampling = `+unknownSampling+` OR h.sampling = 0 AND h.exporter GLOBAL IN (SELECT exporter FROM sampled_exporters)) AS unknown
 		FROM sessions_hourly AS h
-		WHERE sampling > 1 AND first_seen < '%[2]s' AND last_seen >= '%[1]s'
+		WHERE sampling != 1 AND first_seen < '%[2]s' AND last_seen >= '%[1]s'
 		GROUP BY vrf, exporter
+		HAVING one_in > 1 OR unknown
 		ORDER BY vrf, exporter`, since.UTC().Format(timeFormat), until.UTC().Format(timeFormat)))
 	if err != nil {
 		return nil, err
@@ -164,9 +169,11 @@ func (r *run) readSampling(ctx context.Context) (map[string][]policy.Sampling, e
 		var vrf string
 		var exporter net.IP
 		var s policy.Sampling
-		if err := rows.Scan(&vrf, &exporter, &s.OneIn); err != nil {
+		var unknown uint8
+		if err := rows.Scan(&vrf, &exporter, &s.OneIn, &unknown); err != nil {
 			return nil, err
 		}
+		s.UnknownRate = unknown != 0
 		s.Exporter = addressText(exporter)
 		out[vrf] = append(out[vrf], s)
 	}

@@ -37,6 +37,12 @@ func ip(s string) [16]byte { return schema.Addr16(netip.MustParseAddr(s)) }
 
 func forward(r *schema.Record) { r.Direction, r.Basis = schema.Forward, schema.BasisPortRange }
 func reverse(r *schema.Record) { r.Direction, r.Basis = schema.Reverse, schema.BasisPortRange }
+
+// sampled makes a record of which one packet in n was looked at.
+func sampled(n uint32) func(*schema.Record) {
+	return func(r *schema.Record) { r.Sampling = n }
+}
+
 func biflow(r *schema.Record) {
 	r.Direction, r.Basis, r.Completeness = schema.Forward, schema.BasisInitiator, schema.BothWays
 }
@@ -150,6 +156,55 @@ func TestSessions(t *testing.T) {
 		{"sampling may have missed the ACK", []schema.Record{
 			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), func(r *schema.Record) { r.Sampling = 100 }),
 		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=1 half_open=0 denied=0"}},
+
+		// An exporter that shows both directions of another session.
+		{"sampling may have missed the answer of an exporter that shows both directions", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), sampled(100)),
+			rec("10.0.0.1", 40000, "10.0.0.2", 53, 17, forward, sampled(100)),
+			rec("10.0.0.1", 40001, "10.0.0.3", 53, 17, forward, sampled(100)), rec("10.0.0.3", 53, "10.0.0.1", 40001, 17, reverse, sampled(100)),
+		}, []string{
+			"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.2 udp/53 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.3 udp/53 flows=2 complete=2 half_open=0 denied=0",
+		}},
+
+		{"sampling of every packet misses none", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), sampled(1)),
+			rec("10.0.0.1", 40000, "10.0.0.2", 53, 17, forward, sampled(1)),
+			rec("10.0.0.1", 40001, "10.0.0.3", 53, 17, forward, sampled(1)), rec("10.0.0.3", 53, "10.0.0.1", 40001, 17, reverse, sampled(1)),
+		}, []string{
+			"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=0 half_open=1 denied=0",
+			"10.0.0.1>10.0.0.2 udp/53 flows=1 complete=0 half_open=1 denied=0",
+			"10.0.0.1>10.0.0.3 udp/53 flows=2 complete=2 half_open=0 denied=0",
+		}},
+
+		{"sampling at an unknown rate", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), sampled(schema.SamplingUnknown)),
+			rec("10.0.0.1", 40000, "10.0.0.2", 80, 6, biflow, flags(0x02), sampled(schema.SamplingUnknown)),
+		}, []string{
+			"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.2 tcp/80 flows=1 complete=1 half_open=0 denied=0",
+		}},
+
+		{"a refusal among sampled packets", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), sampled(100)),
+			rec("10.0.0.2", 22, "10.0.0.1", 40000, 6, reverse, flags(0x14), sampled(100)),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=2 complete=0 half_open=2 denied=0"}},
+
+		{"the exporter says later that it samples", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), from("10.9.9.1")),
+			rec("10.0.0.1", 40000, "10.0.0.3", 22, 6, forward, flags(0x1b), from("10.9.9.1"), sampled(1000), after(2*time.Hour)),
+			rec("10.0.0.1", 40000, "10.0.0.4", 22, 6, forward, flags(0x02), from("10.9.9.2")),
+		}, []string{
+			"10.0.0.1>10.0.0.2 tcp/22 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.3 tcp/22 flows=1 complete=1 half_open=0 denied=0",
+			"10.0.0.1>10.0.0.4 tcp/22 flows=1 complete=0 half_open=1 denied=0",
+		}},
+
+		{"an exporter that does not sample sees that nobody answered", []schema.Record{
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), from("10.9.9.1"), sampled(1000)),
+			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), from("10.9.9.2")),
+		}, []string{"10.0.0.1>10.0.0.2 tcp/22 flows=2 complete=1 half_open=1 denied=0"}},
 
 		{"a source that cannot tell", []schema.Record{
 			rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, unknowable),
@@ -382,7 +437,6 @@ func TestTwoExportersCountOnce(t *testing.T) {
 func TestCountersOfSeveralPlaces(t *testing.T) {
 	s := newStore(t)
 	one, two := from("10.9.9.1"), from("10.9.9.2")
-	sampled := func(n uint32) func(*schema.Record) { return func(r *schema.Record) { r.Sampling = n } }
 	s.insert(
 		// Two flows, each past another exporter: the larger one counts.
 		rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, biflow, answer(3), one), rec("10.0.0.1", 40001, "10.0.0.2", 443, 6, biflow, answer(5), two),
@@ -395,6 +449,8 @@ func TestCountersOfSeveralPlaces(t *testing.T) {
 		rec("10.0.0.1", 40000, "10.0.0.5", 443, 6, biflow, answer(0), sampled(10)), rec("10.0.0.1", 40001, "10.0.0.5", 443, 6, biflow, answer(0), sampled(1000)),
 		// And in two.
 		rec("10.0.0.1", 40000, "10.0.0.6", 443, 6, biflow, answer(0), sampled(10)), rec("10.0.0.1", 40001, "10.0.0.6", 443, 6, biflow, answer(0), sampled(1000), after(time.Hour)),
+		// At an unknown rate what was seen is the least there was.
+		rec("10.0.0.1", 40000, "10.0.0.7", 443, 6, biflow, answer(0), sampled(schema.SamplingUnknown)),
 	)
 	want := []string{
 		"10.0.0.2\t1\t1\t5\t6", // sent were 2 and 8
@@ -402,6 +458,7 @@ func TestCountersOfSeveralPlaces(t *testing.T) {
 		"10.0.0.4\t3\t1\t1\t2",
 		"10.0.0.5\t2\t2\t0\t2000", // 1010 is right
 		"10.0.0.6\t2\t2\t0\t1010",
+		"10.0.0.7\t1\t1\t0\t1",
 	}
 	got := s.rows(`SELECT server, flows, client_packets, server_packets, scaled_packets
 		FROM {db}.sessions_window(since = '2020-01-01', until = '2100-01-01') ORDER BY server`)

@@ -102,6 +102,9 @@ func (d *Document) exporters(p *printer) {
 			if e.Sampling > 0 {
 				sampling = "1:" + text.Number(e.Sampling)
 			}
+			if e.SamplingUnknown {
+				sampling = "unknown"
+			}
 			row(name, e.Domain, e.Transport, text.Number(e.Messages), text.Number(e.Flows), rate(float64(e.Flows)/up), text.Number(e.LostRecords), text.Number(e.Duplicates),
 				text.Number(e.Templates), text.Number(e.WaitingSets), sampling, last, cmp.Or(e.Software, "-"), e.Name)
 		}

@@ -26,5 +26,12 @@ const AnyExporter = "::"
 // sessions may have escaped it.
 type Sampling struct {
 	Exporter string `json:"exporter" yaml:"exporter"`
-	OneIn    uint32 `json:"oneIn" yaml:"oneIn"` // the coarsest in the window
+	OneIn    uint32 `json:"oneIn,omitempty" yaml:"oneIn,omitempty"` // the coarsest known in the window
+	// UnknownRate says that of some records nobody knows one packet in how many
+	// was looked at: several rates could be meant, or none had come yet.
+	UnknownRate bool `json:"unknownRate,omitempty" yaml:"unknownRate,omitempty"`
 }
+
+// SamplingUnknown stands in the store for a rate that nobody knows, as in
+// package schema.
+const SamplingUnknown = 1<<32 - 1

@@ -92,6 +92,8 @@ type Evidence struct {
 	// Sampling is the coarsest under which a session of the rule was seen, 1 in
 	// so many packets; 0 where nothing was sampled, or nobody says so.
 	Sampling uint32 `json:"sampling,omitempty" yaml:"sampling,omitempty"`
+	// SamplingUnknown says that a session was seen under an unknown sampling.
+	SamplingUnknown bool `json:"samplingUnknown,omitempty" yaml:"samplingUnknown,omitempty"`
 	// LossyExporters are those of Proposal.Loss that saw a session of the rule.
 	LossyExporters []string `json:"lossyExporters,omitempty" yaml:"lossyExporters,omitempty,flow"`
 }

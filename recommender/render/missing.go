@@ -24,7 +24,14 @@ func (t table) missing(p *policy.Proposal) {
 		t.para(indent, text)
 	}
 	for _, s := range p.Sampling {
-		text := fmt.Sprintf("%s looks at 1 packet in %d: short sessions may have escaped it", s.Exporter, s.OneIn)
+		text := s.Exporter + " looks at some packets only, and it is not known at how many"
+		if s.OneIn > 0 {
+			text = fmt.Sprintf("%s looks at 1 packet in %d", s.Exporter, s.OneIn)
+			if s.UnknownRate {
+				text += ", for some records at an unknown share"
+			}
+		}
+		text += ": short sessions may have escaped it"
 		if p.ScaledBytes {
 			text += "; bytes are scaled up"
 		}

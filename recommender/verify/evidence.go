@@ -112,7 +112,9 @@ func (t *tally) add(s *Session, scaled bool) {
 	} else {
 		t.Bytes += s.Bytes
 	}
-	if s.Sampling > 1 {
+	if s.Sampling == policy.SamplingUnknown {
+		t.SamplingUnknown = true
+	} else if s.Sampling > 1 {
 		t.Sampling = max(t.Sampling, s.Sampling)
 	}
 	for _, e := range s.Exporters {
@@ -207,6 +209,9 @@ func (v *verifier) numbers(tallies []tally, known map[netip.Addr]struct{}) {
 			})},
 			{"evidence.sampling", uint64(e.Sampling), uint64(t.Sampling)},
 		})
+		if e.SamplingUnknown != t.SamplingUnknown {
+			wrong = append(wrong, fmt.Sprintf("evidence.samplingUnknown is %t, counted is %t", e.SamplingUnknown, t.SamplingUnknown))
+		}
 		if !slices.Equal(e.LossyExporters, t.LossyExporters) {
 			wrong = append(wrong, fmt.Sprintf("evidence.lossyExporters is %v, counted are %v", e.LossyExporters, t.LossyExporters))
 		}

@@ -150,7 +150,9 @@ func readLoss(ctx context.Context, conn driver.Conn, p *policy.Proposal) ([]poli
 // readSampling gives the coarsest sampling of each exporter, where there is any.
 func readSampling(ctx context.Context, conn driver.Conn, p *policy.Proposal) ([]policy.Sampling, error) {
 	since, until := window(p)
-	rows, err := conn.Query(ctx, `SELECT exporter, max(h.sampling) FROM sessions_hourly AS h
+	rows, err := conn.Query(ctx, `SELECT exporter, maxIf(h.sampling, h.sampling < 4294967295), countIf(h.sampling = 4294967295),
+			countIf(h.sampling = 0) > 0 AND exporter GLOBAL IN (SELECT exporter FROM sampled_exporters)
+		FROM sessions_hourly AS h
 		WHERE vrf = ? AND first_seen < '`+until.UTC().Format(timeFormat)+`' AND last_seen >= '`+since.UTC().Format(timeFormat)+`'
 		GROUP BY exporter ORDER BY exporter`, p.VRF)
 	if err != nil {
@@ -161,10 +163,16 @@ func readSampling(ctx context.Context, conn driver.Conn, p *policy.Proposal) ([]
 	for rows.Next() {
 		var exporter netip.Addr
 		var s policy.Sampling
-		if err := rows.Scan(&exporter, &s.OneIn); err != nil {
+		var unknown uint64
+		var early uint8
+		if err := rows.Scan(&exporter, &s.OneIn, &unknown, &early); err != nil {
 			return nil, err
 		}
-		if s.OneIn > 1 {
+		if s.OneIn == 1 {
+			s.OneIn = 0
+		}
+		s.UnknownRate = unknown > 0 || early > 0
+		if s.OneIn > 1 || s.UnknownRate {
 			s.Exporter = exporter.Unmap().String()
 			out = append(out, s)
 		}

@@ -26,7 +26,7 @@ type Session struct {
 	ClientPackets uint64
 	ClientBytes   uint64
 	ServerPackets uint64
-	Sampling      uint32   // the coarsest, 1 in so many; 0 where nobody says
+	Sampling      uint32   // the coarsest, 1 in so many; 0 where nobody says, [policy.SamplingUnknown] where nobody knows
 	Exporters     []string // those with loss that saw it
 }
 

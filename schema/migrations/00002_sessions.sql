@@ -74,4 +74,4 @@ COMMENT 'sessions by hour and exporter';
 
 {{distributed "sessions_hourly" "cityHash64(vrf, least(server, client), greatest(server, client))"}}
 
--- The views over this table are made by 00005_session_views.sql.
+-- The views over this table are made by the last file that ends in session_views.sql.

@@ -2,7 +2,20 @@
 -- +goose Up
 
 -- The views over sessions_hourly. They hold no rows, so a later version
--- changes them here and gives the file a new number; 00002 made them before.
+-- changes them here and gives the file a new number; 00002 and 00005 made them
+-- before.
+
+-- Since 4294967295 is a rate that nobody knows (SamplingUnknown of package schema).
+ALTER TABLE {{local "flows"}} {{onCluster}} COMMENT COLUMN sampling 'one packet in so many was looked at; 0 not said, 4294967295 nobody knows in how many';
+ALTER TABLE {{local "sessions_hourly"}} {{onCluster}} COMMENT COLUMN sampling 'coarsest sampling; 0 not said, 4294967295 at an unknown rate';
+ALTER TABLE {{local "exporter_stats"}} {{onCluster}} COMMENT COLUMN sampling 'coarsest sampling in use; 0 none is known of, 4294967295 at an unknown rate';
+
+-- The exporters that look at some packets only. What such an exporter sent before
+-- it said so has sampling 0, and was sampled all the same.
+CREATE OR REPLACE VIEW {{table "sampled_exporters"}} {{onCluster}} AS
+SELECT exporter FROM {{table "sessions_hourly"}} WHERE sampling > 1 AND exporter != toIPv6('::')
+UNION DISTINCT
+SELECT exporter FROM {{table "exporter_stats"}} WHERE sampling > 1 AND exporter != toIPv6('::');
 
 -- Which end of an undecided session is the server, from everything stored:
 --   1. the same endpoints in a decided session ('decided');
@@ -98,7 +111,9 @@ different exporters come together; sum the hours.
 
 One-way requests without a reply are half-open only if an exporter that saw them
 shows both directions of any session at all; from the others nobody can tell, and
-unknown counts as complete. An answer answers the session: records of the two
+unknown counts as complete. Nobody can tell either where packets were sampled: the
+answer, or the ACK that would have followed a SYN, may be among those that nobody
+looked at. Only a refusal that was seen tells. An answer answers the session: records of the two
 directions cannot be paired one by one.
 
 Each step around another multiplies the time that ClickHouse takes to analyse
@@ -146,10 +161,11 @@ WITH
             sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
             sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
             groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
-            max(d.basis) AS basis, max(d.sampling) AS sampling
+            max(d.basis) AS basis,
+            max(if(d.sampling = 0 AND d.exporter GLOBAL IN (SELECT exporter FROM {{table "sampled_exporters"}}), 4294967295, d.sampling)) AS sampling
 {{- if .}},
-            sum((d.client_packets + d.server_packets) * greatest(d.sampling, 1)) AS scaled_packets,
-            sum((d.client_bytes + d.server_bytes) * greatest(d.sampling, 1)) AS scaled_bytes
+            sum((d.client_packets + d.server_packets) * {{template "scale"}}) AS scaled_packets,
+            sum((d.client_bytes + d.server_bytes) * {{template "scale"}}) AS scaled_bytes
 {{- end}}
         FROM directed AS d
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
@@ -160,9 +176,9 @@ WITH
             min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
             max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
             max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
-            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
-            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
-            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            max(e.complete) AS complete, max(if({{template "unrefused"}}, 0, e.half_open)) AS half_open, max(if({{template "blind"}}, 0, e.unanswered)) AS unanswered,
+            max(e.requests + if({{template "blind"}}, e.unanswered, 0) + if({{template "unrefused"}}, e.half_open, 0)) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, NOT ({{template "blind"}}) AND (e.sampling > 1 OR e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters))) AS requests_alone,
             groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
             max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
 {{- if .}},
@@ -204,6 +220,20 @@ FROM by_hour AS h
 GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client
 {{- end}}
 
+{{define "scale" -}}
+if(d.sampling = 4294967295, 1, greatest(d.sampling, 1))
+{{- end}}
+
+{{- /* Packets were sampled, and no RST of the server was among them; for records of
+both directions, of either end, since exporters give the union of both. */ -}}
+{{define "blind" -}}
+e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0
+{{- end}}
+
+{{define "unrefused" -}}
+e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0
+{{- end}}
+
 {{define "window" -}}
 hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
 {{- end}}
@@ -219,7 +249,7 @@ CREATE OR REPLACE VIEW {{table "sessions"}} {{onCluster}} AS
 -- the addresses as IPv6 (client_ip, server_ip), the hours with records
 -- (active_hours) and their number, both ends' TCP flags, the coarsest
 -- sampling, and the packets and bytes of both directions multiplied by the
--- sampling (scaled_packets, scaled_bytes): an estimate of what was sent. All
+-- sampling where its rate is known (scaled_packets, scaled_bytes): an estimate of what was sent. All
 -- other counters are as the exporters gave them.
 CREATE OR REPLACE VIEW {{table "sessions_window"}} {{onCluster}} AS
 {{template "sessions" true}};

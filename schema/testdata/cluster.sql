@@ -146,7 +146,7 @@ COMMENT 'sessions by hour and exporter';
 CREATE TABLE IF NOT EXISTS `cordon`.sessions_hourly ON CLUSTER `main` AS `cordon`.sessions_hourly_local
 ENGINE = Distributed('main', 'cordon', 'sessions_hourly_local', cityHash64(vrf, least(server, client), greatest(server, client)));
 
--- The views over this table are made by 00005_session_views.sql.
+-- The views over this table are made by the last file that ends in session_views.sql.
 -- 00003_exporters.sql
 -- +goose NO TRANSACTION
 -- +goose Up
@@ -335,12 +335,63 @@ CREATE VIEW IF NOT EXISTS `cordon`.proposal_rules ON CLUSTER `main` AS
 SELECT proposal, ordinal, id, name, action, sources, destinations, services,
     sessions, flows, bytes, clients, servers, first_seen, last_seen, permitted_pairs, observed_pairs
 FROM `cordon`.proposal_rule_rows FINAL;
--- 00005_session_views.sql
+-- 00006_exporter_names.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- What exporters call their interfaces and VRFs, from options data. Small, and
+-- apart from flows: names come later than the records they are for, and change.
+-- In a cluster every node has all of it, so that it joins with anything.
+--
+-- ReplacingMergeTree: the newest name of a number stays. Readers use the view.
+CREATE TABLE IF NOT EXISTS `cordon`.exporter_name_rows ON CLUSTER `main`
+(
+    time     DateTime64(3, 'UTC')   COMMENT 'when the collector found the name',
+    exporter IPv6,
+    domain   UInt32                 COMMENT 'observation domain id',
+    kind     LowCardinality(String) COMMENT 'interface or vrf',
+    id       UInt32                 COMMENT 'as in_if, out_if and vrf_id of flows',
+    name     String
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}', time)
+ORDER BY (exporter, domain, kind, id)
+COMMENT 'names that exporters give to their interfaces and VRFs';
+
+CREATE VIEW IF NOT EXISTS `cordon`.exporter_names ON CLUSTER `main` AS
+SELECT if(r.exporter BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(r.exporter), 8), toString(r.exporter)) AS exporter, r.domain AS domain, r.kind AS kind, r.id AS id, r.name AS name, r.time AS time, r.exporter AS exporter_ip
+FROM `cordon`.exporter_name_rows AS r FINAL;
+-- 00007_session_parts.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- A group of batches is a part of up to 26 MB before compression, for which
+-- ClickHouse would make two files a column. Making seventy files took a quarter
+-- of the insert, and more than all the rest of it on a disk where files come
+-- and go. So a group is one file; what merges make of several full groups has
+-- files for each column again.
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` MODIFY SETTING min_bytes_for_wide_part = 33554432;
+
+-- Since sides is taken of records for both directions, too.
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN sides 'whose packets the exporter has shown: 1 the client''s, 2 the server''s';
+-- 00008_session_views.sql
 -- +goose NO TRANSACTION
 -- +goose Up
 
 -- The views over sessions_hourly. They hold no rows, so a later version
--- changes them here and gives the file a new number; 00002 made them before.
+-- changes them here and gives the file a new number; 00002 and 00005 made them
+-- before.
+
+-- Since 4294967295 is a rate that nobody knows (SamplingUnknown of package schema).
+ALTER TABLE `cordon`.flows_local ON CLUSTER `main` COMMENT COLUMN sampling 'one packet in so many was looked at; 0 not said, 4294967295 nobody knows in how many';
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN sampling 'coarsest sampling; 0 not said, 4294967295 at an unknown rate';
+ALTER TABLE `cordon`.exporter_stats_local ON CLUSTER `main` COMMENT COLUMN sampling 'coarsest sampling in use; 0 none is known of, 4294967295 at an unknown rate';
+
+-- The exporters that look at some packets only. What such an exporter sent before
+-- it said so has sampling 0, and was sampled all the same.
+CREATE OR REPLACE VIEW `cordon`.sampled_exporters ON CLUSTER `main` AS
+SELECT exporter FROM `cordon`.sessions_hourly WHERE sampling > 1 AND exporter != toIPv6('::')
+UNION DISTINCT
+SELECT exporter FROM `cordon`.exporter_stats WHERE sampling > 1 AND exporter != toIPv6('::');
 
 -- Which end of an undecided session is the server, from everything stored:
 --   1. the same endpoints in a decided session ('decided');
@@ -430,6 +481,10 @@ GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
 
 
 
+
+
+
+
 -- Every session stored, one row for each (vrf, client, server, proto, port,
 -- icmp_type, icmp_code). The public view.
 CREATE OR REPLACE VIEW `cordon`.sessions ON CLUSTER `main` AS
@@ -475,7 +530,8 @@ WITH
             sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
             sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
             groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
-            max(d.basis) AS basis, max(d.sampling) AS sampling
+            max(d.basis) AS basis,
+            max(if(d.sampling = 0 AND d.exporter GLOBAL IN (SELECT exporter FROM `cordon`.sampled_exporters), 4294967295, d.sampling)) AS sampling
         FROM directed AS d
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
     ),
@@ -485,9 +541,9 @@ WITH
             min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
             max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
             max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
-            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
-            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
-            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            max(e.complete) AS complete, max(if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, 0, e.half_open)) AS half_open, max(if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, 0, e.unanswered)) AS unanswered,
+            max(e.requests + if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, e.unanswered, 0) + if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, e.half_open, 0)) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, NOT (e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0) AND (e.sampling > 1 OR e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters))) AS requests_alone,
             groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
             max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by
         FROM by_exporter AS e
@@ -520,7 +576,7 @@ GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
 -- the addresses as IPv6 (client_ip, server_ip), the hours with records
 -- (active_hours) and their number, both ends' TCP flags, the coarsest
 -- sampling, and the packets and bytes of both directions multiplied by the
--- sampling (scaled_packets, scaled_bytes): an estimate of what was sent. All
+-- sampling where its rate is known (scaled_packets, scaled_bytes): an estimate of what was sent. All
 -- other counters are as the exporters gave them.
 CREATE OR REPLACE VIEW `cordon`.sessions_window ON CLUSTER `main` AS
 WITH
@@ -565,9 +621,10 @@ WITH
             sum(d.complete) AS complete, sum(d.half_open) AS half_open, sum(d.unanswered) AS unanswered,
             sum(d.requests) AS requests, sum(d.replies) AS replies, sum(d.denied) AS denied,
             groupBitOr(d.client_flags) AS client_flags, groupBitOr(d.server_flags) AS server_flags,
-            max(d.basis) AS basis, max(d.sampling) AS sampling,
-            sum((d.client_packets + d.server_packets) * greatest(d.sampling, 1)) AS scaled_packets,
-            sum((d.client_bytes + d.server_bytes) * greatest(d.sampling, 1)) AS scaled_bytes
+            max(d.basis) AS basis,
+            max(if(d.sampling = 0 AND d.exporter GLOBAL IN (SELECT exporter FROM `cordon`.sampled_exporters), 4294967295, d.sampling)) AS sampling,
+            sum((d.client_packets + d.server_packets) * if(d.sampling = 4294967295, 1, greatest(d.sampling, 1))) AS scaled_packets,
+            sum((d.client_bytes + d.server_bytes) * if(d.sampling = 4294967295, 1, greatest(d.sampling, 1))) AS scaled_bytes
         FROM directed AS d
         GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
     ),
@@ -577,9 +634,9 @@ WITH
             min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
             max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
             max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
-            max(e.complete) AS complete, max(e.half_open) AS half_open, max(e.unanswered) AS unanswered,
-            max(e.requests) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
-            maxIf(e.requests, e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters)) AS requests_alone,
+            max(e.complete) AS complete, max(if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, 0, e.half_open)) AS half_open, max(if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, 0, e.unanswered)) AS unanswered,
+            max(e.requests + if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, e.unanswered, 0) + if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, e.half_open, 0)) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+            maxIf(e.requests, NOT (e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0) AND (e.sampling > 1 OR e.exporter GLOBAL IN (SELECT exporter FROM two_way_exporters))) AS requests_alone,
             groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
             max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by,
             max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
@@ -615,41 +672,3 @@ SELECT
     sum(h.scaled_bytes) AS scaled_bytes
 FROM by_hour AS h
 GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
--- 00006_exporter_names.sql
--- +goose NO TRANSACTION
--- +goose Up
-
--- What exporters call their interfaces and VRFs, from options data. Small, and
--- apart from flows: names come later than the records they are for, and change.
--- In a cluster every node has all of it, so that it joins with anything.
---
--- ReplacingMergeTree: the newest name of a number stays. Readers use the view.
-CREATE TABLE IF NOT EXISTS `cordon`.exporter_name_rows ON CLUSTER `main`
-(
-    time     DateTime64(3, 'UTC')   COMMENT 'when the collector found the name',
-    exporter IPv6,
-    domain   UInt32                 COMMENT 'observation domain id',
-    kind     LowCardinality(String) COMMENT 'interface or vrf',
-    id       UInt32                 COMMENT 'as in_if, out_if and vrf_id of flows',
-    name     String
-)
-ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}', time)
-ORDER BY (exporter, domain, kind, id)
-COMMENT 'names that exporters give to their interfaces and VRFs';
-
-CREATE VIEW IF NOT EXISTS `cordon`.exporter_names ON CLUSTER `main` AS
-SELECT if(r.exporter BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(r.exporter), 8), toString(r.exporter)) AS exporter, r.domain AS domain, r.kind AS kind, r.id AS id, r.name AS name, r.time AS time, r.exporter AS exporter_ip
-FROM `cordon`.exporter_name_rows AS r FINAL;
--- 00007_session_parts.sql
--- +goose NO TRANSACTION
--- +goose Up
-
--- A group of batches is a part of up to 26 MB before compression, for which
--- ClickHouse would make two files a column. Making seventy files took a quarter
--- of the insert, and more than all the rest of it on a disk where files come
--- and go. So a group is one file; what merges make of several full groups has
--- files for each column again.
-ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` MODIFY SETTING min_bytes_for_wide_part = 33554432;
-
--- Since sides is taken of records for both directions, too.
-ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN sides 'whose packets the exporter has shown: 1 the client''s, 2 the server''s';
