@@ -420,7 +420,7 @@ func (p *publisher) publishHalves(ctx context.Context, s *schema.Sealed, cause e
 		if err != nil {
 			return false, err
 		}
-		part := schema.Sealed{ID: s.ID + [...]string{"a", "b"}[i], Table: s.Table, Rows: half.Len(), Payload: payload}
+		part := schema.Sealed{ID: s.ID + [...]string{"a", "b"}[i], Table: s.Table, Rows: half.Len(), Needs: half.Needs(), Payload: payload}
 		if duplicate, err = p.publish(ctx, &part); err != nil {
 			return false, err
 		}

@@ -169,7 +169,7 @@ func (s *sealer) seal(f filled) {
 		s.learn(int64(len(payload)/n) + 1)
 	}
 	s.out(batch{
-		Sealed: schema.Sealed{ID: s.ids.next(), Table: schema.TableFlows, Rows: f.rows.Len(), Payload: payload},
+		Sealed: schema.Sealed{ID: s.ids.next(), Table: schema.TableFlows, Rows: f.rows.Len(), Needs: f.rows.Needs(), Payload: payload},
 		opened: f.opened,
 	})
 }

@@ -66,6 +66,7 @@ type spoolHeader struct {
 	Rows   int    `json:"rows"`
 	Size   int    `json:"size"`
 	CRC32C uint32 `json:"crc32c"` // of the fields above and the payload, see spoolSum
+	Needs  int    `json:"needs,omitempty"`
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -122,7 +123,7 @@ func (s *spool) path(name string) string { return filepath.Join(s.dir, name) }
 
 // write keeps a batch. When it returns nil the batch is on the disk.
 func (s *spool) write(b *schema.Sealed) error {
-	h := spoolHeader{ID: b.ID, Table: b.Table, Rows: b.Rows, Size: len(b.Payload)}
+	h := spoolHeader{ID: b.ID, Table: b.Table, Rows: b.Rows, Needs: b.Needs, Size: len(b.Payload)}
 	h.CRC32C = spoolSum(&h, b.Payload)
 	line, err := json.Marshal(&h)
 	if err != nil {
@@ -242,7 +243,7 @@ func parseSpooled(path string, b []byte) (*schema.Sealed, error) {
 	if h.ID == "" || h.Rows < 0 || h.Rows > schema.MaxRows {
 		return nil, damaged("id %q, %d rows", h.ID, h.Rows)
 	}
-	return &schema.Sealed{ID: h.ID, Table: h.Table, Rows: h.Rows, Payload: payload}, nil
+	return &schema.Sealed{ID: h.ID, Table: h.Table, Rows: h.Rows, Needs: h.Needs, Payload: payload}, nil
 }
 
 // close lets another process use the folder.

@@ -10,9 +10,15 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 )
 
-// Version is the version of the batch format, carried in the message header
-// [HeaderSchema]. A reader takes its own version only.
-const Version = 1
+// Version is the version of the batch format. A reader takes it and those
+// before it. A batch says in the message header [HeaderSchema] which version it
+// needs, the oldest that has all its columns, so that ingesters of the version
+// before go on reading what collectors of this one send, but for batches that
+// hold something new. Version 2 brought the columns post_....
+const Version = 2
+
+// firstVersion is the oldest version that is still read.
+const firstVersion = 1
 
 // Bounds of a sealed batch. A reader refuses what lies outside them, so that
 // a hostile message cannot make it allocate without end.
@@ -36,6 +42,8 @@ var ErrTooLarge = errors.New("batch too large")
 type Batch struct {
 	rows rows
 	n    int
+
+	version int // that the encoded block needs
 
 	raw proto.Buffer
 	lz4 *compress.Writer
@@ -97,6 +105,10 @@ func (b *Batch) Append(r *Record) {
 	c.basis = append(c.basis, uint8(r.Basis))
 	c.completeness = append(c.completeness, uint8(r.Completeness))
 	c.count = append(c.count, max(r.Count, 1))
+	c.postSrc = append(c.postSrc, r.PostSrc)
+	c.postDst = append(c.postDst, r.PostDst)
+	c.postSrcPort = append(c.postSrcPort, r.PostSrcPort)
+	c.postDstPort = append(c.postDstPort, r.PostDstPort)
 	b.n++
 }
 
@@ -118,6 +130,7 @@ func (b *Batch) Record(i int) Record {
 		Sampling: c.sampling[i],
 		Action:   Action(c.action[i]), Direction: Direction(c.direction[i]), Basis: Basis(c.basis[i]),
 		Completeness: Completeness(c.completeness[i]), Count: c.count[i],
+		PostSrc: c.postSrc[i], PostDst: c.postDst[i], PostSrcPort: c.postSrcPort[i], PostDstPort: c.postDstPort[i],
 	}
 }
 
@@ -145,13 +158,19 @@ func (b *Batch) Seal(dst []byte, limit int) ([]byte, error) {
 	return dst, nil
 }
 
+// Needs is the version of the batch format that the block needs which Seal made
+// last; 0 before that.
+func (b *Batch) Needs() int { return b.version }
+
 // encode writes the uncompressed Native block (revision 0) into b.raw.
 func (b *Batch) encode() {
 	b.raw.Reset()
+	b.version = firstVersion
 	present := make([]*column, 0, len(columns))
 	for i := range columns {
 		if c := &columns[i]; c.always || !c.isDefault(&b.rows) {
 			present = append(present, c)
+			b.version = max(b.version, c.since)
 		}
 	}
 	b.raw.PutInt(len(present))

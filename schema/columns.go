@@ -47,6 +47,9 @@ type rows struct {
 	basis            []uint8
 	completeness     []uint8
 	count            []uint32
+	postSrc, postDst [][16]byte
+	postSrcPort      []uint16
+	postDstPort      []uint16
 }
 
 // column ties a column of table flows to its slice in rows.
@@ -55,6 +58,9 @@ type column struct {
 	// always columns are in every block; the others only where a record of
 	// the batch has something other than the default.
 	always bool
+	// since is the version of the batch format that brought the column; 0 for
+	// the first.
+	since int
 
 	isDefault func(*rows) bool
 	encode    func(*rows, *proto.Buffer)
@@ -102,6 +108,16 @@ var columns = []column{
 	fixed("basis", typeBasis, always, func(r *rows) *[]uint8 { return &r.basis }),
 	fixed("completeness", typeCompleteness, always, func(r *rows) *[]uint8 { return &r.completeness }),
 	fixedDefault("count", "UInt32", 1, func(r *rows) *[]uint32 { return &r.count }),
+	since(2, fixed("post_src_ip", "IPv6", optional, func(r *rows) *[][16]byte { return &r.postSrc })),
+	since(2, fixed("post_dst_ip", "IPv6", optional, func(r *rows) *[][16]byte { return &r.postDst })),
+	since(2, fixed("post_src_port", "UInt16", optional, func(r *rows) *[]uint16 { return &r.postSrcPort })),
+	since(2, fixed("post_dst_port", "UInt16", optional, func(r *rows) *[]uint16 { return &r.postDstPort })),
+}
+
+// since says that a later version of the batch format brought the column.
+func since(version int, c column) column {
+	c.since = version
+	return c
 }
 
 // columnIndex finds a column by name.

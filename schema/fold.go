@@ -57,6 +57,8 @@ type sessionKey struct {
 	icmpType         uint8
 	icmpCode         uint8
 	decided          uint8 // 1 if so
+	egress           uint8 // 1 if the records were metered where packets leave
+	_                uint8
 }
 
 // sessionSums are what sessions_hourly aggregates.
@@ -95,8 +97,13 @@ const (
 const (
 	protoICMP   = 1
 	protoTCP    = 6
+	protoUDP    = 17
 	protoICMPv6 = 58
 )
+
+// portTFTP is where TFTP is asked for. It is answered from another port (RFC
+// 1350), to the client's, which sessions keep therefore.
+const portTFTP = 69
 
 // hasPorts reports whether the protocol has ports that tell services apart.
 func hasPorts(proto uint8) bool {
@@ -160,28 +167,32 @@ type single struct {
 
 // read makes a session of record i.
 func (r *single) read(f *Folder, c *rows, i int, m *month) {
-	known := Direction(c.direction[i]) != DirectionUnknown
+	d := Direction(c.direction[i])
 	k := &r.key
-	*k = sessionKey{exporter: f.exporter(&c.exporter[i]), proto: c.proto[i], vrf: f.vrf(c.vrf[i])}
+	*k = sessionKey{exporter: f.exporter(&c.exporter[i]), proto: c.proto[i], vrf: f.vrf(c.vrf[i]), egress: egress(c, i)}
 
-	var srcPort, dstPort uint16
-	if hasPorts(k.proto) {
-		srcPort, dstPort = c.srcPort[i], c.dstPort[i]
+	src, dst, srcPort, dstPort := ends(&c.src[i], &c.dst[i], &c.postSrc[i], &c.postDst[i], c.srcPort[i], c.dstPort[i], c.postSrcPort[i], c.postDstPort[i])
+	if !hasPorts(k.proto) {
+		srcPort, dstPort = 0, 0
+	} else if srcPort|dstPort == 0 {
+		d = DirectionUnknown // a later fragment, of whatever session
 	}
-	turned := sourceIsServer(Direction(c.direction[i]), srcPort, dstPort, &c.src[i], &c.dst[i])
+	known := d != DirectionUnknown
+	turned := sourceIsServer(d, srcPort, dstPort, &src, &dst)
 	packets, bytes, flags := c.packets[i], c.bytes[i], c.tcpFlags[i]
 	revPackets, revBytes, revFlags := c.revPackets[i], c.revBytes[i], c.revTCPFlags[i]
-	kd := classify(c, i, turned)
+	kd := classify(c, i, d, turned)
 
 	if turned {
-		k.server, k.client, k.port = c.src[i], c.dst[i], srcPort
+		k.server, k.client, k.port = src, dst, srcPort
 		packets, bytes, flags, revPackets, revBytes, revFlags = revPackets, revBytes, revFlags, packets, bytes, flags
 	} else {
-		k.server, k.client, k.port = c.dst[i], c.src[i], dstPort
+		k.server, k.client, k.port = dst, src, dstPort
 	}
 	if known {
 		k.decided = 1
-	} else {
+	}
+	if !known || k.proto == protoUDP && k.port == portTFTP {
 		k.clientPort = srcPort
 		if turned {
 			k.clientPort = dstPort
@@ -214,6 +225,21 @@ func (r *single) read(f *Folder, c *rows, i int, m *month) {
 		s.basis = c.basis[i]
 	}
 	r.hash = maphash.Comparable(f.seed, *k)
+}
+
+// egress tells whether a record was metered where its packets left the exporter:
+// it says so (IE 61), or knows the interface of exit alone. The same packets are
+// often metered on entry too, in records of their own, and count once then.
+func egress(c *rows, i int) uint8 {
+	switch FlowDirection(c.flowDirection[i]) {
+	case Egress:
+		return 1
+	case FlowDirectionUnknown:
+		if c.inIf[i] == 0 && c.outIf[i] != 0 {
+			return 1
+		}
+	}
+	return 0
 }
 
 // add adds what another has.

@@ -11,9 +11,9 @@ const (
 )
 
 // classify says what record i tells of an answer. Turned says that the source
-// stands as the server.
-func classify(c *rows, i int, turned bool) kind {
-	how, d := Completeness(c.completeness[i]), Direction(c.direction[i])
+// stands as the server; d is the direction.
+func classify(c *rows, i int, d Direction, turned bool) kind {
+	how := Completeness(c.completeness[i])
 	if Action(c.action[i]) == Dropped {
 		return denied
 	}
@@ -36,7 +36,7 @@ func classify(c *rows, i int, turned bool) kind {
 		} else if d == Reverse {
 			revAnswered = true
 		}
-		if !answered || !revAnswered || c.proto[i] == protoTCP && neverOpened(c, i) {
+		if !answered || !revAnswered || c.proto[i] == protoTCP && neverOpened(c, i, d) {
 			return halfOpen
 		}
 		return complete
@@ -97,7 +97,7 @@ const (
 // Packets that carry data tell of a connection in each of these cases. Where
 // packets are sampled, what is missing may have been missed, and only a RST
 // says something.
-func neverOpened(c *rows, i int) bool {
+func neverOpened(c *rows, i int, d Direction) bool {
 	flags, revFlags := c.tcpFlags[i], c.revTCPFlags[i]
 	packets, revPackets, n := c.packets[i], c.revPackets[i], uint64(max(c.count[i], 1))
 	if carriesData(c.bytes[i], packets) || carriesData(c.revBytes[i], revPackets) {
@@ -116,7 +116,7 @@ func neverOpened(c *rows, i int) bool {
 	}
 	switch union := flags | revFlags; {
 	case union == 0:
-		return one && counted && c.endReason[i] != activeTimeout && bare(c, i)
+		return one && counted && c.endReason[i] != activeTimeout && bare(c, i, d)
 	case union&tcpACK == 0:
 		return few || counted || union&tcpRST != 0
 	case union&tcpRST == 0:
@@ -139,13 +139,13 @@ func carriesData(bytes, packets uint64) bool {
 
 // bare reports whether the packets of both sides are small enough for a SYN and
 // a RST.
-func bare(c *rows, i int) bool {
+func bare(c *rows, i int, d Direction) bool {
 	syn, rst := uint64(bareSYN), uint64(bareRST)
-	if _, ipv4 := addressOrder(&c.src[i]); !ipv4 {
+	if !mapped(&c.src[i]) {
 		syn, rst = syn+moreIPv6, rst+moreIPv6
 	}
 	a, b := c.bytes[i]/max(c.packets[i], 1), c.revBytes[i]/max(c.revPackets[i], 1)
-	switch Direction(c.direction[i]) {
+	switch d {
 	case Forward:
 		return a <= syn && b <= rst
 	case Reverse:

@@ -42,6 +42,7 @@ var sessionColumns = []struct {
 	{"sides", "UInt8", 1},
 	{"basis", "UInt8", 1},
 	{"sampling", "UInt32", 4},
+	{"egress", "Bool", 1},
 }
 
 // SessionColumns are the columns of table sessions_hourly, in its order, and
@@ -126,6 +127,7 @@ func (w *sessionWriter) write(n int, f *Folder, s *session) {
 	w.u8(v.sides)
 	w.u8(v.basis)
 	w.u32(v.sampling)
+	w.u8(k.egress)
 }
 
 // Block gives the rows that the batches added make as one uncompressed Native

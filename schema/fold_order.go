@@ -19,7 +19,7 @@ const secondsPerDay = 24 * 3600
 
 // order sorts the sessions as sessions_hourly is sorted: by (toDate(hour),
 // server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter,
-// hour).
+// hour, egress).
 func (f *Folder) order() []ordered {
 	if f.n == 0 {
 		return nil
@@ -110,6 +110,7 @@ func (f *Folder) compare(x, y ordered) int {
 		cmp.Compare(a.clientPort, b.clientPort),
 		bytes.Compare(f.exporters[a.exporter][:], f.exporters[b.exporter][:]),
 		cmp.Compare(a.hour, b.hour),
+		cmp.Compare(a.egress, b.egress),
 		// Of different partitions, which are sorted apart.
 		cmp.Compare(a.month, b.month),
 		cmp.Compare(a.decided, b.decided),

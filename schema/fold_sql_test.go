@@ -23,7 +23,14 @@ func flowRecords() *rapid.Generator[schema.Record] {
 		}
 		return [16]byte{10: 0xff, 11: 0xff, 12: 10, 15: rapid.ByteRange(0, 2).Draw(t, "host")}
 	})
-	port := rapid.SampledFrom([]uint16{0, 53, 443, 40000, 40001})
+	port := rapid.SampledFrom([]uint16{0, 0, 53, 69, 443, 40000, 40001})
+	after := rapid.Custom(func(t *rapid.T) [16]byte {
+		if rapid.IntRange(0, 2).Draw(t, "translated") == 0 {
+			return address.Draw(t, "address")
+		}
+		return [16]byte{}
+	})
+	afterPort := rapid.SampledFrom([]uint16{0, 0, 53, 40002})
 	flags := rapid.SampledFrom([]uint16{0, 0, 0x02, 0x04, 0x10, 0x12, 0x14, 0x18, 0x1b, 0x06, 0x16, 0x1e, 0x54, 0x01, 0xc2})
 	small := rapid.Uint64Range(0, 3)
 	size := rapid.SampledFrom([]uint64{0, 0, 1, 40, 60, 68, 69, 84, 85, 88, 104, 127, 128, 256, 400})
@@ -38,6 +45,8 @@ func flowRecords() *rapid.Generator[schema.Record] {
 			Proto:    rapid.SampledFrom([]uint8{6, 6, 17, 1, 58, 47, 132}).Draw(t, "proto"),
 			ICMPType: rapid.SampledFrom([]uint8{0, 3, 8, 128, 129, 143}).Draw(t, "itype"), ICMPCode: rapid.ByteRange(0, 1).Draw(t, "icode"),
 			Bytes: size.Draw(t, "bytes"), Packets: small.Draw(t, "packets"), RevBytes: size.Draw(t, "rbytes"), RevPackets: small.Draw(t, "rpackets"),
+			PostSrc: after.Draw(t, "post src"), PostDst: after.Draw(t, "post dst"), PostSrcPort: afterPort.Draw(t, "post sport"), PostDstPort: afterPort.Draw(t, "post dport"),
+			FlowDirection: schema.FlowDirection(rapid.IntRange(0, 2).Draw(t, "flow direction")), InIf: rapid.Uint32Range(0, 1).Draw(t, "in"), OutIf: rapid.Uint32Range(0, 1).Draw(t, "out"),
 			TCPFlags: flags.Draw(t, "flags"), RevTCPFlags: flags.Draw(t, "rflags"),
 			VRF:      rapid.SampledFrom([]string{"", "default", "red"}).Draw(t, "vrf"),
 			Sampling: rapid.SampledFrom([]uint32{0, 1, 100}).Draw(t, "sampling"),

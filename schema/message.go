@@ -9,7 +9,7 @@ import (
 // Nats-Msg-Id, which JetStream deduplicates by, and becomes the
 // insert_deduplication_token of the one insert that the message is.
 const (
-	HeaderSchema = "Cordon-Schema" // version of the batch format, see Version
+	HeaderSchema = "Cordon-Schema" // version of the batch format that it needs, see Version
 	HeaderTable  = "Cordon-Table"  // table that the block belongs to
 	HeaderRows   = "Cordon-Rows"   // records in the block
 )
@@ -27,13 +27,14 @@ type Sealed struct {
 	ID      string
 	Table   string
 	Rows    int
+	Needs   int    // version of the batch format, see Batch.Needs; 0 is the first
 	Payload []byte // one Native block in LZ4 frames
 }
 
 // Headers gives the message headers of s, without the message id.
 func (s *Sealed) Headers() map[string]string {
 	return map[string]string{
-		HeaderSchema: strconv.Itoa(Version),
+		HeaderSchema: strconv.Itoa(max(s.Needs, firstVersion)),
 		HeaderTable:  s.Table,
 		HeaderRows:   strconv.Itoa(s.Rows),
 	}
@@ -45,8 +46,9 @@ func SealedFrom(id string, get func(string) string, payload []byte) (*Sealed, er
 	if id == "" {
 		return nil, fmt.Errorf("message without a Nats-Msg-Id")
 	}
-	if v := get(HeaderSchema); v != strconv.Itoa(Version) {
-		return nil, fmt.Errorf("batch %s: header %s is %q; this version of cordon reads %d", id, HeaderSchema, v, Version)
+	needs, err := strconv.Atoi(get(HeaderSchema))
+	if err != nil || needs < firstVersion || needs > Version {
+		return nil, fmt.Errorf("batch %s: header %s is %q; this version of cordon reads %d to %d", id, HeaderSchema, get(HeaderSchema), firstVersion, Version)
 	}
 	table := get(HeaderTable)
 	switch table {
@@ -58,5 +60,5 @@ func SealedFrom(id string, get func(string) string, payload []byte) (*Sealed, er
 	if err != nil || n < 0 || n > MaxRows {
 		return nil, fmt.Errorf("batch %s: header %s is %q, not a number from 0 to %d", id, HeaderRows, get(HeaderRows), MaxRows)
 	}
-	return &Sealed{ID: id, Table: table, Rows: n, Payload: payload}, nil
+	return &Sealed{ID: id, Table: table, Rows: n, Needs: needs, Payload: payload}, nil
 }

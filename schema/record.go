@@ -25,6 +25,11 @@ type Record struct {
 	ICMPType         uint8
 	ICMPCode         uint8
 
+	// What NAT made of the ends after they were observed (IE 225 to 228, 281,
+	// 282); zero where it left them, or nobody said. See Record.Ends.
+	PostSrc, PostDst         [16]byte
+	PostSrcPort, PostDstPort uint16
+
 	Bytes, Packets       uint64 // source to destination
 	RevBytes, RevPackets uint64 // destination to source, in biflow records (RFC 5103)
 	TCPFlags             uint16 // union over the flow, source to destination (IE 6)
@@ -59,6 +64,49 @@ type Record struct {
 // SamplingUnknown is the Sampling of records of which only some packets were
 // looked at, while nobody can tell how many.
 const SamplingUnknown = 1<<32 - 1
+
+// Ends gives the hosts that a record is about, and their ports: the same
+// whichever way the record goes and wherever its ends were translated.
+//
+// A packet comes from its true source, and goes where translation sends it. So
+// the source is as observed, and the destination as it is afterwards. Where that
+// makes one end IPv4 and the other IPv6 (NAT64, RFC 6146), the pair of IPv6
+// addresses stands, which the IPv6 host knows.
+func (r *Record) Ends() (src, dst [16]byte, srcPort, dstPort uint16) {
+	return ends(&r.Src, &r.Dst, &r.PostSrc, &r.PostDst, r.SrcPort, r.DstPort, r.PostSrcPort, r.PostDstPort)
+}
+
+func ends(src, dst, postSrc, postDst *[16]byte, srcPort, dstPort, postSrcPort, postDstPort uint16) ([16]byte, [16]byte, uint16, uint16) {
+	none := [16]byte{}
+	if *postDst == none && *postSrc == none && postDstPort|postSrcPort == 0 {
+		return *src, *dst, srcPort, dstPort
+	}
+	either := func(after, before *[16]byte) *[16]byte {
+		if *after == none {
+			return before
+		}
+		return after
+	}
+	ported := func(after, before uint16) uint16 {
+		if after == 0 {
+			return before
+		}
+		return after
+	}
+	after := either(postDst, dst)
+	switch from, to := mapped(src), mapped(after); {
+	case from == to:
+		return *src, *after, srcPort, ported(postDstPort, dstPort)
+	case from: // an answer, from IPv4 to IPv6
+		return *either(postSrc, src), *after, ported(postSrcPort, srcPort), ported(postDstPort, dstPort)
+	}
+	return *src, *dst, srcPort, dstPort
+}
+
+// mapped reports whether an address is an IPv4 address.
+func mapped(a *[16]byte) bool {
+	return [12]byte(a[:12]) == [12]byte{10: 0xff, 11: 0xff}
+}
 
 // FlowDirection is the flowDirection of a record (IE 61), shifted by one so
 // that zero means that the exporter did not say.

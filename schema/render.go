@@ -106,6 +106,13 @@ func (c MigrateConfig) funcs() template.FuncMap {
 				name(table), onCluster(), local(table),
 				quoteText(c.Cluster), quoteText(c.Database), quoteText(table+"_local"), shardingKey)
 		},
+		// alsoDistributed changes the distributed table above a local one.
+		"alsoDistributed": func(table, change string) string {
+			if c.Cluster == "" {
+				return ""
+			}
+			return fmt.Sprintf("ALTER TABLE %s %s %s;", name(table), onCluster(), change)
+		},
 		"text":         addressText,
 		"service":      serviceText,
 		"portless":     portlessText,

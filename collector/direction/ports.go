@@ -12,6 +12,29 @@ var wellKnownPairs = [...]struct{ client, server uint16 }{
 	{161, 162}, // SNMP trap
 }
 
+// byRecordPorts decides by the ports of a record. Where they were translated,
+// those at the two ends say most, then those that the record had before, then
+// those that it had after.
+func (r *Rules) byRecordPorts(rec *schema.Record, known class) (schema.Direction, schema.Basis) {
+	if rec.PostSrcPort|rec.PostDstPort == 0 {
+		return r.byPorts(rec.SrcPort, rec.DstPort, known)
+	}
+	_, _, src, dst := rec.Ends()
+	postSrc, postDst := rec.PostSrcPort, rec.PostDstPort
+	if postSrc == 0 {
+		postSrc = rec.SrcPort
+	}
+	if postDst == 0 {
+		postDst = rec.DstPort
+	}
+	for _, pair := range [...][2]uint16{{src, dst}, {rec.SrcPort, rec.DstPort}, {postSrc, postDst}} {
+		if d, basis := r.byPorts(pair[0], pair[1], known); d != schema.DirectionUnknown {
+			return d, basis
+		}
+	}
+	return schema.DirectionUnknown, schema.BasisNone
+}
+
 // byPorts is the table in the package comment. known is the bit of the
 // record's protocol.
 func (r *Rules) byPorts(src, dst uint16, known class) (schema.Direction, schema.Basis) {

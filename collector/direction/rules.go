@@ -109,11 +109,11 @@ func (r *Rules) Infer(rec *schema.Record) {
 			rec.Direction, rec.Basis = d, schema.BasisTCPFlags
 			return
 		}
-		rec.Direction, rec.Basis = r.byPorts(rec.SrcPort, rec.DstPort, knownTCP)
+		rec.Direction, rec.Basis = r.byRecordPorts(rec, knownTCP)
 	case categories.ProtoUDP, categories.ProtoUDPLite:
-		rec.Direction, rec.Basis = r.byPorts(rec.SrcPort, rec.DstPort, knownUDP)
+		rec.Direction, rec.Basis = r.byRecordPorts(rec, knownUDP)
 	case categories.ProtoSCTP, categories.ProtoDCCP:
-		rec.Direction, rec.Basis = r.byPorts(rec.SrcPort, rec.DstPort, knownIn(rec.Proto))
+		rec.Direction, rec.Basis = r.byRecordPorts(rec, knownIn(rec.Proto))
 	case categories.ProtoICMP, categories.ProtoICMPv6:
 		rec.Direction, rec.Basis = byICMP(rec), schema.BasisICMP
 	default:

@@ -19,8 +19,10 @@ func Service(rec *schema.Record) (proto uint8, port uint16, icmpType, icmpCode u
 		return rec.Proto, 0, rec.ICMPType, rec.ICMPCode
 	case !categories.HasPorts(rec.Proto):
 		return rec.Proto, 0, 0, 0
-	case reverse:
-		return rec.Proto, rec.SrcPort, 0, 0
 	}
-	return rec.Proto, rec.DstPort, 0, 0
+	_, _, src, dst := rec.Ends()
+	if reverse {
+		return rec.Proto, src, 0, 0
+	}
+	return rec.Proto, dst, 0, 0
 }

@@ -62,7 +62,7 @@ func (m *messages) summarise(s *source) {
 		switch n := st.Errors[r]; {
 		case n == 0 || r == ipfix.ReasonNoTemplate: // of which below
 		case r == ipfix.ReasonNotFlow:
-			s.note("%d data records have no source and destination address, so they are no flow records", n)
+			s.note("%d data records are no flow records: they have no source and destination address, or log that a translation of addresses began or ended", n)
 		default:
 			s.note("%d times %s", n, r)
 		}

@@ -71,6 +71,10 @@ const (
 	toSamplingProbability // the bits of a float32 or float64
 	toSampler
 	toSelector
+	toPostSrcPort
+	toPostDstPort
+	toFragmentOffset
+	toNATEvent
 	toSrc4
 	toDst4
 	toSrc6
@@ -78,6 +82,10 @@ const (
 	toExporter4
 	toExporter6
 	toVRFName
+	toPostSrc4
+	toPostDst4
+	toPostSrc6
+	toPostDst6
 )
 
 // slot is what an element can tell. Of the elements of a template that tell
@@ -146,6 +154,14 @@ const (
 	slotSelector
 	slotExporter4
 	slotExporter6
+	slotPostSrc4
+	slotPostDst4
+	slotPostSrc6
+	slotPostDst6
+	slotPostSrcPort
+	slotPostDstPort
+	slotFragmentOffset
+	slotNATEvent
 	numSlots
 )
 
@@ -194,6 +210,16 @@ var elements = map[elementID]element{
 	{penIANA, 181}: {slotDstPort, 1, toDstPort, number},
 	{penIANA, 183}: {slotDstPort, 1, toDstPort, number},
 	{penIANA, 4}:   {slotProto, 0, toProto, number},
+
+	// What NAT made of the ends.
+	{penIANA, 225}: {slotPostSrc4, 0, toPostSrc4, four},
+	{penIANA, 226}: {slotPostDst4, 0, toPostDst4, four},
+	{penIANA, 227}: {slotPostSrcPort, 0, toPostSrcPort, number},
+	{penIANA, 228}: {slotPostDstPort, 0, toPostDstPort, number},
+	{penIANA, 281}: {slotPostSrc6, 0, toPostSrc6, sixteen},
+	{penIANA, 282}: {slotPostDst6, 0, toPostDst6, sixteen},
+	{penIANA, 230}: {slotNATEvent, 0, toNATEvent, number},
+	{penIANA, 88}:  {slotFragmentOffset, 0, toFragmentOffset, number},
 
 	{penIANA, 1}:   {slotBytes, 0, toBytes, number},
 	{penIANA, 85}:  {slotBytes, 1, toBytes, number}, // octetTotalCount

@@ -44,6 +44,7 @@ const (
 	needTunnel
 	needBiflowDirection
 	needAction
+	needFragment
 	needICMP // the template has an element for ICMP type and code
 )
 
@@ -204,8 +205,13 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 	need(needTunnel, slotTunnelKey)
 	need(needBiflowDirection, slotBiflowDirection)
 	need(needAction, slotForwardingStatus, slotFirewallEvent)
+	need(needFragment, slotFragmentOffset)
 	need(needICMP, slotICMP4, slotICMP6, slotICMPType4, slotICMPType6)
-	p.flow = (has(slotSrc4) || has(slotSrc6)) && (has(slotDst4) || has(slotDst6))
+	// Without counters, a record with a natEvent logs that a translation began
+	// or ended (RFC 8158), which is no traffic.
+	event := has(slotNATEvent) && !has(slotBytes) && !has(slotPackets) && !biflow
+	drop(slotNATEvent)
+	p.flow = !event && (has(slotSrc4) || has(slotSrc6)) && (has(slotDst4) || has(slotDst6))
 
 	chosen := make(map[int]element, numSlots)
 	for _, b := range best {

@@ -26,6 +26,7 @@ type scratch struct {
 	tunnelType             uint8
 	tunnelKey              uint64
 	biflowDirection        uint8
+	fragmentOffset         uint64
 }
 
 // context is what the records of a message share.
@@ -163,6 +164,12 @@ func (x *decoding) take(t target, b []byte) {
 		if v < maxSystemInit {
 			x.scratch.systemInit = int64(v)
 		}
+	case toPostSrcPort:
+		r.PostSrcPort = uint16(v)
+	case toPostDstPort:
+		r.PostDstPort = uint16(v)
+	case toFragmentOffset:
+		x.scratch.fragmentOffset = v
 	default:
 		x.scratch.sampling.take(t, v, len(b))
 	}
@@ -187,6 +194,14 @@ func (x *decoding) takeBytes(t target, b []byte) {
 		if !x.source.key.Addr.IsValid() {
 			put6(&r.Exporter, b)
 		}
+	case toPostSrc4:
+		putPost4(&r.PostSrc, b)
+	case toPostDst4:
+		putPost4(&r.PostDst, b)
+	case toPostSrc6:
+		put6(&r.PostSrc, b)
+	case toPostDst6:
+		put6(&r.PostDst, b)
 	case toVRFName:
 		r.VRF = x.domain.options.intern(b)
 	}
@@ -207,6 +222,14 @@ func put4(dst *[16]byte, b []byte) {
 func put6(dst *[16]byte, b []byte) {
 	if a := [16]byte(b); a != ([16]byte{}) {
 		*dst = a
+	}
+}
+
+// putPost4 writes the IPv4 address that NAT made of another one. Unspecified,
+// it says that there was no translation.
+func putPost4(dst *[16]byte, b []byte) {
+	if binary.BigEndian.Uint32(b) != 0 {
+		put4(dst, b)
 	}
 }
 
@@ -232,9 +255,9 @@ func (x *decoding) finish(p *plan) {
 		if r.ICMPType|r.ICMPCode == 0 {
 			r.ICMPType, r.ICMPCode = uint8(r.DstPort>>8), uint8(r.DstPort)
 		}
-		r.SrcPort, r.DstPort = 0, 0
+		r.SrcPort, r.DstPort, r.PostSrcPort, r.PostDstPort = 0, 0, 0, 0
 	default:
-		r.SrcPort, r.DstPort = 0, 0
+		r.SrcPort, r.DstPort, r.PostSrcPort, r.PostDstPort = 0, 0, 0, 0
 		r.ICMPType, r.ICMPCode = 0, 0
 	}
 	if r.Sampling == 0 {
@@ -297,6 +320,11 @@ func (x *decoding) settle(p *plan) {
 		case 2: // reverseInitiator
 			r.Direction, r.Basis = schema.Reverse, schema.BasisInitiator
 		}
+	}
+	if p.needs&needFragment != 0 && s.fragmentOffset != 0 {
+		// Ports stand in the first fragment. What an exporter takes for them
+		// in another one is data.
+		r.SrcPort, r.DstPort, r.PostSrcPort, r.PostDstPort = 0, 0, 0, 0
 	}
 	if p.needs&needAction != 0 {
 		r.Action = action(r.ForwardingStatus, r.FirewallEvent)

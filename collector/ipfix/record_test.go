@@ -93,7 +93,16 @@ func TestElements(t *testing.T) {
 		{"IPv6 beside an unspecified IPv4", []value{bin(27, v6a...), bin(8, 0, 0, 0, 0), bin(12, 0, 0, 0, 0), bin(28, v6b...), num(4, 1, 6), num(7, 2, 40000), num(11, 2, 443)},
 			func(r *schema.Record) { r.Src, r.Dst = [16]byte(v6a), [16]byte(v6b) }},
 		{"an element twice: the first", with(bin(8, 9, 9, 9, 9), num(11, 2, 1)), func(r *schema.Record) {}},
-		{"after NAT is not used", with(bin(225, 9, 9, 9, 9), bin(226, 9, 9, 9, 9), num(227, 2, 1), num(228, 2, 1)), func(r *schema.Record) {}},
+		{"after NAT", with(bin(225, 9, 9, 9, 9), bin(226, 9, 9, 9, 8), num(227, 2, 1), num(228, 2, 2)), func(r *schema.Record) {
+			r.PostSrc, r.PostDst, r.PostSrcPort, r.PostDstPort = [16]byte{10: 0xff, 11: 0xff, 12: 9, 13: 9, 14: 9, 15: 9}, [16]byte{10: 0xff, 11: 0xff, 12: 9, 13: 9, 14: 9, 15: 8}, 1, 2
+		}},
+		{"after NAT, not translated", with(bin(225, 0, 0, 0, 0), bin(226, 0, 0, 0, 0), num(227, 2, 0), num(228, 2, 0), bin(281, make([]byte, 16)...), bin(282, make([]byte, 16)...)), func(r *schema.Record) {}},
+		{"after NAT, IPv6", with(bin(281, v6a...), bin(282, v6b...)), func(r *schema.Record) { r.PostSrc, r.PostDst = [16]byte(v6a), [16]byte(v6b) }},
+		{"after NAT64", with(bin(225, 0, 0, 0, 0), bin(226, 0, 0, 0, 0), bin(281, v6a...), bin(282, v6b...)), func(r *schema.Record) { r.PostSrc, r.PostDst = [16]byte(v6a), [16]byte(v6b) }},
+		{"ports after NAT on GRE", append(ends(47, 1, 2), num(227, 2, 1), num(228, 2, 2)), func(r *schema.Record) { r.Proto, r.SrcPort, r.DstPort = 47, 0, 0 }},
+		{"a flow with a natEvent", with(num(1, 8, 100), num(230, 1, 1)), func(r *schema.Record) { r.Bytes = 100 }},
+		{"the first fragment", with(num(88, 2, 0)), func(r *schema.Record) {}},
+		{"a later fragment", with(num(88, 2, 185)), func(r *schema.Record) { r.SrcPort, r.DstPort = 0, 0 }},
 		{"ports of TCP", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(4, 1, 6), num(182, 2, 40000), num(183, 2, 443)}, func(r *schema.Record) {}},
 		{"ports of UDP", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(4, 1, 17), num(180, 2, 40000), num(181, 2, 443)}, func(r *schema.Record) { r.Proto = protoUDP }},
 		{"ports without a protocol", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(7, 2, 40000), num(11, 2, 443)}, func(r *schema.Record) { r.Proto = 0 }},

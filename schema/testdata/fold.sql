@@ -11,7 +11,7 @@ SELECT
     itype AS icmp_type,
     icode AS icmp_code,
     if(turned, dst_ip, src_ip) AS client,
-    multiIf(known, 0, turned, d_port, s_port) AS client_port,
+    multiIf(known AND NOT (proto = 17 AND port = 69), 0, turned, d_port, s_port) AS client_port,
     exporter,
     min(least(start_sane, end_sane)) AS first_seen,
     max(greatest(start_sane, end_sane)) AS last_seen,
@@ -29,12 +29,26 @@ SELECT
     groupBitOr(if(turned, tcp_flags, rev_tcp_flags)) AS server_flags,
     groupBitOr(side) AS sides,
     max(evidence) AS basis,
-    max(sample) AS sampling
+    max(sample) AS sampling,
+    egress
 FROM
 (
     SELECT
+        -- The hosts at the ends: the source as observed, the destination after
+        -- NAT; of both families, the IPv6 pair.
+        if(post_dst_ip = toIPv6('::'), f.dst_ip, post_dst_ip) AS after,
+        if(post_dst_port = 0, f.dst_port, post_dst_port) AS after_port,
+        startsWith(IPv6NumToString(f.src_ip), '::ffff:') AS from4,
+        startsWith(IPv6NumToString(after), '::ffff:') AS to4,
+        if(from4 AND NOT to4 AND post_src_ip != toIPv6('::'), post_src_ip, f.src_ip) AS src_ip,
+        if(to4 AND NOT from4, f.dst_ip, after) AS dst_ip,
+        if(from4 AND NOT to4 AND post_src_port != 0, post_src_port, f.src_port) AS src_port,
+        if(to4 AND NOT from4, f.dst_port, after_port) AS dst_port,
+        -- Later fragments have no ports, and so no direction.
+        if(proto IN (6, 17, 33, 132, 136) AND src_port = 0 AND dst_port = 0, 'unknown', toString(f.direction)) AS direction,
+        (flow_direction = 'egress' OR flow_direction = 'unknown' AND in_if = 0 AND out_if != 0)::Bool AS egress,
         least(greatest(received, toDateTime64('2000-01-01 00:00:00', 6, 'UTC')), toDateTime64('2100-01-01 00:00:00', 6, 'UTC')) AS received_sane,
-        vrf, exporter, src_ip, dst_ip, proto,
+        vrf, exporter, proto,
         packets, bytes, rev_packets, rev_bytes, tcp_flags, rev_tcp_flags, sampling AS sample, count AS records,
         direction != 'unknown' AS known,
         if(known, basis::UInt8, 0) AS evidence,
@@ -63,7 +77,7 @@ FROM
         bytes != 0 AND rev_bytes != 0 AS counted,
         intDiv(bytes, greatest(packets, 1)) AS size,
         intDiv(rev_bytes, greatest(rev_packets, 1)) AS rev_size,
-        if(startsWith(IPv6NumToString(src_ip), '::ffff:'), 0, 20) AS longer,
+        if(from4, 0, 20) AS longer,
         multiIf(
             direction = 'forward', size <= 84 + longer AND rev_size <= 68 + longer,
             direction = 'reverse', size <= 68 + longer AND rev_size <= 84 + longer,
@@ -99,6 +113,6 @@ FROM
             -- packets are sampled, the ACK may have been missed.
             bitAnd(if(proto = 6, tcp_flags, 0), 0x02) != 0, if(sampling <= 1, 3, 4),
             4)::UInt8 AS kind
-    FROM {db}.flows
+    FROM {db}.flows AS f
 )
-GROUP BY month, decided, hour, vrf, server, proto, port, icmp_type, icmp_code, client, client_port, exporter
+GROUP BY month, decided, hour, vrf, server, proto, port, icmp_type, icmp_code, client, client_port, exporter, egress
