@@ -3,10 +3,14 @@ package recommender
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
+	"cordon/schema"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // timeFormat is how ClickHouse reads a DateTime64(6).
@@ -18,7 +22,7 @@ var (
 	allUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// window gives the sessions that the settings select: what to read FROM, what
+// window gives the sessions of the window and VRF, whatever the scope: what to read FROM, what
 // to add to it, and the arguments of that.
 func (r *run) window() (from, where string, args []any) {
 	since, until := allSince, allUntil
@@ -33,6 +37,35 @@ func (r *run) window() (from, where string, args []any) {
 		where, args = "WHERE vrf = ?", append(args, r.VRF)
 	}
 	return from, where, args
+}
+
+// scoped adds to a query for sessions what the scope asks of their ends, as conditions of a WHERE clause, and of the
+// exporters, all of which a session has only once it is put together: as a HAVING clause.
+func (r *run) scoped(where string) (_, having string) {
+	of := r.bounds.Prefixes
+	selected := schema.Ends{Client: of("client"), Server: of("server"), Host: of("host"), Exporter: of("exporter")}
+	ends, seen := selected.Conditions("groupUniqArrayArray(w.exporters)")
+	if where != "" {
+		ends = append([]string{strings.TrimPrefix(where, "WHERE ")}, ends...)
+	}
+	if len(ends) > 0 {
+		where = "WHERE " + strings.Join(ends, " AND ")
+	}
+	if len(seen) > 0 {
+		having = "HAVING " + seen[0]
+	}
+	return where, having
+}
+
+// maxScopeQuery is how many bytes a query with a scope may have: a group may have a great many prefixes.
+const maxScopeQuery = 256 << 20
+
+// withScope lets queries of the context be as long as a scope makes them.
+func (r *run) withScope(ctx context.Context) context.Context {
+	if r.bounds.All() {
+		return ctx
+	}
+	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_query_size": maxScopeQuery}))
 }
 
 // classify copies the sessions of the window into the run's table, each with
@@ -119,7 +152,7 @@ FROM
 )`,
 		r.table("sessions"), dictionary, r.ownReasons(), external, ungrouped,
 		group("c"), group("s"), class("c"), class("s"), detailed, sessions, salt)
-	return r.conn.Exec(ctx, query, args...)
+	return r.conn.Exec(r.withScope(ctx), query, args...)
 }
 
 // ownReasons are the first reasons, which neither groups nor policies decide, as the beginning of the arguments of a multiIf
@@ -154,6 +187,7 @@ func neverAnswers(column string) string {
 // windowSessions is a query for the sessions that the settings select, one row each, and its arguments.
 func (r *run) windowSessions() (query string, args []any) {
 	window, where, args := r.window()
+	where, having := r.scoped(where)
 	hours := "[]::Array(DateTime('UTC'))"
 	if r.needsHours() {
 		hours = "groupUniqArrayArray(w.active_hours)"
@@ -173,6 +207,7 @@ func (r *run) windowSessions() (query string, args []any) {
             max(w.sampling) AS sampling, %[5]s AS lossy
         FROM %[6]s AS w
         %[7]s
-        GROUP BY vrf, client, server, proto, port`,
-		categories.ProtoICMP, categories.ProtoICMPv6, bytes, hours, r.lossyOf("w.exporters"), window, where), args
+        GROUP BY vrf, client, server, proto, port
+        %[8]s`,
+		categories.ProtoICMP, categories.ProtoICMPv6, bytes, hours, r.lossyOf("w.exporters"), window, where, having), args
 }

@@ -103,6 +103,8 @@ type flow struct {
 	icmpType       uint8
 	icmpCode       uint8
 	unknown        bool // direction cannot be told
+	exporter       string
+	sampling       uint32
 }
 
 func (f flow) record() schema.Record {
@@ -115,6 +117,10 @@ func (f flow) record() schema.Record {
 		VRF: f.vrf, Completeness: f.completeness, Action: f.action,
 		Direction: schema.Forward, Basis: schema.BasisStated, Count: 1,
 	}
+	if f.exporter != "" {
+		r.Exporter = schema.Addr16(netip.MustParseAddr(f.exporter))
+	}
+	r.Sampling = f.sampling
 	if f.unknown || f.sport != 0 {
 		r.Direction, r.Basis = schema.DirectionUnknown, schema.BasisNone
 	}

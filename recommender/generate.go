@@ -106,8 +106,12 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	var known map[groupOf]uint64
 	var unproposed map[string][]policy.Unproposed
 	var sampling map[string][]policy.Sampling
+	spans, err := r.readSpans(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, d := range drafts {
-		r.setWindow(d, parts)
+		r.setWindow(d, parts, spans)
 	}
 	for _, q := range []struct {
 		name string
@@ -229,7 +233,7 @@ func (r *run) drafts(parts []part, cells []cell) []*draft {
 	for i := range parts {
 		d := byVRF[parts[i].key.vrf]
 		if d == nil {
-			d = &draft{Proposal: policy.Proposal{VRF: parts[i].key.vrf, Categories: r.categories}}
+			d = &draft{Proposal: policy.Proposal{VRF: parts[i].key.vrf, Scope: r.Scope, Categories: r.categories}}
 			byVRF[d.VRF] = d
 			out = append(out, d)
 		}
@@ -323,10 +327,37 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 	return nil
 }
 
+// moments are the first and the last moment of sessions.
+type moments struct{ first, last time.Time }
+
+// readSpans gives, where there is a scope and an end of the window was not asked for, the first and last moment of all
+// sessions of each VRF: scanners are looked for among these.
+func (r *run) readSpans(ctx context.Context) (map[string]moments, error) {
+	if r.bounds.All() || !r.Since.IsZero() && !r.Until.IsZero() {
+		return nil, nil
+	}
+	window, where, args := r.window()
+	rows, err := r.conn.Query(ctx, "SELECT vrf, min(w.first_seen), max(w.last_seen) FROM "+window+" AS w "+where+" GROUP BY vrf", args...)
+	if err != nil {
+		return nil, fmt.Errorf("ClickHouse: find the window: %w", err)
+	}
+	defer rows.Close()
+	out := map[string]moments{}
+	for rows.Next() {
+		var vrf string
+		var m moments
+		if err := rows.Scan(&vrf, &m.first, &m.last); err != nil {
+			return nil, fmt.Errorf("ClickHouse: find the window: %w", err)
+		}
+		out[vrf] = m
+	}
+	return out, rows.Err()
+}
+
 // setWindow gives the draft its window: as asked for, and where it was not, the
-// first and last moment of its sessions.
-func (r *run) setWindow(d *draft, parts []part) {
-	var first, last time.Time
+// first and last moment of the VRF's sessions, those beyond the scope among them.
+func (r *run) setWindow(d *draft, parts []part, spans map[string]moments) {
+	first, last := spans[d.VRF].first, spans[d.VRF].last
 	for _, i := range d.parts {
 		p := &parts[i]
 		if first.IsZero() || p.first.Before(first) {

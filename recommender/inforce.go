@@ -25,7 +25,10 @@ func (p *plan) audit(d *draft) []policy.InForce {
 	for _, doc := range p.Existing {
 		for i := range doc.Rules {
 			if doc.VRF == "" || doc.VRF == d.VRF {
-				rules, labels, used = append(rules, doc.Rules[i]), append(labels, doc.Rules[i].Label(i)), append(used, d.used[at])
+				// A rule that reaches beyond the scope may decide sessions there, which nobody looked at.
+				r := &doc.Rules[i]
+				beyond := !p.bounds.HoldsAll(p.addresses.Around(r.Sources), p.addresses.Around(r.Destinations))
+				rules, labels, used = append(rules, *r), append(labels, r.Label(i)), append(used, d.used[at] || beyond)
 			}
 			at++
 		}

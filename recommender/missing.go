@@ -146,20 +146,36 @@ func (d *draft) lossyAmong(exporters []string) []string {
 	return out
 }
 
+// sawScope is a condition on the exporters of a VRF, where there is a scope: one of its sessions was seen by them, or by
+// an exporter that nobody knows.
+func (r *run) sawScope() string {
+	if r.bounds.All() {
+		return ""
+	}
+	from, where, _ := r.window()
+	where, having := r.scoped(strings.ReplaceAll(where, "?", text(r.VRF)))
+	return fmt.Sprintf(`AND (exporter = toIPv6('::') OR (vrf, exporter) GLOBAL IN (SELECT vrf, toIPv6(arrayJoin(exporters)) FROM
+			(
+				SELECT w.vrf AS vrf, groupUniqArrayArray(w.exporters) AS exporters FROM %s AS w %s
+				GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, w.icmp_type, w.port %s
+			)))`, from, where, having)
+}
+
 // unknownSampling is [policy.SamplingUnknown] in SQL.
 const unknownSampling = "4294967295"
 
 // readSampling gives the sampling exporters of each VRF, by the sessions' own
-// records. What such an exporter sent before it announced a rate was sampled, too.
+// records; with a scope only those that saw one of its sessions. What such an exporter sent before it announced a rate
+// was sampled, too.
 func (r *run) readSampling(ctx context.Context) (map[string][]policy.Sampling, error) {
 	since, until := r.span()
-	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, exporter, maxIf(h.sampling, h.sampling != `+unknownSampling+`) AS one_in,
+	rows, err := r.conn.Query(r.withScope(ctx), fmt.Sprintf(`SELECT vrf, exporter, maxIf(h.sampling, h.sampling != `+unknownSampling+`) AS one_in,
 			max(h.sampling = `+unknownSampling+` OR h.sampling = 0 AND h.exporter GLOBAL IN (SELECT exporter FROM sampled_exporters)) AS unknown
 		FROM sessions_hourly AS h
-		WHERE sampling != 1 AND first_seen < '%[2]s' AND last_seen >= '%[1]s'
+		WHERE sampling != 1 AND first_seen < '%[2]s' AND last_seen >= '%[1]s' %[3]s
 		GROUP BY vrf, exporter
 		HAVING one_in > 1 OR unknown
-		ORDER BY vrf, exporter`, since.UTC().Format(timeFormat), until.UTC().Format(timeFormat)))
+		ORDER BY vrf, exporter`, since.UTC().Format(timeFormat), until.UTC().Format(timeFormat), r.sawScope()))
 	if err != nil {
 		return nil, err
 	}

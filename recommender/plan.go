@@ -1,6 +1,7 @@
 package recommender
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -18,7 +19,8 @@ type plan struct {
 	internet   policy.Endpoint
 	merger     *policy.Merger
 	names      *namer
-	categories []string // selected
+	categories []string      // selected
+	bounds     policy.Bounds // of Settings.Scope
 
 	classes    classes
 	exclusions *matcher
@@ -36,10 +38,15 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	scope, bounds, err := s.Scope.Bounds(file)
+	if err != nil {
+		return nil, scopeError(err)
+	}
+	s.Scope = scope
 	if file == nil {
 		file = &categories.File{}
 	}
-	p := &plan{Settings: s, file: file, categories: s.Categories}
+	p := &plan{Settings: s, file: file, bounds: bounds, categories: s.Categories}
 	if len(p.categories) == 0 {
 		p.categories = file.CategoryNames()
 	}
@@ -81,6 +88,14 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 		p.listedRules = newMatcher(listed, &p.classes)
 	}
 	return p, nil
+}
+
+// scopeError makes a mistake in the scope one in the settings.
+func scopeError(err error) error {
+	if wrong, ok := errors.AsType[*policy.ScopeError](err); ok {
+		return &SettingsError{wrong.Field, wrong.Err}
+	}
+	return err
 }
 
 func (p *plan) exclusionStatements() []statement {

@@ -18,6 +18,8 @@ type Settings struct {
 	Since, Until time.Time
 	// VRF selects one VRF; empty means one proposal for each.
 	VRF string
+	// Scope selects sessions by their ends and exporters; nil means all. Scanners are found among all sessions.
+	Scope *policy.Scope
 	// Categories in order of precedence; none means all, in file order.
 	Categories []string
 
@@ -263,7 +265,7 @@ func (p *plan) documented() *policy.Settings {
 // settingsOf gives the settings that a proposal was made with, as far as it says
 // them: the inverse of documented. The window is that of its sessions.
 func settingsOf(p *policy.Proposal) Settings {
-	out := Settings{Since: p.Window.From.Time, Until: p.Window.To.Add(time.Microsecond), VRF: p.VRF, Categories: p.Categories, ScaleSampled: p.ScaledBytes}
+	out := Settings{Since: p.Window.From.Time, Until: p.Window.To.Add(time.Microsecond), VRF: p.VRF, Scope: p.Scope, Categories: p.Categories, ScaleSampled: p.ScaledBytes}
 	if s := p.Settings; s != nil {
 		if s.Until != nil {
 			out.Until = s.Until.Time

@@ -210,7 +210,7 @@ func (v *survey) look(ctx context.Context, part int, since, until time.Time) (n 
 		}
 	}
 	dictionary := text(v.database + "." + v.name + "_addresses")
-	if err := v.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %[1]s
+	if err := v.conn.Exec(v.withScope(ctx), fmt.Sprintf(`INSERT INTO %[1]s
 SELECT
     %[2]d AS part, vrf, client, server, proto, port,
     multiIf(

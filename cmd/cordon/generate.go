@@ -36,6 +36,10 @@ exhaustive (until it is proven). It counts work, not time, so the answer is the
 same on every machine. An interrupt (Ctrl-C) ends the search with the rules found
 so far, and the proposal says so; a second one ends the command.
 
+--client, --server, --host and --exporter ask for the rules of one application: only
+sessions with such ends, or that such exporters saw, are looked at. group:NAME is
+every address that the groups file puts into the group.
+
 Without --groups every host stands for itself. With --from the sessions come from
 files: no running server is needed, nothing is stored or published and nothing is
 left behind.`
@@ -45,6 +49,7 @@ type generateFlags struct {
 	groups     string
 	from       []string
 	window     window
+	scope      scopeFlags
 	settings   recommender.Settings
 	ungrouped  string
 	external   string
@@ -69,6 +74,7 @@ func (a *app) generateCommand() *cobra.Command {
 		Example: `  cordon generate-rules --groups groups.yaml
   cordon generate-rules --groups groups.yaml --category role,infra --last 168h --format yaml --output proposal.yaml
   cordon generate-rules --from flows.csv.zst --groups groups.yaml
+  cordon generate-rules --groups groups.yaml --host group:payments     rules for one application
   cordon generate-rules --groups groups.yaml --coverage 99%
   cordon generate-rules --groups groups.yaml --effort thorough --max-memory 4GiB`,
 		Args: noArgs,
@@ -102,6 +108,7 @@ func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&g.from, "from", nil, "take the sessions from this file (may be repeated)")
 	g.window.flags(f)
 	f.StringVar(&g.settings.VRF, "vrf", "", "one VRF (default: all, a proposal each)")
+	g.scope.flags(f)
 	f.StringVar(&g.external, "external", "report", "public addresses in no selected group: report, host or internet (the built-in group)")
 	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report, allow-udp or allow")
 	f.Uint64Var(&g.settings.MinSessions, "min-sessions", 1, "sessions that a cell needs")
@@ -175,6 +182,9 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	if s.Since, s.Until, err = g.window.times(now); err != nil {
 		return nil, err
 	}
+	if s.Scope, err = g.scope.scope(); err != nil {
+		return nil, err
+	}
 	if g.coverage != "" {
 		if s.Coverage, err = policy.ParseShare(g.coverage); err != nil {
 			return nil, usagef("--coverage: %w", err)
@@ -215,6 +225,9 @@ func nothingToPropose(g *generateFlags) string {
 	what := "no sessions in the window"
 	if g.settings.VRF != "" {
 		what += fmt.Sprintf(" in VRF %q", g.settings.VRF)
+	}
+	if !g.settings.Scope.Empty() {
+		what += " with " + g.settings.Scope.String()
 	}
 	what += ", so nothing to propose"
 	if len(g.from) == 0 {

@@ -16,13 +16,14 @@ import (
 )
 
 const sessionsHelp = `Lists the collected sessions: one line for each VRF, client, server and service.
-An end is an address, a prefix or group:NAME. Groups are those of --groups, or of
-the last generate-rules. The state is complete (answered, or nobody can tell),
+An end is an address, a prefix or group:NAME, which is every address that the groups
+file puts into the group. Groups are those of --groups, or of the last generate-rules. The state is complete (answered, or nobody can tell),
 half-open (never answered) or denied (dropped by the network).`
 
 // sessionsFlags are the flags of sessions.
 type sessionsFlags struct {
 	filter   sessions.Filter
+	scope    scopeFlags
 	window   window
 	states   []string
 	newSince string
@@ -36,6 +37,13 @@ type sessionsFlags struct {
 
 // sessionFormats are the output formats, by ClickHouse's name for each.
 var sessionFormats = map[string]string{"table": "PrettyCompactMonoBlock", "csv": "CSVWithNames", "json": "JSONEachRow", "ndjson": "JSONEachRow"}
+
+// A query names every prefix of a group that sessions are selected by. One that is longer than shortQuery bytes does not
+// go through the interface for readers, which takes no more than ClickHouse does by default.
+const (
+	shortQuery = 128 << 10
+	longQuery  = 256 << 20
+)
 
 // shownSessions is how many rows a table has, unless more are asked for.
 const shownSessions = 50
@@ -84,12 +92,9 @@ func (a *app) sessionsCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringSliceVar(&s.filter.Host, "host", nil, "either end: address, prefix or group:NAME (may be repeated)")
-	f.StringSliceVar(&s.filter.Client, "client", nil, "client: address, prefix or group:NAME (may be repeated)")
-	f.StringSliceVar(&s.filter.Server, "server", nil, "server: address, prefix or group:NAME (may be repeated)")
+	s.scope.flags(f)
 	f.StringSliceVar(&s.filter.Services, "service", nil, "tcp/443, udp/8000-8080, icmp/8, gre, a port, or a name such as https, or of the groups file (may be repeated)")
 	f.StringVar(&s.filter.VRF, "vrf", "", "one VRF")
-	f.StringVar(&s.filter.Exporter, "exporter", "", "seen by this exporter")
 	f.StringSliceVar(&s.states, "state", nil, "complete, half-open or denied (may be repeated)")
 	s.window.flags(f)
 	f.StringVar(&s.newSince, "new-since", "", "seen for the first time at or after this time")
@@ -123,6 +128,9 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if err != nil {
 		return err
 	}
+	if _, err := s.scope.scope(); err != nil {
+		return err
+	}
 	var file *categories.File
 	if s.groups != "" {
 		if file, err = categories.ReadFile(s.groups); err != nil {
@@ -140,6 +148,9 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 			return err
 		}
 	}
+	if s.filter.Ends, err = s.scope.ends(file); err != nil {
+		return err
+	}
 	s.filter.Brief = s.format == "table"
 	q, err := sessions.Build(s.filter, order, limit, file)
 	if err != nil {
@@ -149,8 +160,12 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if s.format == "json" {
 		set["output_format_json_array_of_rows"] = 1
 	}
+	query := st.Reader.QueryFormat
+	if len(q.SQL) > shortQuery {
+		query, set["max_query_size"] = st.Conn.QueryFormat, longQuery
+	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(q.Parameters), clickhouse.WithSettings(set))
-	r, err := st.Reader.QueryFormat(ctx, format, q.SQL)
+	r, err := query(ctx, format, q.SQL)
 	if err != nil {
 		return fmt.Errorf("sessions: %w", err)
 	}

@@ -20,11 +20,15 @@ and all numbers. A proposal that was edited by hand is checked like any other;
 what no longer holds is said, with the name of the rule.
 
 The proposal is a file, YAML or JSON, or the beginning of the id of a stored one.
+A proposal that names a scope is held against the sessions of the scope; --client,
+--server, --host and --exporter say another one.
+
 Exit code 0 means that all holds, 1 that something is wrong.`
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
 	subject  subjectFlags
+	scope    scopeFlags
 	settings policy.Settings
 	examples int
 	format   string
@@ -52,6 +56,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	v.subject.flags(f)
+	v.scope.flags(f)
 	f.StringVar(&v.settings.Ungrouped, "ungrouped", "host", "as generate-rules had it; this and the next four are in the proposal")
 	f.StringVar(&v.settings.External, "external", "report", "as generate-rules had it")
 	f.StringVar(&v.settings.HalfOpen, "half-open", "report", "as generate-rules had it")
@@ -81,6 +86,9 @@ func (a *app) verify(ctx context.Context, what string, v *verifyFlags) error {
 			return err
 		}
 	}
+	if _, err := v.scope.scope(); err != nil {
+		return err
+	}
 	sub, st, err := a.openSubject(ctx, what, &v.subject)
 	if err != nil {
 		return err
@@ -104,6 +112,10 @@ func (a *app) verifyAll(ctx context.Context, st *store, proposals []policy.Propo
 	for i := range proposals {
 		p := &proposals[i]
 		o.Settings = v.madeWith(p)
+		var err error
+		if o.Scope, err = v.scope.over(p.Scope); err != nil {
+			return err
+		}
 		r, err := verify.Proposal(ctx, st.Conn, p, o)
 		if errors.Is(err, verify.ErrGroups) {
 			return usagef("%w (--groups)", err)

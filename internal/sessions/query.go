@@ -5,12 +5,12 @@ package sessions
 
 import (
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"cordon/categories"
+	"cordon/schema"
 )
 
 // State selects sessions by what became of them.
@@ -38,12 +38,10 @@ type Filter struct {
 	Since, Until time.Time // sessions that overlap the window
 	NewSince     time.Time // sessions seen for the first time at or after this
 
-	// Ends: an address, a prefix, or group:NAME. Host is either end.
-	Host, Client, Server []string
-	Services             []string // terms such as tcp/443, udp/8000-8080, icmp/8, gre, or names of services
-	VRF                  string
-	Exporter             string // address of an exporter that saw it
-	States               []State
+	Ends     schema.Ends // addresses of ends and exporters
+	Services []string    // terms such as tcp/443, udp/8000-8080, icmp/8, gre, or names of services
+	VRF      string
+	States   []State
 
 	// Brief leaves out columns and parts of a second, so that a line fits on
 	// a terminal.
@@ -87,8 +85,7 @@ type Query struct {
 	Parameters map[string]string // for {name:Type} in SQL
 }
 
-// Build makes the query. The groups file, nil for none, gives meaning to
-// group:NAME and to names of services. Limit 0 means all.
+// Build makes the query. The groups file, nil for none, gives meaning to names of services. Limit 0 means all.
 func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error) {
 	b := &builder{params: map[string]string{}, file: file}
 	if err := b.filter(f); err != nil {
@@ -172,43 +169,15 @@ func (b *builder) time(t, or time.Time) string {
 func (b *builder) and(cond string) { b.where = append(b.where, cond) }
 
 func (b *builder) filter(f Filter) error {
-	for _, e := range []struct {
-		flag    string
-		values  []string
-		columns []string
-	}{
-		{"--host", f.Host, []string{"client", "server"}},
-		{"--client", f.Client, []string{"client"}},
-		{"--server", f.Server, []string{"server"}},
-	} {
-		if len(e.values) == 0 {
-			continue
-		}
-		var any []string
-		for _, v := range e.values {
-			for _, col := range e.columns {
-				cond, err := b.end(col, v)
-				if err != nil {
-					return fmt.Errorf("%s %s: %w", e.flag, v, err)
-				}
-				any = append(any, cond)
-			}
-		}
-		b.and("(" + strings.Join(any, " OR ") + ")")
-	}
+	ends, seen := f.Ends.Conditions("exporters")
+	b.where = append(b.where, ends...)
 	if err := b.services(f.Services); err != nil {
 		return err
 	}
 	if f.VRF != "" {
 		b.and("vrf = " + b.bind("String", f.VRF))
 	}
-	if f.Exporter != "" {
-		a, err := netip.ParseAddr(f.Exporter)
-		if err != nil {
-			return fmt.Errorf("--exporter %q: not an address", f.Exporter)
-		}
-		b.and("has(exporters, " + b.bind("String", a.Unmap().String()) + ")")
-	}
+	b.where = append(b.where, seen...)
 	if !f.NewSince.IsZero() {
 		b.and("first_seen >= " + b.time(f.NewSince, minTime))
 		if !f.Since.IsZero() {
@@ -235,85 +204,6 @@ func (b *builder) states(states []State) error {
 		b.and("(" + strings.Join(any, " OR ") + ")")
 	}
 	return nil
-}
-
-// end is the condition that one end of a session is an address, in a prefix or
-// in a group.
-func (b *builder) end(column, value string) (string, error) {
-	if name, ok := strings.CutPrefix(value, categories.GroupPrefix); ok {
-		return b.group(column, name)
-	}
-	p, _, err := categories.ParsePrefix(value)
-	if err != nil {
-		return "", fmt.Errorf("not an address, a prefix or group:NAME")
-	}
-	if p.IsSingleIP() {
-		return column + " = " + b.bind("String", p.Addr().String()), nil
-	}
-	return fmt.Sprintf("isIPAddressInRange(%s, %s)", column, b.bind("String", p.String())), nil
-}
-
-// group is the condition that an address belongs to a group: within its
-// category, the longest prefix that holds the address is one of the group's.
-func (b *builder) group(column, label string) (string, error) {
-	file := b.file
-	if file == nil && label == categories.InternetGroup { // built in
-		file = new(categories.File)
-	}
-	if file == nil {
-		return "", fmt.Errorf("no groups are known; name a file with --groups")
-	}
-	ref, err := categories.NewLabels(file).Find(label)
-	if err != nil {
-		return "", err
-	}
-	var own, others []netip.Prefix
-	if ref.Category == categories.BuiltinCategory {
-		own = categories.InternetPrefixes()
-	} else {
-		all, err := categories.Flatten(file, []string{ref.Category})
-		if err != nil {
-			return "", err
-		}
-		for _, a := range all {
-			if a.Group == ref {
-				own = append(own, a.Prefix)
-			}
-		}
-		for _, a := range all {
-			if a.Group != ref && insideOne(a.Prefix, own) {
-				others = append(others, a.Prefix)
-			}
-		}
-	}
-	if len(own) == 0 {
-		return "false", nil
-	}
-	longest := func(ps []netip.Prefix) string {
-		return fmt.Sprintf("arrayMax(arrayMap(p -> if(isIPAddressInRange(%s, p), toInt16(splitByChar('/', p)[2]), -1), %s))", column, b.prefixes(ps))
-	}
-	if len(others) == 0 {
-		return fmt.Sprintf("arrayExists(p -> isIPAddressInRange(%s, p), %s)", column, b.prefixes(own)), nil
-	}
-	return longest(own) + " > " + longest(others), nil
-}
-
-// insideOne says whether a prefix lies within one of others.
-func insideOne(p netip.Prefix, others []netip.Prefix) bool {
-	for _, o := range others {
-		if o.Bits() < p.Bits() && o.Contains(p.Addr()) {
-			return true
-		}
-	}
-	return false
-}
-
-func (b *builder) prefixes(ps []netip.Prefix) string {
-	quoted := make([]string, len(ps))
-	for i, p := range ps {
-		quoted[i] = "'" + p.String() + "'" // digits, letters a to f, dots, colons and a slash
-	}
-	return b.bind("Array(String)", "["+strings.Join(quoted, ",")+"]")
 }
 
 // services is the condition that a session's service is one of terms or names.

@@ -142,6 +142,26 @@ func matchesService(set []Service, s categories.Service) bool {
 	return false
 }
 
+// Around gives prefixes that hold every address of a set of literals, and perhaps more: of a group all that the file
+// puts into it. A literal that means nothing here may be any address.
+func (a *Addresses) Around(set []Endpoint) []netip.Prefix {
+	var out []netip.Prefix
+	for _, e := range set {
+		ref, err := a.resolver.Labels().Find(e.Group)
+		switch {
+		case !e.IsAny() && !e.IsGroup():
+			out = append(out, e.Prefix)
+		case e.IsGroup() && e.Group == a.internet:
+			out = append(out, categories.InternetPrefixes()...)
+		case e.IsGroup() && err == nil:
+			out = append(out, a.prefixes[ref]...)
+		default:
+			out = append(out, netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+		}
+	}
+	return out
+}
+
 // Families says in which address families a set of literals has addresses.
 func (a *Addresses) Families(set []Endpoint) Families {
 	var f Families

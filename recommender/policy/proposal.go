@@ -18,7 +18,8 @@ type Proposal struct {
 	ID          string       `json:"id,omitempty" yaml:"id,omitempty"` // see ContentID
 	VRF         string       `json:"vrf" yaml:"vrf"`
 	Window      Window       `json:"window" yaml:"window"`
-	Categories  []string     `json:"categories" yaml:"categories,flow"` // in order of precedence
+	Scope       *Scope       `json:"scope,omitempty" yaml:"scope,omitempty"` // nil for all sessions of the VRF and window
+	Categories  []string     `json:"categories" yaml:"categories,flow"`      // in order of precedence
 	Rules       []Rule       `json:"rules" yaml:"rules"`
 	Unproposed  []Unproposed `json:"unproposed" yaml:"unproposed"` // in order of precedence of reasons
 	Certificate Certificate  `json:"certificate" yaml:"certificate"`

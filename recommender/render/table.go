@@ -72,6 +72,9 @@ func (t table) proposal(p *policy.Proposal) {
 		categories = "categories " + strings.Join(p.Categories, ", ")
 	}
 	t.para("", fmt.Sprintf("sessions from %s to %s, %s", clock(p.Window.From), clock(p.Window.To), categories))
+	if !p.Scope.Empty() {
+		t.para("", "only sessions in the scope "+p.Scope.String())
+	}
 	fmt.Fprintln(t.w)
 	t.rules(p)
 	t.inForce(p)

@@ -52,17 +52,17 @@ func (v *verifier) form() {
 	v.rules = newIndex(v.judge.existing.meanings, list)
 }
 
-// window compares the ends of the window that nobody asked for with the sessions.
+// window compares the ends of the window that nobody asked for with the sessions, those beyond the scope among them.
 func (v *verifier) window() {
-	if len(v.c.Sessions) == 0 {
+	if len(v.all) == 0 {
 		return
 	}
-	first, last := v.c.Sessions[0].First, v.c.Sessions[0].Last
-	for i := range v.c.Sessions {
-		if s := &v.c.Sessions[i]; s.First.Before(first) {
+	first, last := v.all[0].First, v.all[0].Last
+	for i := range v.all {
+		if s := &v.all[i]; s.First.Before(first) {
 			first = s.First
 		}
-		if s := &v.c.Sessions[i]; s.Last.After(last) {
+		if s := &v.all[i]; s.Last.After(last) {
 			last = s.Last
 		}
 	}

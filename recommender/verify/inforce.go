@@ -154,6 +154,10 @@ func (t *trial) try(c, s netip.Addr, x categories.Service, none []bool) {
 func (t *trial) compare() {
 	used, covers := make([]bool, t.n), map[string]bool{}
 	none := make([]bool, len(t.gone))
+	for i := range t.n { // what sessions beyond the scope a rule decides is not known
+		ends := t.rules.statements[i].ends
+		used[i] = !t.v.bounds.HoldsAll(t.v.addresses.Around(ends[0]), t.v.addresses.Around(ends[1]))
+	}
 	for i := range t.v.c.Sessions {
 		s := &t.v.c.Sessions[i]
 		for _, left := range [][]bool{none, t.gone} {

@@ -25,10 +25,11 @@ type judge struct {
 	settings   policy.Settings
 	namedLocal []netip.Prefix // by which selected groups name local addresses
 
+	scans map[netip.Addr]scan // clients that scan; set before sessions
+
 	// Filled by sessions:
 	reasons  []policy.Reason       // of each session; empty: included
 	at       []cell                // of each session that has one
-	scans    map[netip.Addr]scan   // clients that scan
 	cells    map[cell]bool         // that rules may hold: true where a session is included, false where all were permitted already
 	observed map[[2]int32]services // the services of these cells, by source and destination
 	partial  map[cell]partial      // cells of prefixes that not all their hosts have
@@ -59,7 +60,6 @@ type support struct {
 // the reasons.
 func (j *judge) sessions(list []Session) {
 	j.reasons, j.at = make([]policy.Reason, len(list)), make([]cell, len(list))
-	j.scans = scanners(list, j.settings.ScannerTargets)
 	for i := range list {
 		j.reasons[i], j.at[i] = j.alone(&list[i])
 	}

@@ -35,9 +35,9 @@ func window(p *policy.Proposal) (since, until time.Time) {
 	return p.Window.From.Time, p.Window.To.Add(time.Microsecond)
 }
 
-// Read gives what a proposal that was made with these settings is about. The
-// connection's database is Cordon's.
-func Read(ctx context.Context, conn driver.Conn, p *policy.Proposal, made policy.Settings) (*Collected, error) {
+// Read gives what a proposal that was made with these options is about: the sessions of its VRF and window,
+// whatever its scope. The connection's database is Cordon's.
+func Read(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Options) (*Collected, error) {
 	var c Collected
 	var err error
 	if c.Loss, err = readLoss(ctx, conn, p); err != nil {
@@ -46,19 +46,20 @@ func Read(ctx context.Context, conn driver.Conn, p *policy.Proposal, made policy
 	if c.Sampling, err = readSampling(ctx, conn, p); err != nil {
 		return nil, fmt.Errorf("ClickHouse: read sampling: %w", err)
 	}
-	if c.Sessions, err = readSessions(ctx, conn, p, made, c.Loss); err != nil {
+	if c.Sessions, err = readSessions(ctx, conn, p, &o, c.Loss); err != nil {
 		return nil, fmt.Errorf("ClickHouse: read sessions: %w", err)
 	}
 	return &c, nil
 }
 
-func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, made policy.Settings, loss []policy.Loss) ([]Session, error) {
+func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, o *Options, loss []policy.Loss) ([]Session, error) {
+	made, scoped := &o.Settings, !o.scope(p).Empty()
 	since, until := window(p)
 	hours, exporters := "[]::Array(UInt32)", "[]::Array(String)"
 	if made.MinHours > 1 || made.ScannerTargets > 0 || made.PortRanges > 0 {
 		hours = "arrayMap(h -> intDiv(toUnixTimestamp(h), 3600)::UInt32, active_hours)"
 	}
-	if len(loss) > 0 {
+	if len(loss) > 0 || scoped {
 		exporters = "exporters"
 	}
 	rows, err := conn.Query(ctx, `SELECT client_ip, server_ip, proto, port, icmp_type::UInt8,
@@ -88,6 +89,13 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, mad
 		s.Client, s.Server = s.Client.Unmap(), s.Server.Unmap()
 		s.Service = categories.NewService(proto, port, icmpType)
 		s.Complete, s.HalfOpen, s.Denied, s.Directed = complete > 0, halfOpen > 0, denied > 0, directed > 0
+		if scoped {
+			for _, e := range s.Exporters {
+				if a, err := netip.ParseAddr(e); err == nil {
+					s.SeenBy = append(s.SeenBy, a)
+				}
+			}
+		}
 		s.Exporters = slices.DeleteFunc(s.Exporters, func(e string) bool {
 			return !slices.ContainsFunc(loss, func(l policy.Loss) bool { return l.Exporter == e })
 		})

@@ -26,8 +26,9 @@ type Session struct {
 	ClientPackets uint64
 	ClientBytes   uint64
 	ServerPackets uint64
-	Sampling      uint32   // the coarsest, 1 in so many; 0 where nobody says, [policy.SamplingUnknown] where nobody knows
-	Exporters     []string // those with loss that saw it
+	Sampling      uint32       // the coarsest, 1 in so many; 0 where nobody says, [policy.SamplingUnknown] where nobody knows
+	Exporters     []string     // those with loss that saw it
+	SeenBy        []netip.Addr // all exporters that saw it, where there is a scope
 }
 
 // add joins two codes of one ICMP type.
@@ -46,6 +47,7 @@ func (s *Session) add(o *Session) {
 	s.ServerPackets += o.ServerPackets
 	s.Sampling = max(s.Sampling, o.Sampling)
 	s.Exporters = union(s.Exporters, o.Exporters)
+	s.SeenBy = union(s.SeenBy, o.SeenBy)
 }
 
 func union[T comparable](a, b []T) []T {

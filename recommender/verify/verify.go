@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"cordon/categories"
@@ -19,6 +20,8 @@ type Options struct {
 	Groups *categories.File
 	// Settings, where they are not the defaults.
 	Settings policy.Settings
+	// Scope is the scope that the proposal was made with; nil for the one that it names.
+	Scope *policy.Scope
 	// Existing and Guardrails are the policies that the proposal was made with.
 	Existing, Guardrails []policy.Policy
 	// Examples is how many are named of what a finding counts; 0 means 5.
@@ -38,7 +41,7 @@ func Proposal(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Optio
 	if err != nil {
 		return nil, err
 	}
-	c, err := Read(ctx, conn, p, o.Settings)
+	c, err := Read(ctx, conn, p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +69,8 @@ type verifier struct {
 	names     []string // of the rules, for people
 	unknown   []bool   // rules with a group that the file does not have
 	rules     *index
+	bounds    policy.Bounds                 // of the scope
+	all       []Session                     // whatever the scope
 	coverage  *coverage                     // nil where all sessions were asked for
 	boxes     []box                         // of the rules
 	ports     []map[categories.Service]bool // seen under each rule that has a range
@@ -90,17 +95,29 @@ func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
 	if len(file.Categories) == 0 && len(p.Categories) > 0 {
 		return nil, fmt.Errorf("%w of categories %v: give the groups file that it was made with", ErrGroups, p.Categories)
 	}
+	_, bounds, err := o.scope(p).Bounds(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w in its scope: %w", ErrGroups, err)
+	}
 	a, err := policy.NewAddresses(file, p.Categories)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrGroups, err)
 	}
-	v := &verifier{p: p, o: o, addresses: a, ends: newEndpoints(a, o.Settings, p.Prefixes)}
+	v := &verifier{p: p, o: o, bounds: bounds, addresses: a, ends: newEndpoints(a, o.Settings, p.Prefixes)}
 	v.judge = newJudge(p, v.ends, file, &v.o)
 	v.report = Report{Proposal: p.ID, VRF: p.VRF, Window: p.Window, Rules: len(p.Rules), Findings: []Finding{}}
 	for i := range p.Rules {
 		v.names = append(v.names, cmp.Or(p.Rules[i].Name, p.Rules[i].ID, fmt.Sprint(i+1)))
 	}
 	return v, nil
+}
+
+// scope is the scope that the proposal is held against.
+func (o *Options) scope(p *policy.Proposal) *policy.Scope {
+	if o.Scope != nil {
+		return o.Scope
+	}
+	return p.Scope
 }
 
 // known refuses modes that mean nothing here: better no answer than a wrong one.
@@ -126,10 +143,12 @@ func known(s *policy.Settings) error {
 
 // check runs all checks, one for each part of the document.
 func (v *verifier) check(c *Collected) *Report {
-	v.c = c
+	v.c, v.all = c, c.Sessions
 	v.edited()
 	v.form()
-	v.judge.sessions(c.Sessions)
+	v.judge.scans = scanners(c.Sessions, v.o.Settings.ScannerTargets) // among all, whatever the scope
+	v.narrow()
+	v.judge.sessions(v.c.Sessions)
 	v.leftOut()
 	v.count()
 	for _, step := range []func(){
@@ -150,6 +169,29 @@ func (v *verifier) check(c *Collected) *Report {
 	v.report.OK = v.report.wrong() == 0
 	v.report.Optimal = v.report.LowerBound == len(v.p.Rules) && !v.report.has(BadRule, Unsound, Incomplete)
 	return &v.report
+}
+
+// narrow leaves the sessions of the scope, and the sampling of exporters that saw one of them.
+func (v *verifier) narrow() {
+	if v.bounds.All() {
+		return
+	}
+	c := *v.c
+	c.Sessions = nil
+	saw := map[netip.Addr]bool{netip.IPv6Unspecified(): true} // of which nobody knows the exporter
+	for _, s := range v.c.Sessions {
+		if v.bounds.Holds(s.Client, s.Server, s.SeenBy) {
+			c.Sessions = append(c.Sessions, s)
+			for _, e := range s.SeenBy {
+				saw[e] = true
+			}
+		}
+	}
+	c.Sampling = slices.DeleteFunc(slices.Clone(c.Sampling), func(s policy.Sampling) bool {
+		a, err := netip.ParseAddr(s.Exporter)
+		return err == nil && !saw[a]
+	})
+	v.c = &c
 }
 
 // count fills in what the report says of the sessions.
