@@ -103,8 +103,15 @@ func TestStatusFollowsTheRecord(t *testing.T) {
 	env := []string{"CORDON_NATS_URL=" + s.NATS, dsn, "CORDON_COLLECTOR_BATCH_MAX_AGE=50ms", "CORDON_COLLECTOR_STATS_INTERVAL=200ms"}
 	cordon(t, env, "migrate")
 	c := start(t, env, "collect", "--data-dir", t.TempDir())
-	start(t, env, "ingest", "--data-dir", t.TempDir())
+	i := start(t, env, "ingest", "--data-dir", t.TempDir())
+	serve := start(t, env, "serve", "--data-dir", t.TempDir())
 	to := c.listening()
+	// Every role says in one line that it is ready.
+	for p, role := range map[*process]string{c: "collect", i: "ingest", serve: "serve"} {
+		if got := p.logged("role="); got != role {
+			t.Errorf("cordon %s says that it runs as %s", role, got)
+		}
+	}
 	send := func(from, n int) {
 		cordon(t, env, "replay", flowFile(t, from, n), "--to", to, "--transport", "tcp", "--biflow")
 	}
@@ -126,8 +133,16 @@ func TestStatusFollowsTheRecord(t *testing.T) {
 		return nil
 	})
 
+	probe := []string{"CORDON_NATS_URL=" + s.NATS, dsn, "CORDON_HTTP_LISTEN=" + i.logged("http=")}
+	if code, out := statusOf(t, probe, "--ready"); code != 0 || !strings.Contains(out, "clickhouse: ok\n") {
+		t.Errorf("status --ready: exit code %d\n%s", code, out)
+	}
+
 	click.shut()
 	send(101, 50)
+	if code, out := statusOf(t, probe, "--ready"); code != 1 || strings.Contains(out, "clickhouse: ok\n") {
+		t.Errorf("status --ready without ClickHouse: exit code %d\n%s", code, out)
+	}
 	eventually(t, patience, "status to say that ClickHouse is down", func() error {
 		code, out := statusOf(t, both)
 		if code != 1 || !strings.Contains(out, "batches are not inserted") || !strings.Contains(out, "[ingest on ") || !strings.Contains(out, "the store cannot be read") || strings.Contains(out, "was stored\n") {
@@ -163,7 +178,7 @@ func TestStatusFollowsTheRecord(t *testing.T) {
 		Roles  []struct{ Role string }
 		Stream struct{ Batches int }
 	}
-	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != 0 || doc.Store.Flows != 150 || len(doc.Roles) != 2 {
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || code != 0 || doc.Store.Flows != 150 || len(doc.Roles) != 3 {
 		t.Errorf("exit code %d, %v: %+v", code, err, doc)
 	}
 }

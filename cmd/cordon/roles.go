@@ -382,8 +382,8 @@ func (n *node) run(ctx context.Context) error {
 	}
 	if n.collector != nil {
 		collected = start(collectCtx, "collector", n.collector.Run)
-		n.whenReady(ctx)
 	}
+	n.whenReady(ctx)
 
 	select {
 	case <-ctx.Done():
@@ -402,28 +402,45 @@ func (n *node) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// whenReady writes the run file of `cordon up` and says where things are, as
-// soon as the collector listens.
+// whenReady says where things are, in one line, as soon as the process can do
+// its work, and writes the run file of `cordon up`.
 func (n *node) whenReady(ctx context.Context) {
-	a := n.app
 	go func() {
-		for n.collector.Ready() != nil {
+		for pause := 10 * time.Millisecond; !n.isReady(); pause = min(2*pause, time.Second) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(10 * time.Millisecond):
+			case <-time.After(pause):
 			}
 		}
-		r := running{PID: os.Getpid(), NATS: a.settings.NATS.URL}
-		if n.nats != nil {
-			r.NATS = n.nats.URL()
+		n.announce()
+	}()
+}
+
+// isReady says whether the collector listens; a process without one is ready
+// when all of its checks pass.
+func (n *node) isReady() bool {
+	if n.collector != nil {
+		return n.collector.Ready() == nil
+	}
+	for _, check := range n.readiness() {
+		if check() != nil {
+			return false
 		}
-		if n.http != nil {
-			r.HTTP = n.http.Addr().String()
-		}
-		if n.clickhouse != nil {
-			r.ClickHouse = n.clickhouse.HTTPAddr()
-		}
+	}
+	return true
+}
+
+func (n *node) announce() {
+	a := n.app
+	r := running{PID: os.Getpid(), NATS: n.natsURL()}
+	if n.http != nil {
+		r.HTTP = n.http.Addr().String()
+	}
+	if n.clickhouse != nil {
+		r.ClickHouse = n.clickhouse.HTTPAddr()
+	}
+	if n.collector != nil {
 		for _, l := range n.collector.Status().Listeners {
 			switch l.Transport {
 			case "udp":
@@ -434,14 +451,32 @@ func (n *node) whenReady(ctx context.Context) {
 				r.TLS = append(r.TLS, l.Address)
 			}
 		}
-		if n.ingester != nil {
-			if err := writeRunFile(a.settings.DataDir, r); err != nil {
-				a.log.Warn("run file not written: other commands will not find this process", "err", err)
-			}
+	}
+	if n.collector != nil && n.ingester != nil {
+		if err := writeRunFile(a.settings.DataDir, r); err != nil {
+			a.log.Warn("run file not written: other commands will not find this process", "err", err)
 		}
-		a.log.Info("cordon is up", "version", buildVersion(), "ipfix_udp", r.UDP, "ipfix_tcp", r.TCP, "ipfix_tls", r.TLS,
-			"clickhouse", r.ClickHouse, "nats", redact(r.NATS), "http", r.HTTP, "data", a.settings.DataDir)
-	}()
+	}
+	line := []any{"role", n.roles.String(), "version", buildVersion()}
+	if n.collector != nil {
+		line = append(line, "ipfix_udp", r.UDP, "ipfix_tcp", r.TCP, "ipfix_tls", r.TLS)
+	}
+	clickhouse := r.ClickHouse
+	if n.conn != nil && n.clickhouse == nil {
+		clickhouse = redact(a.settings.ClickHouse.DSN)
+	}
+	line = append(line, "clickhouse", clickhouse, "nats", redact(r.NATS), "http", r.HTTP)
+	if n.collector != nil {
+		line = append(line, "data", a.settings.DataDir)
+	}
+	a.log.Info("cordon is up", line...)
+}
+
+func (n *node) natsURL() string {
+	if n.nats != nil {
+		return n.nats.URL()
+	}
+	return n.app.settings.NATS.URL
 }
 
 // drain waits until the ingester has emptied the stream, as long as it gets

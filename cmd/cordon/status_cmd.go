@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -20,6 +22,7 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	var format string
+	var ready bool
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Exporters, rates, loss, queues, rows stored, and why there is no data",
@@ -30,8 +33,14 @@ It asks the process on the data folder, or at http.listen; with external servers
 also every other role that answers over NATS, the stream, and ClickHouse itself.
 The exit code is 1 where a finding is a problem, and 3 where nothing answers at all.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), format) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ready {
+				return a.ready(cmd.Context())
+			}
+			return a.status(cmd.Context(), format)
+		},
 	}
+	c.Flags().BoolVar(&ready, "ready", false, "ask only whether every part of the running process can do its work, as /readyz: exit code 0, 1, or 3 where none runs")
 	c.Flags().StringVarP(&format, "format", "f", "text", "text or json")
 	return c
 }
@@ -139,10 +148,8 @@ func (a *app) addExternalBus(ctx context.Context, d *status.Document) {
 // runningStatus asks the process that runs on the data folder, or the one at
 // http.listen.
 func (a *app) runningStatus(ctx context.Context) (*status.Document, error) {
-	addr := a.settings.HTTP.Listen
-	if run, err := readRunFile(a.settings.DataDir); err == nil && run.HTTP != "" {
-		addr = run.HTTP
-	} else if a.settings.NATS.URL == "" && a.settings.ClickHouse.DSN == "" {
+	addr, err := a.runningHTTP()
+	if err != nil && a.settings.NATS.URL == "" && a.settings.ClickHouse.DSN == "" {
 		return nil, fmt.Errorf("no run file: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -164,6 +171,39 @@ func (a *app) runningStatus(ctx context.Context) (*status.Document, error) {
 		return nil, fmt.Errorf("%s: %w", req.URL, err)
 	}
 	return d, nil
+}
+
+// runningHTTP is the address of the process on the data folder, else http.listen
+// with an error that says why.
+func (a *app) runningHTTP() (string, error) {
+	run, err := readRunFile(a.settings.DataDir)
+	if err != nil {
+		return a.settings.HTTP.Listen, err
+	}
+	return cmp.Or(run.HTTP, a.settings.HTTP.Listen), nil
+}
+
+// ready asks /readyz, for health checks that bring no HTTP client.
+func (a *app) ready(ctx context.Context) error {
+	addr, _ := a.runningHTTP()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		return usagef("http.listen: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return unreachable(fmt.Errorf("no process of Cordon answers: %w", err))
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(a.stdout, resp.Body); err != nil {
+		return fmt.Errorf("%s: %w", req.URL, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s: %s", req.URL, resp.Status)
+	}
+	return nil
 }
 
 // restingStatus looks at the servers alone.
