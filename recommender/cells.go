@@ -47,7 +47,7 @@ type part struct {
 	reason             uint8 // number of the reason; 0 if none so far
 	note               int32 // statement that decided, or -1
 	sessions           uint64
-	clients, hours     uint64 // distinct, where the settings ask for it
+	breadth            breadth // as far as the settings ask for it
 	bytes              uint64
 	first, last        time.Time
 }
@@ -57,17 +57,9 @@ var errHash = errors.New("two cells have the same 64-bit hash")
 
 // readParts reads the run's cells, in no order.
 func (r *run) readParts(ctx context.Context) ([]part, error) {
-	clients := "0::UInt64"
-	if r.MinHosts > 1 {
-		clients = "uniqExact(client)"
-	}
-	hours := "0::UInt64"
-	if r.MinHours > 1 {
-		hours = "uniqExactArray(hours)"
-	}
 	rows, err := r.conn.Query(ctx, `SELECT cell, vrf, reason, source_group, source_address, source_class,
 		destination_group, destination_address, destination_class, cell_proto, cell_port,
-		count(), `+clients+`, `+hours+`, sum(bytes), min(first_seen), max(last_seen)
+		count(), `+r.breadthColumns()+`, sum(bytes), min(first_seen), max(last_seen)
 		FROM `+r.table("sessions")+`
 		GROUP BY cell, vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port`)
 	if err != nil {
@@ -81,7 +73,7 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 		var src, dst netip.Addr
 		if err := rows.Scan(&p.hash, &p.key.vrf, &p.reason, &p.key.src.group, &src, &p.srcClass,
 			&p.key.dst.group, &dst, &p.dstClass, &p.service.Proto, &p.service.Port,
-			&p.sessions, &p.clients, &p.hours, &p.bytes, &p.first, &p.last); err != nil {
+			&p.sessions, &p.breadth.clients, &p.breadth.hours, &p.breadth.recurring, &p.bytes, &p.first, &p.last); err != nil {
 			return nil, err
 		}
 		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)
@@ -93,6 +85,21 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 		out = append(out, p)
 	}
 	return out, rows.Err()
+}
+
+// breadthColumns are the three of breadth, over rows of which each is a session; zero where no setting asks.
+func (p *plan) breadthColumns() string {
+	clients, hours, recurring := "0::UInt64", "0::UInt64", "0::UInt64"
+	if p.MinHosts > 1 {
+		clients = "uniqExact(client)"
+	}
+	if p.MinHours > 1 {
+		hours = "uniqExactArray(hours)"
+	}
+	if p.Recurring > 1 {
+		recurring = "max(length(hours))" // the hours of a session are those of its pair
+	}
+	return clients + ", " + hours + ", " + recurring
 }
 
 // literal gives an endpoint as rules write it.

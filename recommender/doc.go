@@ -40,6 +40,7 @@
 //   - ungrouped: client or server is private and in no selected group;
 //   - guardrail: the cell holds a pair of addresses that a guardrail denies;
 //   - already-permitted: the existing policy allows the session;
-//   - below-support: the cell has too few sessions, clients or hours. All sessions
+//   - below-support: the cell has too few sessions, clients or hours, or none of its
+//     (client, server) pairs came back. All sessions
 //     that come this far count as support, those already permitted too.
 package recommender

@@ -183,10 +183,10 @@ func address(ip net.IP) netip.Addr {
 
 func addressText(ip net.IP) string { return address(ip).String() }
 
-// readBreadth counts the distinct clients and hours of each cell without the
+// readBreadth gives the breadth of each cell without the
 // sessions that verdicts were sent about.
 func (r *run) readBreadth(ctx context.Context) (map[cellKey]breadth, error) {
-	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, uniqExact(client), uniqExactArray(hours)
+	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, `+r.breadthColumns()+`
 		FROM `+r.table("sessions")+`
 		WHERE reason = 0 AND cell NOT IN (SELECT cell FROM `+r.table("verdicts")+`)
 		GROUP BY vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port`)
@@ -200,7 +200,7 @@ func (r *run) readBreadth(ctx context.Context) (map[cellKey]breadth, error) {
 		var src, dst netip.Addr
 		var s categories.Service
 		var b breadth
-		if err := rows.Scan(&k.vrf, &k.src.group, &src, &k.dst.group, &dst, &s.Proto, &s.Port, &b.clients, &b.hours); err != nil {
+		if err := rows.Scan(&k.vrf, &k.src.group, &src, &k.dst.group, &dst, &s.Proto, &s.Port, &b.clients, &b.hours, &b.recurring); err != nil {
 			return nil, err
 		}
 		k.src, k.dst = newEndpoint(k.src.group, src), newEndpoint(k.dst.group, dst)

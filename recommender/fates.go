@@ -75,8 +75,14 @@ func (k cellKey) compare(o cellKey) int {
 	return cmp.Or(cmp.Compare(k.vrf, o.vrf), k.src.compare(o.src), k.dst.compare(o.dst), k.service.Compare(o.service))
 }
 
-// breadth is how many distinct clients and hours a cell has.
-type breadth struct{ clients, hours uint64 }
+// breadth is how many distinct clients and hours a cell has, and how many distinct hours the (client, server) pair
+// has that came back most often.
+type breadth struct{ clients, hours, recurring uint64 }
+
+// enough reports whether that is what a cell needs.
+func (p *plan) enough(b breadth) bool {
+	return (p.MinHosts <= 1 || b.clients >= p.MinHosts) && (p.MinHours <= 1 || b.hours >= p.MinHours) && b.recurring >= p.Recurring
+}
 
 // support takes out the cells that have too little, and returns the rest.
 func (p *plan) support(cells []cell, parts []part, breadthOf func(*cell) breadth) []cell {
@@ -90,7 +96,7 @@ func (p *plan) support(cells []cell, parts []part, breadthOf func(*cell) breadth
 				counted := breadthOf(&c)
 				b = &counted
 			}
-			if (p.MinHosts <= 1 || b.clients >= p.MinHosts) && (p.MinHours <= 1 || b.hours >= p.MinHours) {
+			if p.enough(*b) {
 				return false
 			}
 		}

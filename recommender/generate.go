@@ -186,11 +186,11 @@ func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error
 			return nil, err
 		}
 	}
-	breadthOf := func(c *cell) breadth { return breadth{parts[c.parts[0]].clients, parts[c.parts[0]].hours} }
+	breadthOf := func(c *cell) breadth { return parts[c.parts[0]].breadth }
 	if r.needsBreadth() && r.needsClasses() {
 		// A client may be in several parts of a cell, so the parts' counts do not add up.
 		var counts map[cellKey]breadth
-		if err := r.step("count clients and hours", true, func() (uint64, error) {
+		if err := r.step("count clients, hours and pairs", true, func() (uint64, error) {
 			var verdicts []verdict
 			for i := range parts {
 				if parts[i].reason == excludedNumber || parts[i].reason == guardrailNumber {

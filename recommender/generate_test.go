@@ -256,6 +256,7 @@ func TestAgainstReference(t *testing.T) {
 			MinSessions: rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-sessions"),
 			MinHosts:    rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-hosts"),
 			MinHours:    rapid.SampledFrom([]uint64{1, 1, 1, 1, 2}).Draw(rt, "min-hours"),
+			Recurring:   rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "recurring"),
 
 			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "scanners"),
 			PortRanges:     rapid.SampledFrom([]uint64{0, 2, 3}).Draw(rt, "port-ranges"),

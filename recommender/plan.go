@@ -146,10 +146,10 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy, readin
 }
 
 // needsHours reports whether the hours of sessions matter.
-func (p *plan) needsHours() bool { return p.MinHours > 1 || p.PortRanges > 0 }
+func (p *plan) needsHours() bool { return p.MinHours > 1 || p.Recurring > 1 || p.PortRanges > 0 }
 
 // needsBreadth reports whether a cell needs more than a number of sessions.
-func (p *plan) needsBreadth() bool { return p.MinHosts > 1 || p.MinHours > 1 }
+func (p *plan) needsBreadth() bool { return p.MinHosts > 1 || p.MinHours > 1 || p.Recurring > 1 }
 
 // needsClasses reports whether a session's fate can depend on more than its
 // cell: then cells are counted by class as well.

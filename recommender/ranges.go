@@ -33,16 +33,36 @@ const (
 type use struct {
 	clients, servers map[netip.Addr]bool
 	hours            map[int64]bool
+	pairs            map[visit]bool // only where Settings.Recurring asks for them
+}
+
+// visit is an hour in which a client used a server.
+type visit struct {
+	client, server netip.Addr
+	hour           int64
 }
 
 func newUse() *use {
-	return &use{map[netip.Addr]bool{}, map[netip.Addr]bool{}, map[int64]bool{}}
+	return &use{map[netip.Addr]bool{}, map[netip.Addr]bool{}, map[int64]bool{}, map[visit]bool{}}
 }
 
 func (u *use) add(o *use) {
 	maps.Copy(u.clients, o.clients)
 	maps.Copy(u.servers, o.servers)
 	maps.Copy(u.hours, o.hours)
+	maps.Copy(u.pairs, o.pairs)
+}
+
+// breadth counts what support is made of.
+func (u *use) breadth() *breadth {
+	b := &breadth{clients: uint64(len(u.clients)), hours: uint64(len(u.hours))}
+	hours := map[[2]netip.Addr]uint64{}
+	for v := range u.pairs {
+		at := [2]netip.Addr{v.client, v.server}
+		hours[at]++
+		b.recurring = max(b.recurring, hours[at])
+	}
+	return b
 }
 
 // destination is what dynamic ports are looked for at: over all sources, so
@@ -115,7 +135,7 @@ func (r *run) ranges(ctx context.Context, cells []cell, parts []part) ([]cell, e
 					out.sessions += from.sessions
 					out.included = out.included || from.included
 				}
-				out.breadth = &breadth{uint64(len(all.clients)), uint64(len(all.hours))}
+				out.breadth = all.breadth()
 				ranged = append(ranged, out)
 			}
 		}
@@ -237,15 +257,20 @@ func (p *plan) named(s categories.Service) bool {
 // readUses gives the use of parts by their hash, for the destinations that may have a range.
 func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
 	ends := "vrf, destination_group, destination_address, cell_proto"
+	// Where pairs are asked for, the arrays have the client, the server and the hours of one session after the other.
+	columns := "groupUniqArray(client), groupUniqArray(server), [groupUniqArrayArray(hours)]"
+	if r.Recurring > 1 {
+		columns = "groupArray(client), groupArray(server), groupArray(hours)"
+	}
 	where := fmt.Sprintf("reason = 0 AND %s AND cell_port >= %d", hasPorts("cell_proto"), firstDynamicPort)
-	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT cell, groupUniqArray(client), groupUniqArray(server), groupUniqArrayArray(hours)
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT cell, %[4]s
 		FROM %[1]s
 		WHERE %[2]s AND (%[3]s) IN
 		(
 			SELECT %[3]s FROM %[1]s WHERE %[2]s
 			GROUP BY %[3]s, source_group, source_address HAVING uniqExact(cell_port) >= ?
 		)
-		GROUP BY cell`, r.table("sessions"), where, ends), r.PortRanges)
+		GROUP BY cell`, r.table("sessions"), where, ends, columns), r.PortRanges)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +279,7 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
 	for rows.Next() {
 		var hash uint64
 		var clients, servers []net.IP
-		var hours []time.Time
+		var hours [][]time.Time
 		if err := rows.Scan(&hash, &clients, &servers, &hours); err != nil {
 			return nil, err
 		}
@@ -265,8 +290,13 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
 		for _, ip := range servers {
 			u.servers[address(ip)] = true
 		}
-		for _, h := range hours {
-			u.hours[h.Unix()] = true
+		for i, list := range hours {
+			for _, h := range list {
+				u.hours[h.Unix()] = true
+				if r.Recurring > 1 {
+					u.pairs[visit{address(clients[i]), address(servers[i]), h.Unix()}] = true
+				}
+			}
 		}
 		out[hash] = u
 	}

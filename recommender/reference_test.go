@@ -194,7 +194,7 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 	allowed := map[refCell]bool{}
 	for c, list := range support {
 		clients, _, hours := spread(list)
-		enough := uint64(len(list)) >= x.settings.MinSessions && uint64(clients) >= x.settings.MinHosts && uint64(hours) >= x.settings.MinHours
+		enough := uint64(len(list)) >= x.settings.MinSessions && uint64(clients) >= x.settings.MinHosts && uint64(hours) >= x.settings.MinHours && uint64(cameBack(list)) >= x.settings.Recurring
 		for _, s := range list {
 			if !enough && s.reason == "" {
 				s.reason = policy.BelowSupport
@@ -236,6 +236,16 @@ func spread(list []*refSession) (clients, servers, hours int) {
 		}
 	}
 	return len(c), len(s), len(h)
+}
+
+// cameBack gives the most hours that one pair of the sessions has.
+func cameBack(list []*refSession) (most int) {
+	for _, s := range list {
+		own := slices.DeleteFunc(slices.Clone(list), func(o *refSession) bool { return o.client != s.client || o.server != s.server })
+		_, _, hours := spread(own)
+		most = max(most, hours)
+	}
+	return most
 }
 
 // scanners finds the clients that scan.

@@ -33,6 +33,10 @@ type Settings struct {
 	// Support that a cell needs: distinct sessions, distinct clients, and
 	// distinct hours with records of its sessions. Zero means 1.
 	MinSessions, MinHosts, MinHours uint64
+	// Recurring is in how many distinct hours one (client, server) pair of a cell needs
+	// sessions of the cell. A cell may have sessions in many hours because one client after
+	// the other tried it once; that one pair came back says more. Zero asks for nothing.
+	Recurring uint64
 	// ScannerTargets is how many fruitless targets make a client a scanner,
 	// whose sessions are reported; see scanner. Zero looks for none.
 	ScannerTargets uint64
@@ -105,6 +109,7 @@ type Progress struct {
 
 // Defaults of settings that are off unless asked for.
 const (
+	DefaultRecurring      = 2
 	DefaultScannerTargets = 100
 	DefaultPortRanges     = 10
 	DefaultMaxExtra       = 256 // as many as a /24 has
@@ -164,6 +169,9 @@ func (s Settings) withDefaults() (Settings, *template.Template, error) {
 		s.HalfOpen = HalfOpenReport
 	}
 	s.MinSessions, s.MinHosts, s.MinHours = max(s.MinSessions, 1), max(s.MinHosts, 1), max(s.MinHours, 1)
+	if s.Recurring == 1 {
+		return s, nil, &SettingsError{"recurring", errors.New("what was seen in 1 hour has not come back: 2 is the least")}
+	}
 	if s.PortRanges == 1 {
 		return s, nil, &SettingsError{"port-ranges", errors.New("1 port is no range: 2 is the least")}
 	}
@@ -251,7 +259,7 @@ func (p *plan) documented() *policy.Settings {
 	if p.MinHours > 1 {
 		out.MinHours = p.MinHours
 	}
-	out.ScannerTargets, out.PortRanges = p.ScannerTargets, p.PortRanges
+	out.Recurring, out.ScannerTargets, out.PortRanges = p.Recurring, p.ScannerTargets, p.PortRanges
 	out.Generalise, out.GeneraliseWithin = p.Generalise, p.GeneraliseWithin
 	if p.partial() {
 		out.Coverage = p.Coverage
@@ -273,7 +281,7 @@ func settingsOf(p *policy.Proposal) Settings {
 		out.Ungrouped, out.MaxExtra = UngroupedMode(s.Ungrouped), s.MaxExtra
 		out.External, out.HalfOpen = ExternalMode(s.External), HalfOpenMode(s.HalfOpen)
 		out.MinSessions, out.MinHosts, out.MinHours = s.MinSessions, s.MinHosts, s.MinHours
-		out.ScannerTargets, out.PortRanges = s.ScannerTargets, s.PortRanges
+		out.Recurring, out.ScannerTargets, out.PortRanges = s.Recurring, s.ScannerTargets, s.PortRanges
 	}
 	return out
 }

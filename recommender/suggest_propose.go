@@ -76,7 +76,7 @@ func (v *proposing) try(ctx context.Context, order []string, cut time.Time, held
 // later counts the sessions of a window that learned proposals and the policies in force would deny.
 func (v *proposing) later(ctx context.Context, s Settings, learned []policy.Proposal, name string) (_ *HeldOut, err error) {
 	s.Existing = append(inForce(learned), s.Existing...)
-	s.MinSessions, s.MinHosts, s.MinHours, s.PortRanges = 0, 0, 0, 0
+	s.MinSessions, s.MinHosts, s.MinHours, s.Recurring, s.PortRanges = 0, 0, 0, 0, 0
 	if s.Ungrouped == UngroupedPrefix {
 		s.Ungrouped = UngroupedHost
 	}

@@ -155,7 +155,7 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 			}
 		}
 		set.Since, set.Until = cut, s.Until
-		set.MinSessions, set.MinHosts, set.MinHours, set.PortRanges = 0, 0, 0, 0
+		set.MinSessions, set.MinHosts, set.MinHours, set.Recurring, set.PortRanges = 0, 0, 0, 0, 0
 		if set.Ungrouped == UngroupedPrefix {
 			set.Ungrouped = UngroupedHost
 		}
@@ -208,6 +208,7 @@ func suggestAgainstGenerate(t *testing.T, seed string, policies bool) {
 			MinSessions: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"),
 			MinHosts:    rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-hosts"),
 			MinHours:    rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-hours"),
+			Recurring:   rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "recurring"),
 
 			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners"),
 			VRF:            rapid.SampledFrom([]string{"", "", "red"}).Draw(rt, "vrf"),

@@ -124,8 +124,7 @@ func (v *survey) namesOf(chain []int) []string {
 func (o *order) support(parts []part) []cell {
 	cells := o.plan.judge(parts)
 	return o.plan.support(cells, parts, func(c *cell) breadth {
-		one := &parts[c.parts[0]] // without policies a cell has one part
-		return breadth{one.clients, one.hours}
+		return parts[c.parts[0]].breadth // without policies a cell has one part
 	})
 }
 
@@ -171,14 +170,7 @@ FROM %[4]s`, group("c", "client_kind"), group("s", "server_kind"), reasons, o.ta
 const cellColumns = "vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port"
 
 func (o *order) readParts(ctx context.Context) (out [windows][]part, err error) {
-	clients, hours := "0::UInt64", "0::UInt64"
-	if o.MinHosts > 1 {
-		clients = "uniqExact(client)"
-	}
-	if o.MinHours > 1 {
-		hours = "uniqExactArray(hours)"
-	}
-	rows, err := o.conn.Query(ctx, "SELECT part, reason, "+cellColumns+", count(), "+clients+", "+hours+", min(first_seen), max(last_seen) FROM ("+
+	rows, err := o.conn.Query(ctx, "SELECT part, reason, "+cellColumns+", count(), "+o.breadthColumns()+", min(first_seen), max(last_seen) FROM ("+
 		o.sessions()+") GROUP BY part, reason, "+cellColumns)
 	if err != nil {
 		return out, err
@@ -189,7 +181,7 @@ func (o *order) readParts(ctx context.Context) (out [windows][]part, err error) 
 		var window uint8
 		var src, dst netip.Addr
 		if err := rows.Scan(&window, &p.reason, &p.key.vrf, &p.key.src.group, &src, &p.key.dst.group, &dst, &p.service.Proto, &p.service.Port,
-			&p.sessions, &p.clients, &p.hours, &p.first, &p.last); err != nil {
+			&p.sessions, &p.breadth.clients, &p.breadth.hours, &p.breadth.recurring, &p.first, &p.last); err != nil {
 			return out, err
 		}
 		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)

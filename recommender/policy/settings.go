@@ -16,7 +16,8 @@ type Settings struct {
 	MinSessions uint64 `json:"minSessions,omitempty" yaml:"minSessions,omitempty"`
 	MinHosts    uint64 `json:"minHosts,omitempty" yaml:"minHosts,omitempty"`
 	MinHours    uint64 `json:"minHours,omitempty" yaml:"minHours,omitempty"`
-	// ScannerTargets and PortRanges are zero where neither is looked for.
+	// Recurring, ScannerTargets and PortRanges are zero where none is looked for.
+	Recurring      uint64 `json:"recurring,omitempty" yaml:"recurring,omitempty"`
 	ScannerTargets uint64 `json:"scannerTargets,omitempty" yaml:"scannerTargets,omitempty"`
 	PortRanges     uint64 `json:"portRanges,omitempty" yaml:"portRanges,omitempty"`
 	// Generalise is zero where nothing is generalised.

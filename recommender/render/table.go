@@ -223,7 +223,7 @@ func Reason(r policy.Reason) string {
 	case policy.AlreadyPermitted:
 		return "the existing policy permits it (--existing)"
 	case policy.BelowSupport:
-		return "too few sessions, clients or hours (--min-sessions, --min-hosts, --min-hours)"
+		return "too few sessions, clients or hours, or no pair came back (--min-sessions, --min-hosts, --min-hours, --recurring)"
 	}
 	return string(r)
 }

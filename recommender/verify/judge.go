@@ -168,7 +168,29 @@ func (j *judge) enough(list []Session, s *support) bool {
 	if j.settings.MinHosts > 1 && uint64(len(clientsOf(list, s.sessions))) < j.settings.MinHosts {
 		return false
 	}
+	if j.settings.Recurring > 1 && !cameBack(list, s.sessions, int(j.settings.Recurring)) {
+		return false
+	}
 	return j.settings.MinHours <= 1 || uint64(len(hoursOf(list, s.sessions))) >= j.settings.MinHours
+}
+
+// cameBack reports whether one client has sessions with one server in so many hours.
+func cameBack(list []Session, of []int, hours int) bool {
+	type pair struct{ client, server netip.Addr }
+	seen := map[pair]map[uint32]bool{}
+	for _, i := range of {
+		at := pair{list[i].Client, list[i].Server}
+		if seen[at] == nil {
+			seen[at] = map[uint32]bool{}
+		}
+		for _, h := range list[i].Hours {
+			seen[at][h] = true
+		}
+		if len(seen[at]) >= hours {
+			return true
+		}
+	}
+	return false
 }
 
 func clientsOf(list []Session, of []int) map[netip.Addr]bool {

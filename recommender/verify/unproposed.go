@@ -21,7 +21,7 @@ var explains = map[policy.Reason]string{
 	policy.Ungrouped:        "it was made with another --ungrouped, or other groups",
 	policy.Guardrail:        "it was made with other --guardrails",
 	policy.AlreadyPermitted: "it was made with another --existing",
-	policy.BelowSupport:     "it was made with another --min-sessions, --min-hosts or --min-hours",
+	policy.BelowSupport:     "it was made with another --min-sessions, --min-hosts, --min-hours or --recurring",
 }
 
 // unproposed compares what is left out: how many sessions for each reason, and

@@ -428,8 +428,15 @@ func TestHoursAndScanners(t *testing.T) {
 	if r := verified(t, p, list, Options{Settings: *p.Settings}); !r.OK {
 		t.Errorf("%+v", r.Findings)
 	}
+	// Here every pair of the other cells comes back.
+	again := *p
+	again.Settings = &policy.Settings{Recurring: 2, ScannerTargets: 5}
+	again.Seal()
+	if r := verified(t, &again, list, Options{Settings: *again.Settings}); !r.OK {
+		t.Errorf("%+v", r.Findings)
+	}
 	// Each setting alone leaves its share of the sessions in.
-	for _, s := range []policy.Settings{{MinHours: 2}, {ScannerTargets: 5}, {MinHours: 2, ScannerTargets: 6}, {MinHours: 3, ScannerTargets: 5}} {
+	for _, s := range []policy.Settings{{Recurring: 2}, {Recurring: 3, ScannerTargets: 5}, {MinHours: 2}, {ScannerTargets: 5}, {MinHours: 2, ScannerTargets: 6}, {MinHours: 3, ScannerTargets: 5}} {
 		if r := verified(t, p, list, Options{Settings: s}); !r.has(WrongReason) {
 			t.Errorf("%+v changes nothing", s)
 		}
