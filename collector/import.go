@@ -25,6 +25,11 @@ type ImportOptions struct {
 	RowError func(*flowfile.RowError) error
 	// Progress is called every few thousand records.
 	Progress func(records uint64)
+	// Import is the number that the records carry, zero for none.
+	Import uint32
+	// Instance begins the ids of the batches and names the collector in table
+	// exporter_stats; empty for one at random. No two imports may have the same.
+	Instance string
 }
 
 // ImportReport says what an import has read and published.
@@ -33,6 +38,14 @@ type ImportReport struct {
 	BadRows   uint64 // passed over
 	Published Volume // acknowledged by JetStream
 }
+
+// ReadError says that a file cannot be read further. Its text names the file.
+type ReadError struct{ Err error }
+
+func (e *ReadError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the reader's error.
+func (e *ReadError) Unwrap() error { return e.Err }
 
 // importProgress is how many records lie between two calls of Progress.
 const importProgress = 8192
@@ -55,6 +68,7 @@ func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, 
 	}
 	log := cmp.Or(deps.Log, slog.New(slog.DiscardHandler))
 	ids := newIDs()
+	ids.instance = cmp.Or(opts.Instance, ids.instance)
 	p, err := newPublisher(cfg.Queue, deps.Bus, ids, "", log, newBurstLog(log), nil)
 	if err != nil {
 		return report, err
@@ -88,9 +102,10 @@ func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, 
 				}
 				continue
 			case err != nil:
-				return err
+				return &ReadError{err}
 			}
 			report.Records++
+			r.Import = opts.Import
 			rules.Infer(&r)
 			s.append(&r)
 			if report.Records%importProgress == 0 && opts.Progress != nil {

@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"internal/config":   {},
 	"internal/embedded": {},
 	"internal/httpapi":  {},
+	"internal/imports":  {},
 	"internal/status":   {"collector", "ingest", "internal/bus", "internal/text"},
 	"internal/sessions": {"schema", "categories"},
 	"internal/text":     {},

@@ -14,8 +14,8 @@ import (
 // before it. A batch says in the message header [HeaderSchema] which version it
 // needs, the oldest that has all its columns, so that ingesters of the version
 // before go on reading what collectors of this one send, but for batches that
-// hold something new. Version 2 brought the columns post_....
-const Version = 2
+// hold something new. Version 2 brought the columns post_...., 3 brought import.
+const Version = 3
 
 // firstVersion is the oldest version that is still read.
 const firstVersion = 1
@@ -109,6 +109,7 @@ func (b *Batch) Append(r *Record) {
 	c.postDst = append(c.postDst, r.PostDst)
 	c.postSrcPort = append(c.postSrcPort, r.PostSrcPort)
 	c.postDstPort = append(c.postDstPort, r.PostDstPort)
+	c.imports = append(c.imports, r.Import)
 	b.n++
 }
 
@@ -129,7 +130,7 @@ func (b *Batch) Record(i int) Record {
 		ForwardingStatus: c.forwarding[i], FirewallEvent: c.firewall[i], EndReason: c.endReason[i],
 		Sampling: c.sampling[i],
 		Action:   Action(c.action[i]), Direction: Direction(c.direction[i]), Basis: Basis(c.basis[i]),
-		Completeness: Completeness(c.completeness[i]), Count: c.count[i],
+		Completeness: Completeness(c.completeness[i]), Count: c.count[i], Import: c.imports[i],
 		PostSrc: c.postSrc[i], PostDst: c.postDst[i], PostSrcPort: c.postSrcPort[i], PostDstPort: c.postDstPort[i],
 	}
 }

@@ -50,6 +50,7 @@ type rows struct {
 	postSrc, postDst [][16]byte
 	postSrcPort      []uint16
 	postDstPort      []uint16
+	imports          []uint32
 }
 
 // column ties a column of table flows to its slice in rows.
@@ -112,6 +113,7 @@ var columns = []column{
 	since(2, fixed("post_dst_ip", "IPv6", optional, func(r *rows) *[][16]byte { return &r.postDst })),
 	since(2, fixed("post_src_port", "UInt16", optional, func(r *rows) *[]uint16 { return &r.postSrcPort })),
 	since(2, fixed("post_dst_port", "UInt16", optional, func(r *rows) *[]uint16 { return &r.postDstPort })),
+	since(3, fixed("import", "UInt32", optional, func(r *rows) *[]uint32 { return &r.imports })),
 }
 
 // since says that a later version of the batch format brought the column.

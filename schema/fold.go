@@ -8,7 +8,7 @@ import (
 )
 
 // Folder turns batches of flow records into rows of table sessions_hourly: one
-// for each session, hour and exporter of all batches added. The zero value is
+// for each session, hour, exporter and import of all batches added. The zero value is
 // ready to use. A Folder is not safe for concurrent use.
 //
 // A materialized view could do the same in SQL, and a test holds the two
@@ -27,15 +27,23 @@ type Folder struct {
 	index []uint64
 	seed  maphash.Seed
 
-	vrfs      []string
-	exporters [][16]byte
-	// exporterIndex finds exporters where they are many.
-	exporterIndex map[[16]byte]uint32
+	vrfs    []string
+	origins []origin
+	// originIndex finds origins where they are many.
+	originIndex map[origin]uint32
 
 	touched uint64 // so that the compiler does not leave fetch out
 
 	sorted, spare []ordered
 	buf           proto.Buffer
+}
+
+// origin is where records come from: their exporter and, where a file brought
+// them, the number of the import. Rows of different imports stay apart, so that
+// one import can be taken back.
+type origin struct {
+	exporter [16]byte
+	imported uint32
 }
 
 // session is a row of sessions_hourly in the making.
@@ -49,7 +57,7 @@ type session struct {
 type sessionKey struct {
 	server, client   [16]byte
 	hour             uint32 // Unix seconds
-	exporter         uint32 // index in Folder.exporters
+	origin           uint32 // index in Folder.origins
 	vrf              uint32 // index in Folder.vrfs
 	month            uint16 // days since 1970 of its first day
 	port, clientPort uint16
@@ -169,7 +177,7 @@ type single struct {
 func (r *single) read(f *Folder, c *rows, i int, m *month) {
 	d := Direction(c.direction[i])
 	k := &r.key
-	*k = sessionKey{exporter: f.exporter(&c.exporter[i]), proto: c.proto[i], vrf: f.vrf(c.vrf[i]), egress: egress(c, i)}
+	*k = sessionKey{origin: f.origin(origin{c.exporter[i], c.imports[i]}), proto: c.proto[i], vrf: f.vrf(c.vrf[i]), egress: egress(c, i)}
 
 	src, dst, srcPort, dstPort := ends(&c.src[i], &c.dst[i], &c.postSrc[i], &c.postDst[i], c.srcPort[i], c.dstPort[i], c.postSrcPort[i], c.postDstPort[i])
 	if !hasPorts(k.proto) {
@@ -296,8 +304,8 @@ func (f *Folder) append(s *session) {
 func (f *Folder) Reset() {
 	clear(f.index)
 	clear(f.vrfs)
-	clear(f.exporterIndex)
-	f.n, f.vrfs, f.exporters = 0, f.vrfs[:0], f.exporters[:0]
+	clear(f.originIndex)
+	f.n, f.vrfs, f.origins = 0, f.vrfs[:0], f.origins[:0]
 }
 
 // vrf gives the index of a name. There are few, and neighbours share one.
@@ -314,26 +322,26 @@ func (f *Folder) vrf(name string) uint32 {
 	return uint32(len(f.vrfs) - 1)
 }
 
-// fewExporters are found faster by looking at each than by hashing.
-const fewExporters = 8
+// fewOrigins are found faster by looking at each than by hashing.
+const fewOrigins = 8
 
-// exporter gives the index of an address.
-func (f *Folder) exporter(address *[16]byte) uint32 {
-	for i := range f.exporters[:min(len(f.exporters), fewExporters)] {
-		if f.exporters[i] == *address {
+// origin gives the index of an origin.
+func (f *Folder) origin(o origin) uint32 {
+	for i := range f.origins[:min(len(f.origins), fewOrigins)] {
+		if f.origins[i] == o {
 			return uint32(i)
 		}
 	}
-	if i, ok := f.exporterIndex[*address]; ok {
+	if i, ok := f.originIndex[o]; ok {
 		return i
 	}
-	i := uint32(len(f.exporters))
-	f.exporters = append(f.exporters, *address)
-	if i >= fewExporters {
-		if f.exporterIndex == nil {
-			f.exporterIndex = make(map[[16]byte]uint32)
+	i := uint32(len(f.origins))
+	f.origins = append(f.origins, o)
+	if i >= fewOrigins {
+		if f.originIndex == nil {
+			f.originIndex = make(map[origin]uint32)
 		}
-		f.exporterIndex[*address] = i
+		f.originIndex[o] = i
 	}
 	return i
 }

@@ -43,6 +43,7 @@ var sessionColumns = []struct {
 	{"basis", "UInt8", 1},
 	{"sampling", "UInt32", 4},
 	{"egress", "Bool", 1},
+	{"import", "UInt32", 4},
 }
 
 // SessionColumns are the columns of table sessions_hourly, in its order, and
@@ -112,7 +113,7 @@ func (w *sessionWriter) write(n int, f *Folder, s *session) {
 	w.u8(k.icmpCode)
 	w.address(&k.client)
 	w.u16(k.clientPort)
-	w.address(&f.exporters[k.exporter])
+	w.address(&f.origins[k.origin].exporter)
 	w.u64(uint64(v.firstSeen))
 	w.u64(uint64(v.lastSeen))
 	w.u64(v.clientPackets)
@@ -128,6 +129,7 @@ func (w *sessionWriter) write(n int, f *Folder, s *session) {
 	w.u8(v.basis)
 	w.u32(v.sampling)
 	w.u8(k.egress)
+	w.u32(f.origins[k.origin].imported)
 }
 
 // Block gives the rows that the batches added make as one uncompressed Native

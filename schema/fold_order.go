@@ -19,7 +19,7 @@ const secondsPerDay = 24 * 3600
 
 // order sorts the sessions as sessions_hourly is sorted: by (toDate(hour),
 // server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter,
-// hour, egress).
+// hour, egress, import).
 func (f *Folder) order() []ordered {
 	if f.n == 0 {
 		return nil
@@ -108,9 +108,10 @@ func (f *Folder) compare(x, y ordered) int {
 		cmp.Compare(a.icmpType, b.icmpType),
 		cmp.Compare(a.icmpCode, b.icmpCode),
 		cmp.Compare(a.clientPort, b.clientPort),
-		bytes.Compare(f.exporters[a.exporter][:], f.exporters[b.exporter][:]),
+		bytes.Compare(f.origins[a.origin].exporter[:], f.origins[b.origin].exporter[:]),
 		cmp.Compare(a.hour, b.hour),
 		cmp.Compare(a.egress, b.egress),
+		cmp.Compare(f.origins[a.origin].imported, f.origins[b.origin].imported),
 		// Of different partitions, which are sorted apart.
 		cmp.Compare(a.month, b.month),
 		cmp.Compare(a.decided, b.decided),

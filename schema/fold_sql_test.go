@@ -53,7 +53,7 @@ func flowRecords() *rapid.Generator[schema.Record] {
 			Action:   schema.Action(rapid.IntRange(0, 2).Draw(t, "action")), Direction: schema.Direction(rapid.IntRange(0, 2).Draw(t, "direction")),
 			Basis: schema.Basis(rapid.IntRange(0, 7).Draw(t, "basis")), Completeness: schema.Completeness(rapid.IntRange(0, 2).Draw(t, "completeness")),
 			EndReason: rapid.ByteRange(0, 3).Draw(t, "reason"),
-			Count:     rapid.Uint32Range(1, 3).Draw(t, "count"),
+			Count:     rapid.Uint32Range(1, 3).Draw(t, "count"), Import: rapid.Uint32Range(0, 2).Draw(t, "import"),
 		}
 	})
 }

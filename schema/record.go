@@ -56,6 +56,10 @@ type Record struct {
 	// packet counts are totals over all of them. Zero counts as one.
 	Count uint32
 
+	// Import is the number of the import that brought the record, as in table
+	// imports; zero for what exporters sent.
+	Import uint32
+
 	// PacketsAssumed says that nobody counted Packets: it is a default (flow
 	// CSV without a value). It is not stored.
 	PacketsAssumed bool

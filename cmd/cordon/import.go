@@ -20,42 +20,28 @@ const fileFormats = `Files: flow CSV (header src_ip,dst_ip,proto,... see docs/fl
 pcap and pcapng captures that hold IPFIX; each also compressed with gzip or zstd. "-" is standard input.`
 
 func (a *app) importCommand() *cobra.Command {
-	return &cobra.Command{
+	var f importFlags
+	c := &cobra.Command{
 		Use:   "import FILE...",
 		Short: "Flow records from files into the store",
 		Long: `Reads flow records from files and sends them the way that collected ones take:
-batches, NATS, ingester, ClickHouse. Bad rows are named and left out; the rest is
-imported, and the exit code is 2.
+batches, NATS, ingester, ClickHouse.
+
+An import is all or nothing. The files are read to their ends first: where a row is
+bad, or a file ends too early, nothing is stored, the place is named and the exit
+code is 2. An import that is interrupted is taken back and made anew when the same
+file is imported again. The contents tell files apart, not their names or how they
+are compressed: what is stored already is not stored twice.
+
+` + "`cordon imports`" + ` lists imports and takes them back.
 
 ` + fileFormats,
 		Args: atLeastOneFile,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.importFiles(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.importFiles(cmd.Context(), args, f) },
 	}
-}
-
-func (a *app) importFiles(ctx context.Context, files []string) error {
-	if err := a.settings.check(); err != nil {
-		return usageError(err)
-	}
-	readers, err := openFlowFiles(files, time.Now())
-	if err != nil {
-		return err
-	}
-	st, err := a.openStore(ctx, storeNeeds{bus: true})
-	if err != nil {
-		closeAll(readers)
-		return err
-	}
-	defer st.close()
-	rep, err := a.ingestFiles(ctx, st, files, readers)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stdout, "%d records imported from %d file(s)\n", rep.records, len(files))
-	if rep.bad > 0 {
-		return usagef("%d rows were left out; the first ones are named above", rep.bad)
-	}
-	return nil
+	c.Flags().BoolVar(&f.again, "again", false, "store the files once more although their contents were imported before")
+	c.Flags().BoolVar(&f.skipBad, "skip-bad-rows", false, "import the good rows of files with bad ones; the exit code is 2 all the same")
+	return c
 }
 
 // openFlowFiles opens all files before anything is read, so that a wrong name
@@ -110,35 +96,73 @@ func (a *app) ingestFiles(ctx context.Context, st *store, files []string, reader
 
 // publishFile publishes the records of one file, with progress on a terminal.
 func (a *app) publishFile(ctx context.Context, st *store, name string, r flowfile.Reader, rep *loaded) error {
-	opts := collector.ImportOptions{
-		RowError: func(err *flowfile.RowError) error {
-			if rep.bad++; rep.bad <= shownRowErrors {
-				fmt.Fprintf(a.stderr, "cordon: %v\n", err)
-			}
-			return nil
-		},
-	}
-	if _, size := r.Progress(); size > 0 && isTerminal(a.stderr) {
-		bar := progressbar.NewOptions64(size, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(filepath.Base(name)),
-			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Finish()
-		opts.Progress = func(uint64) {
-			read, _ := r.Progress()
-			bar.Set64(read)
-		}
-	}
+	bar := a.progressBar(r, name)
+	defer bar.done()
+	opts := collector.ImportOptions{RowError: a.rowErrors(rep), Progress: bar.progress}
 	imported, err := collector.Import(ctx, a.settings.Collector, collector.Deps{Bus: st.Bus, Log: a.log}, r, opts)
 	rep.records += imported.Records
+	if err != nil {
+		return publishError(name, err)
+	}
+	a.notes(r)
+	return nil
+}
+
+// publishError names the file, unless the error is of reading it and does so.
+func publishError(name string, err error) error {
+	var read *collector.ReadError
 	switch {
+	case errors.As(err, &read):
+		return usageError(read.Err)
 	case errors.Is(err, bus.ErrUnreachable):
 		return unreachable(fmt.Errorf("%s: %w", name, err))
-	case err != nil:
-		return fmt.Errorf("%s: %w", name, err)
 	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// rowErrors counts bad rows and names the first ones.
+func (a *app) rowErrors(rep *loaded) func(*flowfile.RowError) error {
+	return func(err *flowfile.RowError) error {
+		if rep.bad++; rep.bad <= shownRowErrors {
+			fmt.Fprintf(a.stderr, "cordon: %v\n", err)
+		}
+		return nil
+	}
+}
+
+func (a *app) notes(r flowfile.Reader) {
 	for _, n := range r.Notes() {
 		fmt.Fprintf(a.stderr, "cordon: %s\n", n)
 	}
-	return nil
+}
+
+// fileProgress is a progress bar, or none.
+type fileProgress struct {
+	bar    *progressbar.ProgressBar
+	reader flowfile.Reader
+}
+
+// progressBar shows how much of a file is read, on a terminal.
+func (a *app) progressBar(r flowfile.Reader, name string) *fileProgress {
+	p := &fileProgress{reader: r}
+	if _, size := r.Progress(); size > 0 && isTerminal(a.stderr) {
+		p.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(filepath.Base(name)),
+			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+	}
+	return p
+}
+
+func (p *fileProgress) progress(uint64) {
+	if p.bar != nil {
+		read, _ := p.reader.Progress()
+		p.bar.Set64(read)
+	}
+}
+
+func (p *fileProgress) done() {
+	if p.bar != nil {
+		p.bar.Finish()
+	}
 }
 
 // ingestMeanwhile runs an ingester until the returned function is called.
@@ -158,18 +182,28 @@ func (a *app) ingestMeanwhile(ctx context.Context, st *store) (stop func() error
 	}, nil
 }
 
-// waitIngested waits until everything that was published is stored. Servers
-// may be away meanwhile, though not for longer than patience.
+// waitIngested waits until everything that was published so far is stored.
+// Servers may be away meanwhile, though not for longer than patience.
 func (s *store) waitIngested(ctx context.Context, patience time.Duration) error {
+	var upTo uint64
+	known := false
 	answered := time.Now()
 	for {
-		n, err := s.Bus.Pending(ctx)
+		var settled bool
+		var err error
+		if !known {
+			upTo, err = s.Bus.Last(ctx)
+			known = err == nil
+		}
+		if err == nil {
+			settled, err = s.Bus.Settled(ctx, upTo)
+		}
 		switch {
-		case err == nil && n == 0:
+		case err == nil && settled:
 			return nil
 		case err == nil:
 			answered = time.Now()
-		case time.Since(answered) > patience:
+		case ctx.Err() == nil && time.Since(answered) > patience:
 			return unreachable(err)
 		}
 		select {

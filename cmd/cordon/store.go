@@ -123,7 +123,7 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 	if s.Conn, err = clickhouse.Open(opts); err != nil {
 		return fmt.Errorf("ClickHouse: %w", err)
 	}
-	s.onClose(func() { s.Conn.Close() })
+	s.onClose(func() { s.Conn.Close() }) // the connection that is there then
 	if err := s.Conn.Ping(ctx); err != nil {
 		return unreachable(fmt.Errorf("ClickHouse at %s: %w (is the server up, and clickhouse.dsn right?)", strings.Join(opts.Addr, ","), err))
 	}
@@ -137,6 +137,26 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 		return fmt.Errorf("ClickHouse: %w", err)
 	}
 	s.onClose(func() { s.Reader.Close() })
+	return nil
+}
+
+// reconnect finds the running `cordon up` again, which listens elsewhere perhaps
+// since it was started anew.
+func (s *store) reconnect(a *app) error {
+	if s.Own || a.settings.ClickHouse.DSN != "" {
+		return nil
+	}
+	_, opts, err := embedded.RunningClickHouse(clickhouseDir(a.settings.DataDir))
+	if err != nil || opts == nil {
+		return err
+	}
+	opts.Auth.Database = database
+	conn, err := clickhouse.Open(opts)
+	if err != nil {
+		return fmt.Errorf("ClickHouse: %w", err)
+	}
+	s.Conn.Close()
+	s.Conn = conn
 	return nil
 }
 

@@ -63,7 +63,7 @@ func (c *csvReader) Next(rec *schema.Record) error {
 	case errors.Is(err, errQuote), errors.Is(err, errLongLine):
 		return c.rowError(err.Error())
 	default:
-		return fmt.Errorf("%s: after line %d: %w", c.name, c.lines.line-1, err)
+		return fmt.Errorf("%s:%d: %w", c.name, c.lines.line, cutShort(err))
 	}
 	if len(fields) != len(c.header.fields) {
 		c.lines.firstLineOnly()

@@ -3,6 +3,7 @@ package flowfile
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -309,14 +311,14 @@ func TestCompressionAndMarks(t *testing.T) {
 			continue
 		}
 		// Cut short: what was read is kept, and the error is not the end of the file.
-		if r, err := newReader("f.csv.gz", strings.NewReader(data[:len(data)-5]), 0, importTime, importTime); err == nil {
-			var rec schema.Record
-			for err == nil {
-				err = r.Next(&rec)
-			}
-			if err == io.EOF || !strings.HasPrefix(err.Error(), "f.csv.gz: ") {
-				t.Errorf("%s cut short: %v", name, err)
-			}
+		// It names the line after the last that could be read, if any, and the file once.
+		r, err = newReader("f.csv.gz", strings.NewReader(data[:len(data)-5]), 0, importTime, importTime)
+		var rec schema.Record
+		for err == nil {
+			err = r.Next(&rec)
+		}
+		if text := err.Error(); !regexp.MustCompile(`^f\.csv\.gz:(\d+| decompress): the file cannot be read further: `).MatchString(text) || strings.Count(text, "f.csv") != 1 {
+			t.Errorf("%s cut short: %v", name, err)
 		}
 	}
 }
@@ -579,4 +581,42 @@ func BenchmarkCSV(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/record")
+}
+
+// newReader reads a file that is in memory.
+func newReader(name string, file io.Reader, size int64, now, untimed time.Time) (Reader, error) {
+	s := &source{name: name, now: now, untimed: untimed, size: size}
+	return s.open(file)
+}
+
+// The contents have one digest, however they are compressed.
+func TestDigest(t *testing.T) {
+	const text = "src_ip,dst_ip,proto\n10.0.0.1,10.0.0.2,tcp\n"
+	var packed, zstandard bytes.Buffer
+	gz := gzip.NewWriter(&packed)
+	io.WriteString(gz, text)
+	gz.Close()
+	zw, err := zstd.NewWriter(&zstandard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(zw, text)
+	zw.Close()
+	want := fmt.Sprintf("%x", sha256.Sum256([]byte(text)))
+	for name, data := range map[string][]byte{"plain": []byte(text), "gzip": packed.Bytes(), "zstd": zstandard.Bytes()} {
+		for round := range 2 {
+			content := io.NewSectionReader(bytes.NewReader(data), 0, int64(len(data)))
+			r, err := OpenWith(name, Options{Digest: round == 0, Content: content})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var rec schema.Record
+			for err == nil {
+				err = r.Next(&rec)
+			}
+			if expect := map[int]string{0: want, 1: ""}[round]; err != io.EOF || r.Digest() != expect {
+				t.Errorf("%s: digest %q, want %q (%v)", name, r.Digest(), expect, err)
+			}
+		}
+	}
 }

@@ -4,9 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"time"
@@ -24,9 +27,37 @@ func Open(name string) (Reader, error) { return OpenAt(name, time.Time{}) }
 // OpenAt is [Open] with another time, unless it is zero, for records that have
 // none.
 func OpenAt(name string, untimed time.Time) (Reader, error) {
+	return OpenWith(name, Options{Untimed: untimed})
+}
+
+// Options are what [OpenWith] does otherwise than [Open].
+type Options struct {
+	// Untimed is the time that records without one get; zero means now.
+	Untimed time.Time
+	// Digest asks for [Reader.Digest].
+	Digest bool
+	// Content is read in place of the file, whose name then only stands in
+	// messages; nil for none. It stays open.
+	Content *io.SectionReader
+}
+
+// OpenWith opens a flow file; "-" means standard input.
+func OpenWith(name string, o Options) (Reader, error) {
+	now := time.Now()
+	if o.Untimed.IsZero() {
+		o.Untimed = now
+	}
+	s := &source{name: name, now: now, untimed: o.Untimed}
+	if o.Digest {
+		s.digest = sha256.New()
+	}
+	if o.Content != nil {
+		s.size = o.Content.Size()
+		return s.open(o.Content)
+	}
 	f, size := os.Stdin, int64(0)
 	if name == "-" {
-		name = "standard input"
+		s.name = StandardInput
 	} else {
 		var err error
 		if f, err = os.Open(name); err != nil {
@@ -44,17 +75,17 @@ func OpenAt(name string, untimed time.Time) (Reader, error) {
 			size = info.Size()
 		}
 	}
-	now := time.Now()
-	if untimed.IsZero() {
-		untimed = now
-	}
-	r, err := newReader(name, f, size, now, untimed)
+	s.file, s.size = f, size
+	r, err := s.open(f)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	return r, nil
 }
+
+// StandardInput is what messages call the file of the name "-".
+const StandardInput = "standard input"
 
 // source is what every kind of reader stands on.
 type source struct {
@@ -65,11 +96,20 @@ type source struct {
 	zstd    *zstd.Decoder
 	count   *counter
 	size    int64
+	digest  hash.Hash // of the decompressed contents; nil unless asked for
 	notes   []string
 }
 
 func (s *source) Notes() []string              { return s.notes }
 func (s *source) Progress() (done, size int64) { return s.count.n, s.size }
+
+// Digest implements [Reader].
+func (s *source) Digest() string {
+	if s.digest == nil {
+		return ""
+	}
+	return hex.EncodeToString(s.digest.Sum(nil))
+}
 
 func (s *source) Close() error {
 	if s.zstd != nil {
@@ -85,12 +125,10 @@ func (s *source) note(format string, args ...any) {
 	s.notes = append(s.notes, s.name+": "+fmt.Sprintf(format, args...))
 }
 
-// newReader makes the reader that fits the first bytes of file.
-func newReader(name string, file io.Reader, size int64, now, untimed time.Time) (Reader, error) {
-	s := &source{name: name, now: now, untimed: untimed, count: &counter{r: file}, size: size}
-	if c, ok := file.(io.Closer); ok {
-		s.file = c
-	}
+// open makes the reader that fits the first bytes of file.
+func (s *source) open(file io.Reader) (Reader, error) {
+	name := s.name
+	s.count = &counter{r: file}
 	b := bufio.NewReaderSize(s.count, 64<<10)
 	head, err := peek(b)
 	if err != nil {
@@ -110,8 +148,11 @@ func newReader(name string, file io.Reader, size int64, now, untimed time.Time) 
 	if plain != nil {
 		b = bufio.NewReaderSize(plain, 64<<10)
 		if head, err = peek(b); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: decompress: %w", name, err), s.stop())
+			return nil, errors.Join(fmt.Errorf("%s: decompress: %w", name, cutShort(err)), s.stop())
 		}
+	}
+	if s.digest != nil {
+		b = bufio.NewReaderSize(io.TeeReader(b, s.digest), 64<<10)
 	}
 	r, err := s.byContent(b, head)
 	if err != nil {
@@ -131,10 +172,18 @@ func (s *source) stop() error {
 // peek gives the first bytes of a file, fewer than asked for if it is shorter.
 func peek(b *bufio.Reader) ([]byte, error) {
 	head, err := b.Peek(512)
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, io.EOF) && len(head) == 0 {
 		return nil, err
 	}
-	return head, nil
+	return head, nil // the error comes again behind these bytes
+}
+
+// cutShort says in words that compressed data has no end.
+func cutShort(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the file cannot be read further: its compressed data ends in the middle; is it a part of a file? (%w)", err)
+	}
+	return fmt.Errorf("the file cannot be read further: %w", err)
 }
 
 // isZstd tells a Zstandard frame or a skippable frame before one (RFC 8878).

@@ -20,6 +20,9 @@ type Reader interface {
 	// Progress is the number of bytes read of the file as it lies on disk, and
 	// its size, which is 0 where it is not known.
 	Progress() (done, size int64)
+	// Digest is the SHA-256 of the decompressed contents in hexadecimal digits,
+	// complete once Next returned io.EOF. It is empty unless [Options] ask for it.
+	Digest() string
 	Close() error
 }
 

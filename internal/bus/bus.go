@@ -192,6 +192,26 @@ func (b *Bus) Pending(ctx context.Context) (uint64, error) {
 	return s.CachedInfo().State.Msgs, nil
 }
 
+// Last gives the sequence of the last batch published so far.
+func (b *Bus) Last(ctx context.Context) (uint64, error) {
+	s, err := b.JS.Stream(ctx, StreamFlows)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", StreamFlows, err)
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}
+
+// Settled says whether the ingesters have acknowledged, or given up, all batches
+// up to a sequence.
+func (b *Bus) Settled(ctx context.Context, upTo uint64) (bool, error) {
+	s, err := b.JS.Stream(ctx, StreamFlows)
+	if err != nil {
+		return false, fmt.Errorf("stream %s: %w", StreamFlows, err)
+	}
+	state := s.CachedInfo().State
+	return state.Msgs == 0 || state.FirstSeq > upTo, nil
+}
+
 // ErrTooLarge says that the server takes no message as large as a document.
 var ErrTooLarge = errors.New("larger than NATS takes in a message (max_payload)")
 

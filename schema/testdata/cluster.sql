@@ -692,3 +692,51 @@ ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main`
     MODIFY ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour, egress);
 ALTER TABLE `cordon`.sessions_hourly ON CLUSTER `main` ADD COLUMN IF NOT EXISTS egress Bool;
 ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN client_port 'where undecided, and of TFTP (udp/69), else 0';
+-- 00012_imports_apart.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Rows know the import that brought them, so that one import can be taken back.
+-- In sessions_hourly the number is the last part of the sorting key: the sums
+-- of different imports are never merged, and the views, which group by
+-- exporter, add them up as before. What exporters sent has number 0.
+ALTER TABLE `cordon`.flows_local ON CLUSTER `main`
+    ADD COLUMN IF NOT EXISTS import UInt32 COMMENT 'number of the import, see view imports; 0 for what exporters sent';
+ALTER TABLE `cordon`.flows ON CLUSTER `main` ADD COLUMN IF NOT EXISTS import UInt32;
+
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main`
+    ADD COLUMN IF NOT EXISTS import UInt32 COMMENT 'number of the import, see view imports; 0 for what exporters sent',
+    MODIFY ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour, egress, import);
+ALTER TABLE `cordon`.sessions_hourly ON CLUSTER `main` ADD COLUMN IF NOT EXISTS import UInt32;
+-- 00013_imports.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- The imports of files, each a row that changes its state. In a cluster every
+-- node has all of them.
+--
+-- ReplacingMergeTree: the newest state of an import stays. Readers use the view.
+-- The instance is part of the key so that two imports which took the same number
+-- at the same time see each other, and one takes another number.
+CREATE TABLE IF NOT EXISTS `cordon`.import_rows ON CLUSTER `main`
+(
+    id         UInt32                COMMENT 'number of the import, as in column import of flows and sessions_hourly',
+    instance   String                COMMENT 'as column collector of exporter_stats; the batches'' ids begin with it',
+    state      Enum8('started' = 1, 'done' = 2, 'undoing' = 3, 'undone' = 4, 'forgotten' = 5),
+    file       String                COMMENT 'name of the file as it was given; empty where another import had the same number first',
+    digest     String                COMMENT 'SHA-256 of the file''s contents, decompressed',
+    records    UInt64                COMMENT 'flow records read',
+    bad_rows   UInt64                COMMENT 'rows that were passed over on request',
+    process    String                COMMENT 'host and process id of whoever imports or takes back',
+    started    DateTime64(3, 'UTC'),
+    changed    DateTime64(3, 'UTC')  COMMENT 'when the state was written last; a running import writes it again and again',
+    version    UInt64                COMMENT 'counts the writes of this row'
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}', version)
+ORDER BY (id, instance)
+COMMENT 'imports of files';
+
+CREATE VIEW IF NOT EXISTS `cordon`.imports ON CLUSTER `main` AS
+SELECT id, state, file, digest, records, bad_rows, started, changed, process, instance
+FROM `cordon`.import_rows FINAL
+WHERE file != '';

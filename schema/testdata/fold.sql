@@ -30,7 +30,8 @@ SELECT
     groupBitOr(side) AS sides,
     max(evidence) AS basis,
     max(sample) AS sampling,
-    egress
+    egress,
+    import
 FROM
 (
     SELECT
@@ -48,7 +49,7 @@ FROM
         if(proto IN (6, 17, 33, 132, 136) AND src_port = 0 AND dst_port = 0, 'unknown', toString(f.direction)) AS direction,
         (flow_direction = 'egress' OR flow_direction = 'unknown' AND in_if = 0 AND out_if != 0)::Bool AS egress,
         least(greatest(received, toDateTime64('2000-01-01 00:00:00', 6, 'UTC')), toDateTime64('2100-01-01 00:00:00', 6, 'UTC')) AS received_sane,
-        vrf, exporter, proto,
+        vrf, exporter, import, proto,
         packets, bytes, rev_packets, rev_bytes, tcp_flags, rev_tcp_flags, sampling AS sample, count AS records,
         direction != 'unknown' AS known,
         if(known, basis::UInt8, 0) AS evidence,
@@ -115,4 +116,4 @@ FROM
             4)::UInt8 AS kind
     FROM {db}.flows AS f
 )
-GROUP BY month, decided, hour, vrf, server, proto, port, icmp_type, icmp_code, client, client_port, exporter, egress
+GROUP BY month, decided, hour, vrf, server, proto, port, icmp_type, icmp_code, client, client_port, exporter, egress, import
