@@ -28,5 +28,5 @@
 // The first selected category with a group that contains the address wins;
 // inside it the longest prefix wins, then the group's name in byte order.
 // Resolver answers for one address; Flatten gives the same answers to a
-// longest-match table elsewhere, such as ClickHouse's ip_trie dictionary.
+// longest-match table elsewhere.
 package categories

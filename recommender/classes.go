@@ -23,7 +23,7 @@ type class struct {
 	naming uint64
 }
 
-// located is one prefix of the run's dictionary: the addresses for which it is
+// located is a prefix that tells addresses apart: the addresses for which it is
 // the longest match.
 type located struct {
 	prefix netip.Prefix
@@ -31,7 +31,7 @@ type located struct {
 }
 
 // classes divides all addresses. Class 0 is every address that no prefix of
-// the dictionary holds.
+// located holds.
 type classes struct {
 	list     []class
 	located  []located
@@ -40,7 +40,7 @@ type classes struct {
 	guarded  int32            // sets below this id are of exclusions and guardrails
 	byGroup  map[int][]uint32 // classes of each group
 	internet []uint32         // classes of public addresses in no group
-	spans    []policy.Span    // what prefixes of the dictionary hold, in order; At is the place in located
+	spans    []policy.Span    // what prefixes of located hold, in order; At is the place in located
 }
 
 func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets, c.each, c.naming) }
@@ -206,9 +206,42 @@ func localNames(r *categories.Resolver, further []*categories.Resolver) *bart.Ta
 
 var mapped = netip.MustParsePrefix("::ffff:0:0/96")
 
-// aroundMapped gives an IPv6 prefix without the IPv4-mapped range in it: an
-// ip_trie dictionary keeps IPv4 there, and would find the prefix for IPv4
-// addresses as well.
+// addressRange is a range of addresses of one class: from the first address to
+// the one before the next range of the same family.
+type addressRange struct {
+	first netip.Addr
+	class uint32
+}
+
+// ranges divides all addresses of both families, in order.
+func (c *classes) ranges() []addressRange {
+	var out []addressRange
+	add := func(first netip.Addr, class uint32) {
+		if n := len(out); n == 0 || out[n-1].class != class || out[n-1].first.BitLen() != first.BitLen() {
+			out = append(out, addressRange{first, class})
+		}
+	}
+	for _, next := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		family := next.BitLen()
+		for _, s := range c.spans {
+			if s.Lo.BitLen() != family {
+				continue
+			}
+			if next.Less(s.Lo) {
+				add(next, 0)
+			}
+			add(s.Lo, c.located[s.At].class)
+			next = s.Hi.Next() // invalid after the last address of the family
+		}
+		if next.IsValid() {
+			add(next, 0)
+		}
+	}
+	return out
+}
+
+// aroundMapped gives an IPv6 prefix without the IPv4-mapped range in it, which
+// holds what ClickHouse takes IPv4 addresses for: they are not in the prefix.
 func aroundMapped(p netip.Prefix) []netip.Prefix {
 	if p.Addr().Is4() || p.Bits() > mapped.Bits() || !p.Contains(mapped.Addr()) {
 		return []netip.Prefix{p}

@@ -106,7 +106,6 @@ func (r *run) classify(ctx context.Context, salt int) error {
 		}
 		return end + ".1"
 	}
-	dictionary := text(r.database + "." + r.name + "_addresses")
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("sessions")+` (
 		vrf LowCardinality(String), client IPv6, server IPv6, proto UInt8, port UInt16, reason UInt8,
 		source_group UInt32, source_address IPv6, source_class UInt32,
@@ -129,34 +128,32 @@ SELECT
     if(detailed, server_class, 0) AS destination_class,
     if(detailed, proto, 0) AS cell_proto,
     if(detailed, port, 0) AS cell_port,
-    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[12]d) AS cell,
+    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[11]d) AS cell,
     client_group, server_group, flows, bytes, hours, first_seen, last_seen, sampling, lossy
 FROM
 (
     SELECT
         vrf, client, server, proto, port, flows, bytes, hours, first_seen, last_seen, sampling, lossy,
-        dictGet(%[2]s, ('group_number', 'kind', 'class'), client) AS c,
-        dictGet(%[2]s, ('group_number', 'kind', 'class'), server) AS s,
         multiIf(
+            %[2]s
             %[3]s
             %[4]s
-            %[5]s
             0)::UInt8 AS reason,
-        %[6]s AS client_group, %[7]s AS server_group,
-        %[8]s AS client_class, %[9]s AS server_class,
-        %[10]s AS detailed
+        %[5]s AS client_group, %[6]s AS server_group,
+        %[7]s AS client_class, %[8]s AS server_class,
+        %[9]s AS detailed
     FROM
     (
-%[11]s
+%[10]s
     )
 )`,
-		r.table("sessions"), dictionary, r.ownReasons(), external, ungrouped,
-		group("c"), group("s"), class("c"), class("s"), detailed, sessions, salt)
+		r.table("sessions"), r.ownReasons(), external, ungrouped,
+		group("c"), group("s"), class("c"), class("s"), detailed, r.lookUpEnds(sessions, "group_number", "kind", "class"), salt)
 	return r.conn.Exec(r.withScope(ctx), query, args...)
 }
 
 // ownReasons are the first reasons, which neither groups nor policies decide, as the beginning of the arguments of a multiIf
-// over the columns of windowSessions; c and s are what the dictionary says of client and server, the kind second.
+// over the columns of windowSessions; c and s are what is known of client and server, the kind second.
 func (r *run) ownReasons() string {
 	unanswered := fmt.Sprintf("complete = 0 AND half_open > 0 AND NOT (%s)", neverAnswers("server"))
 	halfOpen := fmt.Sprintf("%s, %d,", unanswered, reasonNumber(policy.HalfOpen))
@@ -182,6 +179,11 @@ func (r *run) ownReasons() string {
 // says nothing.
 func neverAnswers(column string) string {
 	return fmt.Sprintf("%[1]s >= toIPv6('ff00::') OR %[1]s BETWEEN toIPv6('::ffff:224.0.0.0') AND toIPv6('::ffff:239.255.255.255') OR %[1]s = toIPv6('::ffff:255.255.255.255')", column)
+}
+
+// lookUpEnds gives a query for sessions with what is known of client and server, as c and s.
+func (r *run) lookUpEnds(sessions string, attributes ...string) string {
+	return r.lookUp(r.lookUp(sessions, "client", "c", attributes...), "server", "s", attributes...)
 }
 
 // windowSessions is a query for the sessions that the settings select, one row each, and its arguments.

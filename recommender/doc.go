@@ -3,7 +3,7 @@
 // ClickHouse does what grows with the sessions, Go what grows with the policy:
 //
 //  1. The selected categories are flattened into disjoint prefixes, each with
-//     one group, and handed over as an ip_trie dictionary, together with the
+//     one group, and handed over as ranges of addresses, together with the
 //     special-purpose ranges and whatever else tells addresses apart.
 //  2. ClickHouse looks both ends of every session of the window up, once, gives
 //     each session a reason to leave it out or none, and counts cells: (source,

@@ -105,7 +105,7 @@ func (r *run) readKnown(ctx context.Context) (map[groupOf]uint64, error) {
 			UNION ALL
 			SELECT DISTINCT vrf, server_group AS group_number, server AS address FROM `+sessions+` WHERE server_group != 0
 			UNION ALL
-			SELECT v.vrf, p.group_number, p.address FROM `+r.table("prefixes")+` AS p CROSS JOIN (SELECT DISTINCT vrf FROM `+sessions+`) AS v WHERE p.named
+			SELECT v.vrf, p.group_number, p.address FROM `+r.table("named")+` AS p CROSS JOIN (SELECT DISTINCT vrf FROM `+sessions+`) AS v
 		)
 		GROUP BY vrf, group_number`)
 	if err != nil {

@@ -447,7 +447,7 @@ func TestRunsLeaveNothing(t *testing.T) {
 		}
 	}
 
-	// A run that was killed a day ago leaves tables and a dictionary. Their age
+	// A run that was killed a day ago leaves tables. Their age
 	// cannot be set, so here a day is as long as the test needs.
 	left, err := newRun(t.Context(), conn, mustPlan(t, Settings{}, nil))
 	if err != nil {
@@ -526,7 +526,7 @@ func TestPermittedCellsJoinRules(t *testing.T) {
 	}
 }
 
-// TestIPv6PrefixesHoldNoIPv4, although a dictionary keeps IPv4 inside ::/0.
+// TestIPv6PrefixesHoldNoIPv4, although IPv4 addresses are numbers inside ::/0.
 func TestIPv6PrefixesHoldNoIPv4(t *testing.T) {
 	conn := store(t)
 	insertFlows(t, conn, []flow{

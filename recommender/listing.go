@@ -186,14 +186,15 @@ func (r *run) sendRules(ctx context.Context, p *policy.Proposal, rules []int) er
 
 // known is the SQL of the known endpoints of a VRF with their classes.
 func (r *run) known(vrf string) string {
-	return fmt.Sprintf(`SELECT DISTINCT address, dictGet(%[1]s, 'class', address) AS class FROM
+	addresses := fmt.Sprintf(`SELECT DISTINCT address FROM
 		(
-			SELECT client AS address FROM %[2]s WHERE vrf = %[3]s
+			SELECT client AS address FROM %[1]s WHERE vrf = %[2]s
 			UNION ALL
-			SELECT server FROM %[2]s WHERE vrf = %[3]s
+			SELECT server FROM %[1]s WHERE vrf = %[2]s
 			UNION ALL
-			SELECT address FROM %[4]s WHERE named
-		)`, text(r.database+"."+r.name+"_addresses"), r.table("sessions"), text(vrf), r.table("prefixes"))
+			SELECT address FROM %[3]s
+		)`, r.table("sessions"), text(vrf), r.table("named"))
+	return "SELECT address, known.1 AS class FROM (" + r.lookUp(addresses, "address", "known", "class") + ")"
 }
 
 // side is the SQL of the known endpoints on one side of each rule.

@@ -63,10 +63,10 @@ func (r *run) mergeHosts(ctx context.Context, cells []cell, parts []part) ([]cel
 // end of any session of the window, in order.
 func (r *run) readUngrouped(ctx context.Context) (map[string][]netip.Addr, error) {
 	end := func(address string) string {
-		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d AND dictGet(%[4]s, 'kind', %[1]s) = %[5]d",
-			address, r.table("sessions"), noGroup, text(r.database+"."+r.name+"_addresses"), categories.Private)
+		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d", address, r.table("sessions"), noGroup)
 	}
-	rows, err := r.conn.Query(ctx, end("client")+" UNION DISTINCT "+end("server"))
+	rows, err := r.conn.Query(ctx, fmt.Sprintf("SELECT vrf, address FROM (%s) WHERE known.1 = %d",
+		r.lookUp(end("client")+" UNION DISTINCT "+end("server"), "address", "known", "kind"), categories.Private))
 	if err != nil {
 		return nil, err
 	}

@@ -16,10 +16,11 @@ import (
 )
 
 // run is one recommendation's tables in ClickHouse. They are ordinary tables,
-// since a dictionary cannot read a temporary one, with a name that no other run has:
+// since a temporary one lives in one session and a run has many connections,
+// with a name that no other run has:
 //
-//	<name>_prefixes   what tells addresses apart
-//	<name>_addresses  the same as a dictionary
+//	<name>_ranges     what tells addresses apart, by the first address of each range
+//	<name>_named      the known endpoints that groups name
 //	<name>_scanners   clients that scan, where they are kept out
 //	<name>_sessions   each session of the window, looked up
 //	<name>_verdicts   what Go decided about cells
@@ -57,15 +58,15 @@ func newRun(ctx context.Context, conn driver.Conn, p *plan) (*run, error) {
 func (r *run) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	err := r.conn.Exec(ctx, "DROP DICTIONARY IF EXISTS "+r.table("addresses"))
-	for _, suffix := range []string{"prefixes", "scanners", "sessions", "verdicts", "excluded", "rules", "ends"} {
+	var err error
+	for _, suffix := range []string{"ranges", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends"} {
 		err = errors.Join(err, r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table(suffix)+" SYNC"))
 	}
 	return err
 }
 
 // dropLeftovers removes the tables of runs that began longer ago than the given
-// time and were killed.
+// time and were killed. Earlier versions of Cordon left dictionaries as well.
 func (r *run) dropLeftovers(ctx context.Context, older time.Duration) error {
 	rows, err := r.conn.Query(ctx, `SELECT name, engine = 'Dictionary' FROM system.tables
 		WHERE database = currentDatabase() AND startsWith(name, ?) AND metadata_modification_time < now() - toIntervalSecond(?)
@@ -130,51 +131,78 @@ const (
 	internetGroup = ^uint32(0)
 )
 
-// loadAddresses hands over what tells addresses apart. The rows of the table
-// are the dictionary's prefixes, and, marked as named, the known endpoints.
+// loadAddresses hands over what tells addresses apart, and the known endpoints
+// that groups name.
 func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
-	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("prefixes")+` (
-		prefix String, address IPv6, named UInt8, group_number UInt32, kind UInt8, class UInt32
-	) ENGINE = MergeTree ORDER BY ()`); err != nil {
+	group := func(place int) uint32 { return uint32(place + 1) }
+	n, err := r.loadRanges(ctx, []string{"group_number UInt32"}, func(c *class) []any { return []any{group(c.group)} })
+	if err != nil {
 		return 0, err
 	}
-	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("prefixes")+" (prefix, address, named, group_number, kind, class)")
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("named")+" (address IPv6, group_number UInt32) ENGINE = MergeTree ORDER BY ()"); err != nil {
+		return 0, err
+	}
+	endpoints := r.resolver.Endpoints()
+	if len(endpoints) == 0 {
+		return n, nil
+	}
+	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("named")+" (address, group_number)")
 	if err != nil {
 		return 0, err
 	}
 	defer batch.Close()
-	group := func(place int) uint32 { return uint32(place + 1) }
-	add := func(p netip.Prefix, named bool, groupNumber uint32, kind uint8, class uint32) error {
-		return batch.Append(p.String(), as16(p.Addr()), named, groupNumber, kind, class)
-	}
-	for _, l := range r.classes.located {
-		c := &r.classes.list[l.class]
-		if err := add(l.prefix, false, group(c.group), uint8(c.kind), l.class); err != nil {
+	for _, e := range endpoints {
+		if err := batch.Append(as16(e.Addr), group(r.resolver.LookupIndex(e.Addr))); err != nil {
 			return 0, err
 		}
 	}
-	for _, e := range r.resolver.Endpoints() {
-		if err := add(netip.PrefixFrom(e.Addr, e.Addr.BitLen()), true, group(r.resolver.LookupIndex(e.Addr)), 0, 0); err != nil {
-			return 0, err
-		}
-	}
-	if err := batch.Send(); err != nil {
-		return 0, err
-	}
-	return uint64(len(r.classes.located)), r.createDictionary(ctx, "prefix String, group_number UInt32 DEFAULT 0, kind UInt8 DEFAULT 0, class UInt32 DEFAULT 0", " WHERE 'NOT named'")
+	return n, batch.Send()
 }
 
-// createDictionary makes a dictionary of columns of the table of prefixes.
-func (r *run) createDictionary(ctx context.Context, columns, where string) error {
-	account := ""
-	if r.DictionaryUser != "" {
-		account = " USER " + text(r.DictionaryUser) + " PASSWORD " + text(r.DictionaryPassword)
+// loadRanges makes the table of ranges: the kind and the class of the addresses
+// of each, and further columns ("name Type"), whose values for a class more gives.
+func (r *run) loadRanges(ctx context.Context, columns []string, more func(*class) []any) (uint64, error) {
+	names, typed := []string{"address", "kind", "class"}, ""
+	for _, c := range columns {
+		name, _, _ := strings.Cut(c, " ")
+		names, typed = append(names, name), typed+", "+c
 	}
-	return r.conn.Exec(ctx, "CREATE DICTIONARY "+r.table("addresses")+" ("+columns+`
-	) PRIMARY KEY prefix
-	SOURCE(CLICKHOUSE(DB `+text(r.database)+` TABLE `+text(r.name+"_prefixes")+where+account+`))
-	LAYOUT(IP_TRIE()) LIFETIME(0)`)
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("ranges")+` (
+		address IPv6, first UInt128 MATERIALIZED toUInt128(address), ipv4 UInt8 MATERIALIZED `+isIPv4("first")+`,
+		kind UInt8, class UInt32`+typed+`
+	) ENGINE = MergeTree ORDER BY ()`); err != nil {
+		return 0, err
+	}
+	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("ranges")+" ("+strings.Join(names, ", ")+")")
+	if err != nil {
+		return 0, err
+	}
+	defer batch.Close()
+	ranges := r.classes.ranges()
+	for _, g := range ranges {
+		c := &r.classes.list[g.class]
+		if err := batch.Append(append([]any{as16(g.first), uint8(c.kind), g.class}, more(c)...)...); err != nil {
+			return 0, err
+		}
+	}
+	return uint64(len(ranges)), batch.Send()
 }
+
+// lookUp gives a query for the rows of another one, with what is known of the
+// address in one of its columns: a tuple of columns of the table of ranges.
+//
+// A dictionary would do the same, but an external server loads it by logging in
+// to itself, for which the account would have to stand in the dictionary's
+// definition, where others can read it. The range that holds an address is the
+// last of its family that begins at or before it. Ranges leave no address out.
+func (r *run) lookUp(query, column, as string, attributes ...string) string {
+	number := "toUInt128(q." + column + ")"
+	return fmt.Sprintf("SELECT q.*, tuple(a.%[1]s) AS %[2]s FROM (%[3]s) AS q ASOF JOIN %[4]s AS a ON a.ipv4 = %[5]s AND a.first <= %[6]s",
+		strings.Join(attributes, ", a."), as, query, r.table("ranges"), isIPv4(number), number)
+}
+
+// isIPv4 is the SQL that tells, from the number of an IPv6 address, whether it stands for an IPv4 address.
+func isIPv4(number string) string { return "(bitShiftRight(" + number + ", 32) = 65535)" }
 
 func as16(a netip.Addr) netip.Addr { return netip.AddrFrom16(a.As16()) }
 

@@ -82,10 +82,10 @@ WITH
     by_hour AS
     (
         SELECT vrf, client, count() AS targets, countIf(unanswered) AS unanswered,
-            countIf(once AND dictGet(%[6]s, 'kind', server) != %[7]d) AS one_off,
-            countIf(once AND attempt AND dictGet(%[6]s, 'kind', server) != %[7]d) AS attempts,
-            uniqExactIf((proto, port), once AND dictGet(%[6]s, 'kind', server) != %[7]d) AS ports
-        FROM targets
+            countIf(once AND known.1 != %[7]d) AS one_off,
+            countIf(once AND attempt AND known.1 != %[7]d) AS attempts,
+            uniqExactIf((proto, port), once AND known.1 != %[7]d) AS ports
+        FROM (%[6]s)
         GROUP BY vrf, client, began
     )
 SELECT vrf, client, sum(h.targets) AS targets,
@@ -95,7 +95,7 @@ GROUP BY vrf, client
 HAVING 2 * fruitless > targets AND
     (sum(unanswered) >= %[9]d OR fruitless > sum(unanswered) AND max(if(ports >= %[10]d, one_off, attempts)) >= %[9]d)`,
 		r.table("scanners"), categories.ProtoTCP, window, where, hasPorts("proto"),
-		text(r.database+"."+r.name+"_addresses"), categories.Public, scanHours, r.ScannerTargets, scanPorts, attemptPackets, attemptOctets, neverAnswers("server_ip")), args...); err != nil {
+		r.lookUp("SELECT * FROM targets", "server", "known", "kind"), categories.Public, scanHours, r.ScannerTargets, scanPorts, attemptPackets, attemptOctets, neverAnswers("server_ip")), args...); err != nil {
 		return 0, err
 	}
 	rows, err := r.conn.Query(ctx, "SELECT vrf, client, targets, fruitless FROM "+r.table("scanners"))

@@ -84,11 +84,6 @@ type Settings struct {
 
 	// listed are rules to find the sessions under, see Listing.
 	listed []policy.Policy
-
-	// DictionaryUser and DictionaryPassword are the account with which an
-	// external server loads the run's dictionary from its own table. Empty means
-	// the server's default user, which is right for an embedded one.
-	DictionaryUser, DictionaryPassword string
 }
 
 // Step is a part of a run and where its time went.

@@ -107,7 +107,7 @@ func Suggest(ctx context.Context, conn driver.Conn, s SuggestSettings, file *cat
 		return nil, fmt.Errorf("ClickHouse: drop the tables of runs that were killed: %w", err)
 	}
 	out := &Suggestions{Candidates: v.candidates, Orders: orderCount(len(v.candidates)), List: []Suggestion{}}
-	if some, err := v.lookUp(ctx, s.Learn, out); err != nil || !some {
+	if some, err := v.fill(ctx, s.Learn, out); err != nil || !some {
 		return out, err
 	}
 	orders, all := groupings(len(v.candidates), v.presences(), s.MaxOrders)

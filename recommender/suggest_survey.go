@@ -81,41 +81,21 @@ func (v *survey) columns(prefix string) []string {
 
 // loadAddresses hands over what tells addresses apart, with the group in each category.
 func (v *survey) loadAddresses(ctx context.Context) (uint64, error) {
-	columns := v.columns("g")
-	typed := func(suffix string) string {
-		var b strings.Builder
-		for _, c := range columns {
-			b.WriteString(", " + c + " UInt32" + suffix)
+	columns := []string{"naming UInt64"}
+	for _, c := range v.columns("g") {
+		columns = append(columns, c+" UInt32")
+	}
+	return v.loadRanges(ctx, columns, func(c *class) []any {
+		row := []any{c.naming}
+		for _, place := range c.each {
+			row = append(row, uint32(place+1))
 		}
-		return b.String()
-	}
-	if err := v.conn.Exec(ctx, "CREATE TABLE "+v.table("prefixes")+" (prefix String, kind UInt8, class UInt32, naming UInt64"+typed("")+") ENGINE = MergeTree ORDER BY ()"); err != nil {
-		return 0, err
-	}
-	batch, err := v.conn.PrepareBatch(ctx, "INSERT INTO "+v.table("prefixes")+" (prefix, kind, class, naming, "+strings.Join(columns, ", ")+")")
-	if err != nil {
-		return 0, err
-	}
-	defer batch.Close()
-	row := make([]any, 4+len(columns))
-	for _, l := range v.classes.located {
-		c := &v.classes.list[l.class]
-		row[0], row[1], row[2], row[3] = l.prefix.String(), uint8(c.kind), l.class, c.naming
-		for i, place := range c.each {
-			row[4+i] = uint32(place + 1)
-		}
-		if err := batch.Append(row...); err != nil {
-			return 0, err
-		}
-	}
-	if err := batch.Send(); err != nil {
-		return 0, err
-	}
-	return uint64(len(v.classes.located)), v.createDictionary(ctx, "prefix String, kind UInt8 DEFAULT 0, class UInt32 DEFAULT 0, naming UInt64 DEFAULT 0"+typed(" DEFAULT 0"), "")
+		return row
+	})
 }
 
-// lookUp fills the survey's tables, and the window and cut of the answer. It reports whether there are sessions.
-func (v *survey) lookUp(ctx context.Context, learn float64, out *Suggestions) (some bool, err error) {
+// fill fills the survey's tables, and the window and cut of the answer. It reports whether there are sessions.
+func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (some bool, err error) {
 	if err := v.step("load addresses", true, func() (uint64, error) { return v.loadAddresses(ctx) }); err != nil {
 		return false, err
 	}
@@ -198,18 +178,12 @@ func (v *survey) look(ctx context.Context, part int, since, until time.Time) (n 
 		}
 	}
 	sessions, args := v.windowSessions()
-	attributes := []string{"'class'", "'kind'", "'naming'"}
-	for _, c := range v.columns("g") {
-		attributes = append(attributes, text(c))
-	}
-	names := strings.Join(attributes, ", ")
 	var groups strings.Builder
 	for _, end := range []string{"c", "s"} {
 		for i := range v.candidates {
 			fmt.Fprintf(&groups, ", %s.%d AS %s%d", end, i+4, end, i)
 		}
 	}
-	dictionary := text(v.database + "." + v.name + "_addresses")
 	if err := v.conn.Exec(v.withScope(ctx), fmt.Sprintf(`INSERT INTO %[1]s
 SELECT
     %[2]d AS part, vrf, client, server, proto, port,
@@ -219,12 +193,8 @@ SELECT
     c.2 AS client_kind, s.2 AS server_kind, c.1 AS client_class, s.1 AS server_class, c.3 AS client_naming, s.3 AS server_naming, hours, first_seen, last_seen%[4]s
 FROM
 (
-    SELECT *, dictGet(%[5]s, (%[6]s), client) AS c, dictGet(%[5]s, (%[6]s), server) AS s
-    FROM
-    (
-%[7]s
-    )
-)`, v.table("sessions"), part, v.ownReasons(), groups.String(), dictionary, names, sessions), args...); err != nil {
+%[5]s
+)`, v.table("sessions"), part, v.ownReasons(), groups.String(), v.lookUpEnds(sessions, append([]string{"class", "kind", "naming"}, v.columns("g")...)...)), args...); err != nil {
 		return 0, err
 	}
 	return n, v.conn.QueryRow(ctx, "SELECT count() FROM "+v.table("sessions")+" WHERE part = ?", uint8(part)).Scan(&n)
