@@ -64,9 +64,10 @@ type clickhouseSettings struct {
 
 // sqlLimits bound every query that is not Cordon's own.
 type sqlLimits struct {
-	MaxTime   time.Duration `mapstructure:"max_time"`
-	MaxMemory int64         `mapstructure:"max_memory"`
-	MaxRows   int64         `mapstructure:"max_rows"`
+	MaxTime    time.Duration `mapstructure:"max_time"`
+	MaxMemory  int64         `mapstructure:"max_memory"`
+	MaxRows    int64         `mapstructure:"max_rows"`
+	MaxQueries int           `mapstructure:"max_queries"` // at a time, of the embedded engine
 }
 
 // clickhouse gives the limits as settings for an external server.
@@ -98,7 +99,7 @@ func defaultSettings() settings {
 	b := bus.DefaultConfig()
 	s.NATS = natsSettings{Listen: "127.0.0.1:4222", Replicas: b.Replicas, MaxBytes: b.MaxBytes, Duplicates: b.Duplicates}
 	s.ClickHouse = clickhouseSettings{Listen: "127.0.0.1:8123"}
-	s.SQL = sqlLimits{MaxTime: time.Minute, MaxMemory: 4 << 30, MaxRows: 10_000_000}
+	s.SQL = sqlLimits{MaxTime: time.Minute, MaxMemory: 4 << 30, MaxRows: 10_000_000, MaxQueries: 8}
 	s.Retention = retention{Flows: 30 * day, Sessions: 400 * day}
 	s.Collector = collector.DefaultConfig()
 	s.Ingest = ingest.DefaultConfig()
@@ -115,6 +116,9 @@ func (s *settings) check() error {
 	}
 	if s.ClickHouse.Cluster != "" && s.ClickHouse.DSN == "" {
 		errs = append(errs, errors.New("clickhouse.cluster needs clickhouse.dsn: the embedded engine is no cluster"))
+	}
+	if s.SQL.MaxQueries < 1 || s.SQL.MaxQueries > 1000 {
+		errs = append(errs, fmt.Errorf("sql.max_queries: %d is not from 1 to 1000", s.SQL.MaxQueries))
 	}
 	if s.Retention.Flows < day || s.Retention.Sessions < day {
 		errs = append(errs, errors.New("retention.flows and retention.sessions: at least 24h, since rows are dropped by whole days"))
@@ -143,6 +147,7 @@ func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger) embe
 		Dir: clickhouseDir(dir), Library: s.ClickHouse.Library, Listen: listen, Database: database,
 		Limits: embedded.Limits{
 			Memory: s.ClickHouse.MaxMemory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
+			OutsideQueries: s.SQL.MaxQueries,
 		},
 		EngineLog: s.ClickHouse.EngineLog, Log: log,
 	}

@@ -129,7 +129,7 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 	}
 	readerOpts := *opts
 	if a.settings.ClickHouse.DSN == "" || temporary {
-		readerOpts.Auth = clickhouse.Auth{Database: database, Username: "default"}
+		readerOpts.Auth = clickhouse.Auth{Database: database, Username: embedded.ReaderUser, Password: opts.Auth.Password}
 	} else {
 		readerOpts.Settings = a.settings.SQL.clickhouse()
 	}

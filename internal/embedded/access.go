@@ -1,9 +1,7 @@
 package embedded
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -61,7 +59,7 @@ func (e *engine) outward(conn *connection) (map[string]bool, error) {
 
 // prepareOutside limits the connection and replaces the text by its checked form.
 func (c *ClickHouse) prepareOutside(conn *connection, q *request, mark string) error {
-	limits, err := c.outsideSettings(q, mark)
+	limits, err := c.outsideSettings(conn, q, mark)
 	if err != nil {
 		return err
 	}
@@ -71,6 +69,9 @@ func (c *ClickHouse) prepareOutside(conn *connection, q *request, mark string) e
 	canonical, err := conn.canonical(q.sql)
 	if err != nil {
 		return parsingFailure(err)
+	}
+	if canonical, err = c.takeSettings(conn, q, canonical, mark); err != nil {
+		return err
 	}
 	if err := c.checkReading(canonical, q.params); err != nil {
 		return err
@@ -100,12 +101,9 @@ func (c *connection) canonical(sql string) (string, error) {
 // in the engine.
 func (c *ClickHouse) checkReading(canonical string, params []param) error {
 	l := lexer{sql: canonical}
-	var tokens []token
-	for t := l.next(); t.kind != tokenEnd; t = l.next() {
-		if t.kind == tokenInvalid {
-			return errReadOnly("a statement with an unclosed quote")
-		}
-		tokens = append(tokens, t)
+	tokens, err := l.all()
+	if err != nil {
+		return err
 	}
 	text := func(i int) string {
 		if i >= len(tokens) {
@@ -130,9 +128,11 @@ func (c *ClickHouse) checkReading(canonical string, params []param) error {
 			if t.kind == tokenWord && strings.EqualFold(name, "INTO") && strings.EqualFold(text(i+1), "OUTFILE") {
 				return errReadOnly("INTO OUTFILE")
 			}
-			// readonly = 1 does not reach the settings of a subquery.
-			if t.kind == tokenWord && strings.EqualFold(name, "SETTINGS") && text(i+2) == "=" {
-				return errReadOnly("a query with SETTINGS")
+			// readonly = 1 does not reach the settings of a subquery; those behind the whole query are gone.
+			if clause := settingsAt(&l, tokens, i); clause != nil {
+				if err := clause.harmless(); err != nil {
+					return err
+				}
 			}
 			if t.kind == tokenQuoted && isPath(name) {
 				return errReadOnly("the name " + text(i))
@@ -184,71 +184,6 @@ func parsingFailure(err error) error {
 		e.Message, _, _ = strings.Cut(e.Message, ": while executing")
 	}
 	return err
-}
-
-// outsideSettings are the limits, and the settings that the request may choose.
-func (c *ClickHouse) outsideSettings(q *request, mark string) ([]setting, error) {
-	l := c.limits
-	seconds := max(1, int64(l.OutsideTime.Seconds()))
-	threads := int64(l.Threads)
-	resultRows := l.OutsideResultRows
-	settings := []setting{
-		{"log_comment", mark},
-		{"max_query_size", itoa(int64(max(256<<10, 4*len(q.sql))))}, // the canonical form is longer
-		{"max_memory_usage", itoa(l.OutsideMemory)},
-		{"max_result_bytes", itoa(l.OutsideResultBytes)},
-		// Memory that runs out ends the query; the disk does not take its place.
-		{"max_bytes_ratio_before_external_group_by", "0"},
-		{"max_bytes_ratio_before_external_sort", "0"},
-		{"timeout_overflow_mode", "throw"},
-	}
-	for _, s := range q.settings {
-		var limit *int64
-		switch s.name {
-		case "max_execution_time":
-			limit = &seconds
-		case "max_threads":
-			limit = &threads
-		case "max_result_rows":
-			limit = &resultRows
-		default:
-			if !outsideMaySet(s.name) {
-				return nil, &Exception{Code: codeReadonly, Name: "READONLY", Message: fmt.Sprintf("Cannot modify '%s' setting in readonly mode", s.name)}
-			}
-			settings = append(settings, s)
-			continue
-		}
-		v, err := strconv.ParseFloat(s.value, 64)
-		if err != nil || v < 0 {
-			return nil, badRequest("setting %s=%q is not a number", s.name, s.value)
-		}
-		if v > 0 && v < float64(*limit) { // 0 asks for no limit
-			*limit = max(1, int64(v))
-		}
-	}
-	return append(settings,
-		setting{"max_execution_time", itoa(seconds)},
-		setting{"max_threads", itoa(threads)},
-		setting{"max_result_rows", itoa(resultRows)},
-	), nil
-}
-
-// outsideSettable are settings that change how a result looks or is cut, and
-// nothing that leads out of the engine or lifts a limit.
-var outsideSettable = map[string]bool{
-	"result_overflow_mode": true, "extremes": true, "session_timezone": true, "date_time_output_format": true,
-	"date_time_input_format": true, "join_use_nulls": true, "max_block_size": true, "limit": true, "offset": true,
-	"final": true, "union_default_mode": true, "group_by_use_nulls": true, "prefer_column_name_to_alias": true,
-	"any_join_distinct_right_table_keys": true, "aggregate_functions_null_for_empty": true,
-	"transform_null_in": true, "max_rows_to_read": true, "max_bytes_to_read": true, "read_overflow_mode": true,
-	"format_csv_delimiter": true, "format_tsv_null_representation": true, "format_csv_null_representation": true,
-	"bool_true_representation": true, "bool_false_representation": true, "interval_output_format": true,
-	"http_write_exception_in_output_format": true, // clickhouse-go sets it for every QueryFormat
-}
-
-func outsideMaySet(name string) bool {
-	// output_format_schema names a file to write.
-	return outsideSettable[name] || strings.HasPrefix(name, "output_format_") && name != "output_format_schema"
 }
 
 // escapeParam writes a query parameter as the engine reads it, escaped as in

@@ -57,6 +57,21 @@ func TestOutsideAttacks(t *testing.T) {
 		"SELECT * FROM (SELECT 1 SETTINGS max_threads = 64)", "SELECT (SELECT 1 SETTINGS max_execution_time = 0)",
 		"WITH x AS (SELECT 1 SETTINGS\n max_memory_usage\n= 0) SELECT * FROM x", "SELECT 1 IN (SELECT 1 SETTINGS max_result_rows = 0)",
 		"SELECT 1 SETTINGS allow_introspection_functions = 1", "SELECT addressToLine(0)",
+		"SELECT 1 SETTINGS join_use_nulls = 1, readonly = 0", "SELECT 1 SETTINGS max_threads = 100000", "SELECT 1 SETTINGS max_execution_time = DEFAULT",
+		"SELECT 1 FORMAT TSV SETTINGS max_memory_usage = 1", "SELECT 1 SETTINGS join_use_nulls = 2", "SELECT 1 SETTINGS join_use_nulls = DEFAULT",
+		"SELECT 1 SETTINGS max_result_rows = -1", "SELECT 1 SETTINGS max_rows_to_read = -1", "SELECT 1 SETTINGS format_csv_delimiter = $$;$$, readonly = 2",
+		"SELECT 1 SETTINGS join_use_nulls = 1 FORMAT TSV SETTINGS log_comment = 'x'", "SELECT 1 SETTINGS additional_result_filter = '1'",
+		"SELECT * FROM (SELECT 1 SETTINGS additional_table_filters = {'cordon.t': '1'})", "SELECT 1 SETTINGS `readonly` = 0",
+		"SELECT 1 SETTINGS join_use_nulls = (SELECT 1)", "SELECT 1 SETTINGS profile = 'default'", "SELECT 1 SETTINGS session_timezone = '../../etc/passwd'",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'system.users': '1'}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'default.t': '1'}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'cordon.t': 'file(''$FILE'') != '''''}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'cordon.t': 'a = 1', 'cordon.t': 'file(''$FILE'') != '''''}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'cordon.t': 'a IN (SELECT 1)'}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'cordon.t': 'a IN `$FILE`'}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'cordon.t': '1) SETTINGS max_threads = 1 --'}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'cordon.t': '1) OR (1'}",
+		"SELECT a FROM cordon.t SETTINGS additional_table_filters = {'$FILE': '1'}", "SELECT a FROM cordon.t SETTINGS additional_table_filters = 'x'",
 
 		// Several statements.
 		"SELECT 1; SET ROLE ALL", "SELECT 1; DROP TABLE cordon.t", "SELECT 1;; INSERT INTO cordon.t VALUES (2)",
@@ -203,9 +218,28 @@ func TestOutsideReads(t *testing.T) {
 		{"SELECT sum(number) FROM numbers(10)", "45\n"},
 		{"SELECT settings = 1, 'SETTINGS x = 1' FROM (SELECT 1 AS settings)", "1\tSETTINGS x = 1\n"},
 		{"SELECT 1;", "1\n"},
+		{"SELECT 1 AS x FORMAT TSVWithNames", "x\n1\n"},
+		{"SELECT count() FROM t SETTINGS join_use_nulls = 1 FORMAT TSV", "1\n"},
+		{"SELECT count() FROM t FORMAT TSV SETTINGS join_use_nulls = 1, max_threads = 1", "1\n"},
+		{"SELECT count() FROM t SETTINGS max_execution_time = 5 FORMAT CSV SETTINGS final = false", "1\n"},
+		{"SELECT value FROM system.settings WHERE name = 'max_execution_time' SETTINGS max_execution_time = 5", "5\n"},
+		{"SELECT x.a, y.a FROM t AS x LEFT JOIN (SELECT 2::UInt32 AS a) AS y ON x.a = y.a SETTINGS join_use_nulls = 1", "1\t\\N\n"},
+		{"SELECT toString(true) SETTINGS bool_true_representation = 'it''s'", "it\\'s\n"},
+		{"SELECT sum(a) FROM (SELECT a FROM t SETTINGS final = 0)", "1\n"},
+		{"SELECT count() FROM cordon.t FORMAT TSV settings additional_table_filters={'cordon.t' : ' a = 2 '}", "0\n"},
+		{"SELECT count() FROM cordon.t SETTINGS additional_table_filters={'cordon.t' : ' a = 1 AND `into` = \\'outfile\\' '}", "1\n"},
+		{"SELECT count() FROM t SETTINGS additional_table_filters={'cordon.t' : 'a = 2', 'cordon.none': 'b ILIKE \\'%x%\\''}", "0\n"},
+		{"SELECT count() FROM cordon.v SETTINGS additional_table_filters={'cordon.v' : 'a = 2'}", "0\n"},
+		{"SELECT count() FROM cordon.v SETTINGS additional_table_filters='{\\'cordon.v\\':\\'a = 1\\'}'", "1\n"},
 	} {
 		if status, _, body := get(t, c, nil, tt.sql); status != 200 || body != tt.want {
 			t.Errorf("%s: status %d, %q; want %q", tt.sql, status, body, tt.want)
+		}
+	}
+	for filter, want := range map[string]string{"a = 2": "0\n", "a = 1": "1\n"} { // as a setting of the request
+		v := url.Values{"additional_table_filters": {"{'cordon.t':'" + filter + "'}"}}
+		if status, _, body := get(t, c, v, "SELECT count() FROM cordon.t"); status != 200 || body != want {
+			t.Errorf("filter %s: status %d, %q; want %q", filter, status, body, want)
 		}
 	}
 	long := "SELECT length('" + strings.Repeat("x", 900_000) + "')"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -50,7 +51,8 @@ type Limits struct {
 	OutsideMemory      int64         // bytes per query (4 GiB, at most Memory)
 	OutsideResultRows  int64         // rows of a result (10,000,000)
 	OutsideResultBytes int64         // bytes of a result, uncompressed (4 GiB)
-	OutsideQueries     int           // running at a time (8)
+	OutsideQueries     int           // running at a time, and as many of Cordon's own commands (8)
+	OutsideQueue       int           // waiting for their turn, for OutsideTime at most (8 for each that may run)
 }
 
 func (l Limits) withDefaults() Limits {
@@ -72,6 +74,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.OutsideQueries <= 0 {
 		l.OutsideQueries = 8
+	}
+	if l.OutsideQueue <= 0 {
+		l.OutsideQueue = 8 * l.OutsideQueries
 	}
 	if l.OutsideTime <= 0 {
 		l.OutsideTime = time.Minute
@@ -97,8 +102,9 @@ type ClickHouse struct {
 	listener net.Listener
 	server   *http.Server
 
-	inside  chan struct{} // one slot for each query that may run
-	outside chan struct{}
+	inside   *queue
+	outside  *queue // dashboards, scripts and whoever else may read
+	commands *queue // people's own `cordon sql` and the like, within the same limits
 
 	queryID atomic.Uint64
 	mu      sync.Mutex // guards closed and the increments of active
@@ -177,8 +183,9 @@ func OpenClickHouse(ctx context.Context, cfg ClickHouseConfig) (_ *ClickHouse, e
 		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
 	}
 
-	c.inside = make(chan struct{}, c.limits.Queries)
-	c.outside = make(chan struct{}, c.limits.OutsideQueries)
+	c.inside = newQueue(c.limits.Queries, math.MaxInt32, 0)
+	c.outside = newQueue(c.limits.OutsideQueries, c.limits.OutsideQueue, c.limits.OutsideTime)
+	c.commands = newQueue(c.limits.OutsideQueries, c.limits.OutsideQueue, c.limits.OutsideTime)
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	c.sessions.init()
 	if c.listener != nil {

@@ -25,6 +25,10 @@ const (
 // insideUser is the name that goes with the key.
 const insideUser = "cordon"
 
+// ReaderUser, with the same key, is for commands that people run: it may do what
+// anyone from outside may, and dashboards do not keep it waiting.
+const ReaderUser = "cordon_reader"
+
 // folderLock marks a data folder as in use by this process. The lock goes with
 // the process, however it ends; the file stays.
 type folderLock struct{ f *os.File }

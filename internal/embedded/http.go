@@ -66,30 +66,24 @@ func (c *ClickHouse) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer q.close()
-	slots, limit := c.outside, c.limits.OutsideResultBytes
-	if q.access == accessInside {
-		slots, limit = c.inside, 0
-	}
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	default:
-		if q.access == accessOutside {
-			writeException(w, q, &Exception{Code: codeTooManySimultaneous, Name: "TOO_MANY_SIMULTANEOUS_QUERIES",
-				Message: fmt.Sprintf("Too many simultaneous queries. Maximum: %d", cap(slots))})
-			return
-		}
-		select { // our own requests wait their turn
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-r.Context().Done():
-			return
-		}
-	}
-
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(c.stopped, cancel)()
+	turns, limit := c.outside, c.limits.OutsideResultBytes
+	switch {
+	case q.access == accessInside:
+		turns, limit = c.inside, 0
+	case q.command:
+		turns = c.commands
+	}
+	leave, err := turns.enter(ctx)
+	if err != nil {
+		if r.Context().Err() == nil {
+			writeException(w, q, err)
+		}
+		return
+	}
+	defer leave()
 	out := newResponse(w, q, c.dir, limit)
 	defer out.close()
 	if err := c.run(ctx, q, out); err != nil {
@@ -101,9 +95,10 @@ func (c *ClickHouse) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// authenticate tells who asks. Credentials come from headers, basic
-// authentication or parameters, in ClickHouse's order.
-func (c *ClickHouse) authenticate(r *http.Request) (access, error) {
+// authenticate tells who asks, and whether it is a command that a person runs
+// on this machine. Credentials come from headers, basic authentication or
+// parameters, in ClickHouse's order.
+func (c *ClickHouse) authenticate(r *http.Request) (_ access, command bool, _ error) {
 	user, password, ok := r.BasicAuth()
 	if u := r.Header.Get("X-ClickHouse-User"); u != "" || r.Header.Get("X-ClickHouse-Key") != "" {
 		user, password, ok = u, r.Header.Get("X-ClickHouse-Key"), true
@@ -115,16 +110,19 @@ func (c *ClickHouse) authenticate(r *http.Request) (access, error) {
 	switch user {
 	case "", "default":
 		if password == "" {
-			return accessOutside, nil
+			return accessOutside, false, nil
 		}
-	case insideUser:
+	case insideUser, ReaderUser:
 		// Hashed, so that the comparison takes the same time for any length.
 		given, want := sha256.Sum256([]byte(password)), sha256.Sum256([]byte(c.key))
 		if subtle.ConstantTimeCompare(given[:], want[:]) == 1 {
-			return accessInside, nil
+			if user == ReaderUser {
+				return accessOutside, true, nil
+			}
+			return accessInside, false, nil
 		}
 	}
-	return accessOutside, &Exception{Code: codeAuthenticationFailed, Name: "AUTHENTICATION_FAILED",
+	return accessOutside, false, &Exception{Code: codeAuthenticationFailed, Name: "AUTHENTICATION_FAILED",
 		Message: user + ": Authentication failed: password is incorrect, or there is no user with such name. " +
 			"User default, without a password, may read; user " + insideUser + " has the key in file " + clickhouseKeyFile + " of the data folder."}
 }

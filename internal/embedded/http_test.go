@@ -264,10 +264,11 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
-// TestOutsideQueue sees that too many queries from outside are refused and do
-// not keep our own from running.
+// TestOutsideQueue sees that more queries from outside than may run wait their
+// turn, that more than may wait are refused, and that neither keeps our own and
+// people's commands from running.
 func TestOutsideQueue(t *testing.T) {
-	c := openTest(t, ClickHouseConfig{Listen: "127.0.0.1:0", Limits: Limits{OutsideQueries: 2}})
+	c := openTest(t, ClickHouseConfig{Listen: "127.0.0.1:0", Limits: Limits{OutsideQueries: 2, OutsideQueue: 1}})
 	conn := openConn(t, c.Options())
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -279,16 +280,34 @@ func TestOutsideQueue(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "two run", func() bool { return len(c.outside) == 2 })
-	if status, _, body := get(t, c, nil, "SELECT 1"); status != 429 || !strings.HasPrefix(body, "Code: 202.") {
+	waitFor(t, "two run", func() bool { return len(c.outside.running) == 2 })
+	wg.Go(func() {
+		if status, _, body := get(t, c, nil, "SELECT 'waited'"); status != 200 || body != "waited\n" {
+			t.Errorf("a query that waits its turn: status %d, %q", status, body)
+		}
+	})
+	waitFor(t, "one waits", func() bool { return len(c.outside.waiting) == 1 })
+	if status, _, body := get(t, c, nil, "SELECT 1"); status != 429 || !strings.HasPrefix(body, "Code: 202.") || !strings.Contains(body, "sql.max_queries") {
 		t.Errorf("status %d, %q", status, body)
+	}
+	if status, _, body := get(t, c, url.Values{"user": {ReaderUser}, "password": {c.key}}, "SELECT 2"); status != 200 || body != "2\n" {
+		t.Errorf("a command while the queue is full: status %d, %q", status, body)
+	}
+	for sql, params := range map[string]url.Values{
+		"SELECT 1":                          {"user": {ReaderUser}, "password": {"wrong"}},
+		"CREATE DATABASE d":                 {"user": {ReaderUser}, "password": {c.key}},
+		"SELECT 1 SETTINGS max_threads = 0": {"user": {ReaderUser}, "password": {c.key}},
+	} {
+		if status, _, body := get(t, c, params, sql); status < 400 {
+			t.Errorf("%s as %s: status %d, %q", sql, ReaderUser, status, body)
+		}
 	}
 	if n := queryInt(t, conn, "SELECT 1::UInt64"); n != 1 {
 		t.Error(n)
 	}
 	cancel()
 	wg.Wait()
-	waitFor(t, "outside is free again", func() bool { return len(c.outside) == 0 })
+	waitFor(t, "outside is free again", func() bool { return len(c.outside.running) == 0 && len(c.outside.waiting) == 0 })
 	if status, _, body := get(t, c, nil, "SELECT 1"); status != 200 {
 		t.Errorf("status %d, %q", status, body)
 	}

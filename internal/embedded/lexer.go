@@ -35,6 +35,18 @@ func (l *lexer) is(t token, keyword string) bool {
 	return t.kind == tokenWord && strings.EqualFold(l.text(t), keyword)
 }
 
+// all returns the tokens up to the end; an unclosed quote is an error.
+func (l *lexer) all() ([]token, error) {
+	var tokens []token
+	for t := l.next(); t.kind != tokenEnd; t = l.next() {
+		if t.kind == tokenInvalid {
+			return nil, errReadOnly("a statement with an unclosed quote")
+		}
+		tokens = append(tokens, t)
+	}
+	return tokens, nil
+}
+
 func (l *lexer) next() token {
 	s := l.sql
 	for l.pos < len(s) {

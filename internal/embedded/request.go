@@ -21,6 +21,7 @@ const (
 // request is a query as the HTTP interface received it.
 type request struct {
 	access   access
+	command  bool   // from outside, by a command that a person runs
 	id       string // the client's query_id, or one of ours
 	sql      string
 	insert   *insertHead // set where the data is in body
@@ -72,7 +73,7 @@ func (c *ClickHouse) parseRequest(r *http.Request) (_ *request, err error) {
 	if q.id == "" {
 		q.id = newQueryID()
 	}
-	if q.access, err = c.authenticate(r); err != nil {
+	if q.access, q.command, err = c.authenticate(r); err != nil {
 		return q, err
 	}
 	q.database = firstOf(v.Get("database"), r.Header.Get("X-ClickHouse-Database"))
