@@ -27,6 +27,10 @@ type account struct {
 type markKey struct {
 	source ipfix.Source
 	domain int64 // observation domain id; noDomain for what belongs to none
+
+	// Of the records that a mediator passes on: whose they are.
+	exporter netip.Addr
+	original uint32
 }
 
 const noDomain = -1
@@ -61,11 +65,23 @@ type tally struct {
 	software    string
 	name        string // what it calls itself
 	sampling    uint32
+	mediator    netip.Addr // that passes its records on
+	names       bool       // its records name several exporters, and it is no mediator
+	elsewhere   []Elsewhere
 	interfaces  int   // known by name
 	vrfs        int   // known by name
 	lastMessage int64 // Unix microseconds
 	lastExport  int64 // Unix microseconds
 	skew        int64 // microseconds that the exporter's clock is behind
+}
+
+// Elsewhere is a template that data of an exporter has come without, while the
+// same address has announced it from another port.
+type Elsewhere struct {
+	Template  uint16 `json:"template"`
+	Port      uint16 `json:"port"`      // that the data comes from
+	Announced uint16 `json:"announced"` // port that the template came from
+	Transport string `json:"transport"` // over which it came
 }
 
 type tallyCounts struct {
@@ -83,7 +99,7 @@ func (a *account) update(current, ended []ipfix.SourceStats) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, t := range a.tallies {
-		t.waiting, t.templates = 0, 0
+		t.waiting, t.templates, t.elsewhere, t.names = 0, 0, nil, false
 	}
 	for _, list := range [][]ipfix.SourceStats{ended, current} {
 		for i := range list {
@@ -103,7 +119,13 @@ func (a *account) source(s *ipfix.SourceStats) {
 	for i := range s.Domains {
 		d := &s.Domains[i]
 		rest = subtract(&rest, &d.Counters)
+		before := a.counted(s.Source, d.ID)
 		t := a.add(s.Source, int64(d.ID), &d.Counters)
+		a.passOn(s.Source, d, before)
+		t.names = t.names || d.Names
+		for _, e := range d.Elsewhere {
+			t.elsewhere = append(t.elsewhere, Elsewhere{e.Template, s.Source.Addr.Port(), e.Source.Addr.Port(), e.Source.Transport.String()})
+		}
 		t.templates += len(d.Templates)
 		if d.LastMessage >= t.lastMessage {
 			t.lastMessage, t.lastExport, t.skew = d.LastMessage, d.LastExport, d.Skew
@@ -120,6 +142,58 @@ func (a *account) source(s *ipfix.SourceStats) {
 	}
 }
 
+// counted is what a domain had counted when it was looked at last.
+func (a *account) counted(src ipfix.Source, domain uint32) tallyCounts {
+	if m := a.marks[markKey{source: src, domain: int64(domain)}]; m != nil {
+		return tallyCounts{m.counters, m.lost}
+	}
+	return tallyCounts{}
+}
+
+// passOn lays the records of a mediator's domain to the exporters that they name.
+// What the mediator's sequence numbers say is lost was theirs: each gets a share of
+// it by its share of the records that came meanwhile.
+func (a *account) passOn(src ipfix.Source, d *ipfix.DomainStats, before tallyCounts) {
+	if len(d.PassedOn) == 0 {
+		return
+	}
+	m := a.marks[markKey{source: src, domain: int64(d.ID)}]
+	from := a.tally(tallyKey{src.Addr.Addr(), src.Transport, d.ID})
+	records := d.Counters.Records - min(before.Records, d.Counters.Records)
+	lost := loss{m.lost.messages - before.lost.messages, m.lost.records - before.lost.records}
+	for _, p := range d.PassedOn {
+		key := markKey{src, int64(d.ID), p.Exporter, p.Domain}
+		pm := a.marks[key]
+		if pm == nil {
+			pm = new(mark)
+			a.marks[key] = pm
+		}
+		pm.seen = true
+		flows := p.Flows - min(pm.counters.Flows, p.Flows)
+		pm.counters.Flows = p.Flows
+		if flows == 0 || records == 0 || p.Exporter == src.Addr.Addr() && p.Domain == d.ID {
+			continue
+		}
+		t := a.tally(tallyKey{p.Exporter, src.Transport, p.Domain})
+		t.mediator = src.Addr.Addr()
+		t.sampling = d.Sampling
+		if d.LastMessage >= t.lastMessage {
+			t.lastMessage, t.lastExport, t.skew = d.LastMessage, d.LastExport, d.Skew
+		}
+		share := loss{lost.messages * flows / records, lost.records * flows / records}
+		for _, c := range []*uint64{&t.Records, &t.Flows} {
+			*c += flows
+		}
+		for _, c := range []*uint64{&from.Records, &from.Flows} {
+			*c -= min(flows, *c)
+		}
+		t.lost.messages += share.messages
+		t.lost.records += share.records
+		from.lost.messages -= min(share.messages, from.lost.messages)
+		from.lost.records -= min(share.records, from.lost.records)
+	}
+}
+
 // ownName is what an exporter calls itself in options data: its name, or the
 // address that it knows itself by if its messages come from another one.
 func ownName(s ipfix.Source, d *ipfix.DomainStats) string {
@@ -131,7 +205,7 @@ func ownName(s ipfix.Source, d *ipfix.DomainStats) string {
 
 // add adds what counters has more than at the last look.
 func (a *account) add(src ipfix.Source, domain int64, counters *ipfix.Counters) *tally {
-	key := markKey{src, domain}
+	key := markKey{source: src, domain: domain}
 	m := a.marks[key]
 	if m == nil {
 		m = new(mark)

@@ -120,3 +120,43 @@ func TestAccountIsBounded(t *testing.T) {
 		t.Errorf("%d errors in all rows, want %d", bad, forged)
 	}
 }
+
+// TestAccountOfMediator: records and losses of a mediator go to the exporters that
+// the records name, and the sums stay as they are.
+func TestAccountOfMediator(t *testing.T) {
+	a := newAccount()
+	one, two := netip.MustParseAddr("10.255.0.1"), netip.MustParseAddr("10.255.0.2")
+	source := func(records, lost, first, second uint64) ipfix.SourceStats {
+		s := sourceStats(5000, 3, ipfix.Counters{Messages: 7, Records: records, Flows: records, MissedRecords: lost, MissedMessages: lost / 10})
+		s.Domains[0].PassedOn = []ipfix.PassedOn{{Exporter: one, Domain: 11, Flows: first}, {Exporter: two, Domain: 3, Flows: second}}
+		return s
+	}
+	for _, step := range []struct {
+		now  ipfix.SourceStats
+		want map[netip.Addr][2]uint64 // flows and lost records
+	}{
+		{source(100, 0, 75, 20), map[netip.Addr][2]uint64{loopback: {5, 0}, one: {75, 0}, two: {20, 0}}},
+		{source(100, 0, 75, 20), map[netip.Addr][2]uint64{loopback: {5, 0}, one: {75, 0}, two: {20, 0}}},
+		{source(200, 100, 125, 70), map[netip.Addr][2]uint64{loopback: {5, 0}, one: {125, 50}, two: {70, 50}}},
+		{source(210, 101, 132, 72), map[netip.Addr][2]uint64{loopback: {6, 1}, one: {132, 50}, two: {72, 50}}},
+	} {
+		a.update([]ipfix.SourceStats{step.now}, nil)
+		got := make(map[netip.Addr][2]uint64)
+		for _, e := range a.exporters() {
+			got[e.Exporter] = [2]uint64{e.Flows, e.LostRecords}
+			if (e.Exporter != loopback) != (e.Mediator == loopback) {
+				t.Errorf("%s comes by %s", e.Exporter, e.Mediator)
+			}
+		}
+		if d := gocmp.Diff(step.want, got, gocmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+			t.Errorf("exporters (-want +got):\n%s", d)
+		}
+		var records uint64
+		for _, r := range a.rows(time.UnixMilli(1), time.Second, "c") {
+			records += r.Records
+		}
+		if records > 200 {
+			t.Errorf("%d records in rows", records)
+		}
+	}
+}

@@ -23,15 +23,27 @@ type admission struct {
 func newAdmission(allow []netip.Prefix) *admission {
 	a := &admission{byAddr: make(map[netip.Addr]uint64)}
 	if len(allow) > 0 {
-		a.allowed = new(bart.Lite)
-		for _, p := range allow {
-			if p.Addr().Is4In6() && p.Bits() >= 96 {
-				p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-			}
-			a.allowed.Insert(p)
-		}
+		a.allowed = table(allow)
 	}
 	return a
+}
+
+// table makes a table of prefixes, in which IPv4 is IPv4.
+func table(list []netip.Prefix) *bart.Lite {
+	t := new(bart.Lite)
+	for _, p := range list {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		t.Insert(p)
+	}
+	return t
+}
+
+// prefixes tells which addresses a list of prefixes has.
+func prefixes(list []netip.Prefix) func(netip.Addr) bool {
+	t := table(list)
+	return func(a netip.Addr) bool { return t.Lookup(a.Unmap()) }
 }
 
 // admit says whether the exporter may send, and counts it if not.

@@ -93,6 +93,7 @@ func New(cfg Config, deps Deps) (*Collector, error) {
 			bursts:    newBurstLog(log),
 		},
 	}
+	c.intake.decoder.Trust(prefixes(cfg.Mediators))
 	c.metrics = newMetrics(c)
 	return c, nil
 }

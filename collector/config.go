@@ -26,6 +26,11 @@ type Config struct {
 	// all. What others send is counted and not decoded.
 	Allow []netip.Prefix `mapstructure:"allow"`
 
+	// Mediators lists the prefixes of senders whose records may name the exporter
+	// that they come from (IE 130, 131, 403 to 405). What others say of that is
+	// not believed: they could lay their records to anybody.
+	Mediators []netip.Prefix `mapstructure:"mediators"`
+
 	Decoder   DecoderConfig   `mapstructure:"decoder"`
 	Direction DirectionConfig `mapstructure:"direction"`
 	Batch     BatchConfig     `mapstructure:"batch"`
@@ -162,6 +167,7 @@ func DefaultConfig() Config {
 		UDP:              UDPConfig{Listen: []string{":4739"}, Sockets: 1, ReceiveBuffer: 32 << 20},
 		TCP:              TCPConfig{Listen: []string{":4739"}, MaxConnections: 512, IdleTimeout: 2 * time.Hour},
 		TLS:              TLSConfig{Listen: []string{":4740"}},
+		Mediators:        []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		Decoder:          DecoderConfig(ipfix.DefaultConfig()),
 		Batch:            BatchConfig{MaxRows: schema.MaxRows, MaxBytes: schema.MaxPayload, MaxAge: time.Second},
 		Queue:            QueueConfig{Memory: 128 << 20, Disk: 4 << 30, InFlight: 8, AckTimeout: 10 * time.Second},

@@ -16,12 +16,24 @@ func (c *Collector) writeStats(now time.Time) {
 	st := c.updateAccount()
 	interval := now.Sub(c.statsWritten)
 	c.statsWritten = now
+	c.warnElsewhere(now)
 	rows := c.account.rows(now, interval, c.ids.instance)
 	if r := c.ownStats(now, interval); r != nil {
 		rows = append(rows, *r)
 	}
 	publish(c.log, c.ids, now, schema.TableExporterStats, rows, schema.MaxRows, schema.SealExporterStats, c.publisher.put)
 	publish(c.log, c.ids, now, schema.TableExporterNames, c.names.rows(now, st.Sources), maxNameRows, schema.SealExporterNames, c.publisher.put)
+}
+
+// warnElsewhere logs that data has come without templates that the same address
+// has announced from another port.
+func (c *Collector) warnElsewhere(now time.Time) {
+	for _, e := range c.account.exporters() {
+		for _, t := range e.Elsewhere {
+			c.intake.bursts.warn(now, e.Exporter, "template-elsewhere", "data comes from another port than its template, so it cannot be decoded; let the exporter send both from one port, or over TCP",
+				"domain", e.Domain, "template", t.Template, "port", t.Port, "announced", t.Announced, "transport", t.Transport)
+		}
+	}
 }
 
 // publish gives rows of a table other than flows to a publisher, at most so

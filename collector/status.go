@@ -72,6 +72,14 @@ type ExporterStatus struct {
 	Interfaces int `json:"interfaces,omitempty"` // known by name
 	VRFs       int `json:"vrfs,omitempty"`       // known by name
 
+	// Mediator is the sender that passes this exporter's records on; Names says
+	// that the records name several exporters, while the sender is no mediator.
+	Mediator netip.Addr `json:"mediator,omitzero"`
+	Names    bool       `json:"namesOthers,omitempty"`
+	// Elsewhere are templates that the address has announced from another port
+	// than that of the data.
+	Elsewhere []Elsewhere `json:"templatesElsewhere,omitempty"`
+
 	LastMessage time.Time         `json:"lastMessage,omitzero"`
 	ClockBehind time.Duration     `json:"clockBehind,omitempty"` // nanoseconds, transmission included
 	Errors      map[string]uint64 `json:"errors,omitempty"`      // by reason
@@ -175,7 +183,7 @@ func (a *account) exporters() []ExporterStatus {
 			LostMessages: t.lost.messages, LostRecords: t.lost.records,
 			Duplicates: t.Duplicates, Reordered: t.Reordered, Restarts: t.Restarts,
 			Templates: t.templates, WaitingSets: t.waiting, NoTemplateSets: t.NoTemplateSets,
-			Interfaces: t.interfaces, VRFs: t.vrfs,
+			Interfaces: t.interfaces, VRFs: t.vrfs, Mediator: t.mediator, Names: t.names, Elsewhere: slices.Clone(t.elsewhere),
 			ClockBehind: time.Duration(t.skew) * time.Microsecond,
 		}
 		if t.sampling == schema.SamplingUnknown {

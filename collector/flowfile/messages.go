@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"net/netip"
 
 	"cordon/collector/ipfix"
 	"cordon/schema"
@@ -21,8 +22,12 @@ type messages struct {
 	last    int64 // when the last message was received
 }
 
+// newMessages trusts what a file says of its exporters: who imports it vouches for
+// it as a whole.
 func newMessages(now int64) messages {
-	return messages{decoder: ipfix.New(ipfix.Config{}), now: now}
+	d := ipfix.New(ipfix.Config{})
+	d.Trust(func(netip.Addr) bool { return true })
+	return messages{decoder: d, now: now}
 }
 
 // Stats tells what is known of the exporters of the messages read so far.

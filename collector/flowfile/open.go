@@ -200,9 +200,21 @@ func (s *source) byContent(b *bufio.Reader, head []byte) (Reader, error) {
 	case "csv":
 		return newCSV(s, b)
 	case "ipfix":
-		return newIPFIX(s, b), nil
+		b, ahead := lookAhead(b)
+		r := newIPFIX(s, b)
+		r.decoder.Foretell(scout(newIPFIX(scouted(s), ahead)).decoder)
+		return r, nil
 	case "pcap", "pcapng":
-		return newCapture(s, b, kind)
+		b, ahead := lookAhead(b)
+		r, err := newCapture(s, b, kind)
+		if err != nil {
+			return nil, err
+		}
+		if c, err := newCapture(scouted(s), ahead, kind); err == nil {
+			scout(c)
+			r.decoder.Foretell(c.decoder)
+		}
+		return r, nil
 	case "":
 		return nil, fmt.Errorf("%s: the file is empty", s.name)
 	default:

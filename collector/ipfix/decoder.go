@@ -80,6 +80,8 @@ type Decoder struct {
 	cfg               Config
 	lifetime, waitFor int64 // microseconds
 
+	mediator func(netip.Addr) bool // nil: none
+
 	mu      sync.RWMutex
 	sources map[Source]*source
 	byAddr  map[netip.Addr]*announcements
@@ -102,6 +104,13 @@ func New(cfg Config) *Decoder {
 		byAddr:   make(map[netip.Addr]*announcements),
 	}
 }
+
+// Trust says which senders are mediators (RFC 6183), whose records may name the
+// exporter that they come from: exporterIPv4Address and exporterIPv6Address (130,
+// 131), originalExporterIPv4Address and originalExporterIPv6Address (403, 404) and
+// originalObservationDomainId (405). Sources without an address, as files, may
+// always. It is to be called before the first message.
+func (d *Decoder) Trust(mediator func(netip.Addr) bool) { d.mediator = mediator }
 
 // Message decodes the message, or datagram, msg that src sent and that
 // arrived at received (Unix microseconds), and gives its flow records to sink,
@@ -197,6 +206,29 @@ func (d *Decoder) announcementsOf(key Source) *announcements {
 	}
 	a.users++
 	return a
+}
+
+// Foretell makes known the sampling rates that another Decoder has learned of the
+// same sources. Whoever reads a file can look ahead that way: exporters announce
+// rates after their first records as well as before.
+func (d *Decoder) Foretell(from *Decoder) {
+	for _, known := range from.all() {
+		known.mu.Lock()
+		for _, dom := range known.domains {
+			if len(dom.options.rates) == 0 || known.closed {
+				continue
+			}
+			s := d.lock(known.key, known.lastUsed.Load())
+			if to, ok := s.domain(dom.id); ok {
+				for k, rate := range dom.options.rates {
+					put(&to.options, &to.options.rates, k, rate, 0)
+				}
+				s.announcements.publish(to)
+			}
+			s.mu.Unlock()
+		}
+		known.mu.Unlock()
+	}
 }
 
 // all lists the sources, in no order.

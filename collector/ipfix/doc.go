@@ -30,7 +30,11 @@
 // order the ends by address (softflowd -b), and a wrong client is worse than
 // one that is decided later from flags and ports.
 //
-// Exporter is the transport address of the source. Only where there is none,
-// as in files, do exporterIPv4Address (130) and exporterIPv6Address (131)
-// stand in for it. Addresses after NAT (225-228) are not used.
+// Exporter is the transport address of the source. Of a mediator that is trusted
+// (see [Decoder.Trust]), and where there is no such address, as in files, it is the
+// one that the record names (130, 131, 403, 404), and Domain is the one of
+// originalObservationDomainId (405).
+//
+// A record that holds the beginning of a packet (313, 314, 315, 317) is one of one
+// packet, of which its own fields and then the packet's headers tell. Addresses after NAT (225-228) are not used.
 package ipfix

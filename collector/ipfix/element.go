@@ -75,6 +75,11 @@ const (
 	toPostDstPort
 	toFragmentOffset
 	toNATEvent
+	toFrameSize
+	toFrameType
+	toSectionOffset
+	toOldSectionOffset
+	toOriginalDomain
 	toSrc4
 	toDst4
 	toSrc6
@@ -86,6 +91,10 @@ const (
 	toPostDst4
 	toPostSrc6
 	toPostDst6
+	toFrameSection
+	toIPSection
+	toMPLSSection
+	toPayloadSection
 )
 
 // slot is what an element can tell. Of the elements of a template that tell
@@ -152,6 +161,15 @@ const (
 	slotSamplingProbability
 	slotSampler
 	slotSelector
+	slotFrameSection
+	slotIPSection
+	slotMPLSSection
+	slotPayloadSection
+	slotFrameSize
+	slotFrameType
+	slotSectionOffset
+	slotOldSectionOffset
+	slotOriginalDomain
 	slotExporter4
 	slotExporter6
 	slotPostSrc4
@@ -325,6 +343,24 @@ var elements = map[elementID]element{
 	{penIANA, 48}:  {slotSampler, 0, toSampler, number},
 	{penIANA, 302}: {slotSelector, 0, toSelector, number},
 
-	{penIANA, 130}: {slotExporter4, 0, toExporter4, four},
-	{penIANA, 131}: {slotExporter6, 0, toExporter6, sixteen},
+	// Of a record that a mediator passes on, the first exporter of all: RFC
+	// 6183 names it original.
+	{penIANA, 403}: {slotExporter4, 0, toExporter4, four},
+	{penIANA, 404}: {slotExporter6, 0, toExporter6, sixteen},
+	{penIANA, 405}: {slotOriginalDomain, 0, toOriginalDomain, number},
+	{penIANA, 130}: {slotExporter4, 1, toExporter4, four},
+	{penIANA, 131}: {slotExporter6, 1, toExporter6, sixteen},
+
+	// Beginnings of packets (RFC 5477). A stack of MPLS labels alone (316)
+	// tells nothing of a session.
+	{penIANA, 313}: {slotIPSection, 0, toIPSection, anyText},
+	{penIANA, 314}: {slotPayloadSection, 0, toPayloadSection, anyText}, // from the transport header on
+	{penIANA, 315}: {slotFrameSection, 0, toFrameSection, anyText},
+	{penIANA, 104}: {slotFrameSection, 1, toFrameSection, anyText}, // layer2packetSectionData, its older name
+	{penIANA, 317}: {slotMPLSSection, 0, toMPLSSection, anyText},   // behind the labels
+	{penIANA, 312}: {slotFrameSize, 0, toFrameSize, number},
+	{penIANA, 103}: {slotFrameSize, 1, toFrameSize, number},
+	{penIANA, 408}: {slotFrameType, 0, toFrameType, number},
+	{penIANA, 409}: {slotSectionOffset, 0, toSectionOffset, number},
+	{penIANA, 102}: {slotOldSectionOffset, 0, toOldSectionOffset, number},
 }

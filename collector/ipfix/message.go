@@ -228,7 +228,11 @@ func (x *decoding) records(t *template, body []byte, whole bool) (n int) {
 	case !p.flow:
 		x.count(ReasonNotFlow, uint64(n))
 	default:
-		c.Flows += uint64(x.flowRecords(t, body))
+		flows := x.flowRecords(t, body)
+		c.Flows += uint64(flows)
+		if flows < n {
+			x.count(ReasonNotFlow, uint64(n-flows))
+		}
 	}
 	c.Records += uint64(n)
 	return n
@@ -274,15 +278,20 @@ func (x *decoding) flowRecords(t *template, b []byte) (n int) {
 		for _, o := range p.ops {
 			x.take(o.target, b[o.off:int(o.off)+int(o.size)])
 		}
+		for _, s := range p.sections {
+			x.takeBytes(s.target, b[s.off:int(s.off)+int(s.size)])
+		}
 		if p.fixed {
 			b = b[p.min:]
 		} else {
 			b = b[x.tail(p, b):]
 		}
-		x.finish(p)
-		x.sink.Append(r)
-		n++
+		if x.finish(p) {
+			x.sink.Append(r)
+			n++
+		}
 	}
+	x.scratch.sections = sections{} // do not keep the message
 	return n
 }
 
@@ -297,7 +306,7 @@ func (x *decoding) tail(p *plan, b []byte) (end int) {
 			at, n, _ = variableLength(b, at)
 		}
 		if s.target != toNone && n > 0 {
-			if s.target == toVRFName || s.lengths.has(n) {
+			if s.target == toVRFName || s.target >= toFrameSection || s.lengths.has(n) {
 				x.take(s.target, b[at:at+n])
 			} else {
 				x.problem(ReasonFieldLength, 0, "a field of interest has %d bytes, and is left out", n)

@@ -40,7 +40,9 @@ const (
 	needEndUptime
 	needDuration
 	needSampling
-	needSampler // the template names the sampler
+	needSampler  // the template names the sampler
+	needPacket   // the record holds the beginning of a packet
+	needExporter // the record names its exporter
 	needTunnel
 	needBiflowDirection
 	needAction
@@ -48,18 +50,43 @@ const (
 	needICMP // the template has an element for ICMP type and code
 )
 
+// contents says what of a flow the fields of a template tell themselves.
+type contents uint8
+
+const (
+	hasSource contents = 1 << iota
+	hasDestination
+	hasProto
+	hasPorts
+	hasTCPFlags
+	hasVLAN
+	hasBytes
+	hasPackets
+
+	hasEnds = hasSource | hasDestination
+)
+
+// section is a field of fixed length, perhaps a long one, that holds bytes of a
+// packet.
+type section struct {
+	off, size uint16
+	target    target
+}
+
 // plan tells how to make a flow record from a data record of one template. It
 // is read-only once compiled.
 type plan struct {
-	min   int    // the fewest bytes that a record can have
-	fixed bool   // every record has min bytes
-	head  int    // bytes of the fixed part
-	ops   []op   // of the fixed part, in the order of the record
-	steps []step // of the rest, from the first field of variable length on
-	flow  bool   // the record has source and destination addresses
-	needs needs
-	proto schema.Record // what all records of the template have in common
-	bad   []elementID   // elements left out because of their length
+	min      int    // the fewest bytes that a record can have
+	fixed    bool   // every record has min bytes
+	head     int    // bytes of the fixed part
+	ops      []op   // of the fixed part, in the order of the record
+	steps    []step // of the rest, from the first field of variable length on
+	flow     bool   // the record has source and destination addresses, or may have them in a packet's head
+	has      contents
+	sections []section // in the fixed part
+	needs    needs
+	proto    schema.Record // what all records of the template have in common
+	bad      []elementID   // elements left out because of their length
 }
 
 // compile makes the plan of a template.
@@ -83,7 +110,9 @@ func compile(fields []field) *plan {
 			p.min++
 			p.steps = append(p.steps, step{variable, t, l})
 		case p.fixed:
-			if t != toNone {
+			if t >= toFrameSection {
+				p.sections = append(p.sections, section{uint16(off), f.length, t})
+			} else if t != toNone {
 				p.ops = append(p.ops, op{uint16(off), uint8(f.length), t})
 			}
 			off += int(f.length)
@@ -211,7 +240,22 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 	// or ended (RFC 8158), which is no traffic.
 	event := has(slotNATEvent) && !has(slotBytes) && !has(slotPackets) && !biflow
 	drop(slotNATEvent)
-	p.flow = !event && (has(slotSrc4) || has(slotSrc6)) && (has(slotDst4) || has(slotDst6))
+	need(needPacket, slotFrameSection, slotIPSection, slotMPLSSection, slotPayloadSection)
+	need(needExporter, slotExporter4, slotExporter6)
+	tells := func(c contents, when ...slot) {
+		if slices.ContainsFunc(when, has) {
+			p.has |= c
+		}
+	}
+	tells(hasSource, slotSrc4, slotSrc6)
+	tells(hasDestination, slotDst4, slotDst6)
+	tells(hasProto, slotProto)
+	tells(hasPorts, slotSrcPort, slotDstPort)
+	tells(hasTCPFlags, slotTCPFlags)
+	tells(hasVLAN, slotVLAN, slotDot1qVLAN, slotPostVLAN)
+	tells(hasBytes, slotBytes)
+	tells(hasPackets, slotPackets)
+	p.flow = !event && p.has&hasEnds == hasEnds || p.needs&needPacket != 0
 
 	chosen := make(map[int]element, numSlots)
 	for _, b := range best {

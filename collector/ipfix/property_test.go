@@ -22,12 +22,14 @@ func drawFields(t *rapid.T) []field {
 		switch elements[id].slot {
 		case slotStart, slotEnd, slotDuration, slotSystemInit, slotSamplingProbability, slotNATEvent:
 			return true
+		case slotFrameSection, slotIPSection, slotMPLSSection, slotPayloadSection: // TestPacketHeads has them
+			return true
 		}
 		return false
 	})
 	fields := []field{ie(8, 4), ie(12, 4)}
 	for range rapid.IntRange(0, 30).Draw(t, "fields") {
-		f := field{elementID{rapid.SampledFrom([]uint32{0, 35632}).Draw(t, "enterprise"), uint16(rapid.IntRange(400, 500).Draw(t, "id"))}, uint16(rapid.IntRange(0, 20).Draw(t, "length"))}
+		f := field{elementID{rapid.SampledFrom([]uint32{0, 35632}).Draw(t, "enterprise"), uint16(rapid.IntRange(420, 500).Draw(t, "id"))}, uint16(rapid.IntRange(0, 20).Draw(t, "length"))}
 		if rapid.Bool().Draw(t, "known") {
 			f.elementID = rapid.SampledFrom(known).Draw(t, "element")
 			var legal []uint16

@@ -27,6 +27,9 @@ type scratch struct {
 	tunnelKey              uint64
 	biflowDirection        uint8
 	fragmentOffset         uint64
+	exporter               [16]byte // that the record names
+	originalDomain         uint32
+	sections               sections
 }
 
 // context is what the records of a message share.
@@ -170,6 +173,16 @@ func (x *decoding) take(t target, b []byte) {
 		r.PostDstPort = uint16(v)
 	case toFragmentOffset:
 		x.scratch.fragmentOffset = v
+	case toFrameSize:
+		x.scratch.sections.frameSize = v
+	case toFrameType:
+		x.scratch.sections.frameType = uint16(v)
+	case toSectionOffset:
+		x.scratch.sections.offset = uint32(v)
+	case toOldSectionOffset:
+		x.scratch.sections.oldOffset = uint32(v)
+	case toOriginalDomain:
+		x.scratch.originalDomain = uint32(v)
 	default:
 		x.scratch.sampling.take(t, v, len(b))
 	}
@@ -187,13 +200,9 @@ func (x *decoding) takeBytes(t target, b []byte) {
 	case toDst6:
 		put6(&r.Dst, b)
 	case toExporter4:
-		if !x.source.key.Addr.IsValid() {
-			put4(&r.Exporter, b)
-		}
+		put4(&x.scratch.exporter, b)
 	case toExporter6:
-		if !x.source.key.Addr.IsValid() {
-			put6(&r.Exporter, b)
-		}
+		put6(&x.scratch.exporter, b)
 	case toPostSrc4:
 		putPost4(&r.PostSrc, b)
 	case toPostDst4:
@@ -204,6 +213,8 @@ func (x *decoding) takeBytes(t target, b []byte) {
 		put6(&r.PostDst, b)
 	case toVRFName:
 		r.VRF = x.domain.options.intern(b)
+	default:
+		x.scratch.sections.take(t, b)
 	}
 }
 
@@ -237,9 +248,13 @@ func putPost4(dst *[16]byte, b []byte) {
 // bits of its 16-bit form are the data offset (RFC 7125).
 func tcpFlags(v uint64) uint16 { return uint16(v) & 0x0fff }
 
-// finish derives what the record does not say directly.
-func (x *decoding) finish(p *plan) {
+// finish derives what the record does not say directly. It reports whether the
+// record is a flow.
+func (x *decoding) finish(p *plan) bool {
 	r := x.rec
+	if p.needs&needPacket != 0 && !x.packet(p) {
+		return false
+	}
 	if p.needs != 0 {
 		x.settle(p)
 	}
@@ -273,6 +288,7 @@ func (x *decoding) finish(p *plan) {
 	if r.Exporter == ([16]byte{}) {
 		r.Exporter = o.exporter
 	}
+	return true
 }
 
 // announced is the sampling rate that options data gives for the record.
@@ -283,8 +299,37 @@ func (x *decoding) announced(p *plan) uint32 {
 	r, s := x.rec, &x.scratch.sampling
 	return x.rates.of(&asked{
 		sampler: s.sampler, selector: s.selector, inIf: r.InIf, outIf: r.OutIf,
-		template: x.template, direction: r.FlowDirection,
+		template: x.template, direction: r.FlowDirection, exporter: x.named(p),
 	}, x.source.charge)
+}
+
+// named is the exporter that the record names, if the source may name it.
+func (x *decoding) named(p *plan) [16]byte {
+	if p.needs&needExporter == 0 || !x.source.mediates || !specified(x.scratch.exporter) {
+		return [16]byte{}
+	}
+	return x.scratch.exporter
+}
+
+// specified reports whether a is an address, and not one of zeros.
+func specified(a [16]byte) bool { return !schema.Addr(a).IsUnspecified() }
+
+// originate lays the record to the exporter that it names. A source that may not
+// name exporters is the exporter itself.
+func (x *decoding) originate() {
+	r, s := x.rec, &x.scratch
+	if !specified(s.exporter) {
+		return
+	}
+	if !x.source.mediates {
+		x.domain.passedOn.see(s.exporter)
+		return
+	}
+	r.Exporter = s.exporter
+	if s.originalDomain != 0 {
+		r.Domain = s.originalDomain
+	}
+	x.domain.passedOn.count(x.source, r)
 }
 
 // settle works out what only some templates need.
@@ -325,6 +370,9 @@ func (x *decoding) settle(p *plan) {
 		// Ports stand in the first fragment. What an exporter takes for them
 		// in another one is data.
 		r.SrcPort, r.DstPort, r.PostSrcPort, r.PostDstPort = 0, 0, 0, 0
+	}
+	if p.needs&needExporter != 0 {
+		x.originate()
 	}
 	if p.needs&needAction != 0 {
 		r.Action = action(r.ForwardingStatus, r.FirewallEvent)

@@ -16,6 +16,7 @@ type source struct {
 	exporter [16]byte
 
 	announcements *announcements // shared by the sources of one address
+	mediates      bool           // what it says of the exporters of its records is believed
 
 	lastUsed atomic.Int64 // when its last message arrived
 	useful   atomic.Bool  // it has sent records that could be decoded
@@ -43,7 +44,9 @@ type domain struct {
 	options   options
 	rates     resolver
 	applied   uint32 // coarsest sampling of a record
-	initBound int64  // upper bound of when the exporter started, see uptimes
+	passedOn  passedOn
+	missing   map[uint16]struct{} // templates that data has come without, a few of them
+	initBound int64               // upper bound of when the exporter started, see uptimes
 	sequence  sequence
 	software  software
 	counters  Counters
@@ -73,6 +76,7 @@ func newSource(d *Decoder, key Source) *source {
 	}
 	s.work.decoder, s.work.source = d, s
 	s.announcements = d.announcementsOf(key)
+	s.mediates = !key.Addr.IsValid() || d.mediator != nil && d.mediator(key.Addr.Addr())
 	return s
 }
 
@@ -132,6 +136,7 @@ func (s *source) markRefused(d *domain, id uint16) {
 
 // accept forgets that a definition of a template id was refused.
 func (s *source) accept(d *domain, id uint16) {
+	delete(d.missing, id)
 	if _, ok := d.refused[id]; ok {
 		delete(d.refused, id)
 		s.charge(-entryOverhead)
@@ -163,6 +168,7 @@ func (s *source) charge(n int64) bool {
 // wait keeps a copy of a data set until its template comes.
 func (s *source) wait(x *decoding, id uint16, body []byte) {
 	d, c := s.decoder, &x.domain.counters
+	x.domain.miss(id)
 	n := int64(len(body) + waitingOverhead)
 	if s.queued+n > d.cfg.MaxWaitingBytes || d.waiting.Load()+n > d.cfg.MaxTotalWaiting {
 		c.lostData(len(body))
@@ -173,6 +179,20 @@ func (s *source) wait(x *decoding, id uint16, body []byte) {
 	s.queued += n
 	d.waiting.Add(n)
 	c.WaitedSets++
+}
+
+// maxMissing is how many templates that are not known are remembered.
+const maxMissing = 8
+
+// miss remembers a template that data has come without.
+func (d *domain) miss(id uint16) {
+	if _, ok := d.missing[id]; ok || len(d.missing) >= maxMissing {
+		return
+	}
+	if d.missing == nil {
+		d.missing = make(map[uint16]struct{}, maxMissing)
+	}
+	d.missing[id] = struct{}{}
 }
 
 // lostData counts a data set that could not be decoded for want of a template.

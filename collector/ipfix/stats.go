@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -104,8 +105,30 @@ type DomainStats struct {
 	SystemInit  int64  // Unix milliseconds, from options data; 0 unknown
 	Sampling    uint32 // the coarsest in use, one packet in so many; [schema.SamplingUnknown] where it is not known how many; 0 none is known of
 	Templates   []TemplateStats
-	VRFs        map[uint32]string // names by VRF id
-	Interfaces  map[uint32]string // names by interface index
+	// Missing are a few of the templates that data has come without; Elsewhere
+	// are those of them that the same address has announced from another port.
+	Missing   []uint16
+	Elsewhere []Elsewhere
+	// PassedOn are the exporters of a mediator's records; Names says that the
+	// records name several exporters, while the source is no mediator.
+	PassedOn   []PassedOn
+	Names      bool
+	VRFs       map[uint32]string // names by VRF id
+	Interfaces map[uint32]string // names by interface index
+}
+
+// Elsewhere is a template that another source of the same address has announced
+// for the same observation domain.
+type Elsewhere struct {
+	Template uint16
+	Source   Source
+}
+
+// PassedOn counts the flow records of one exporter behind a mediator.
+type PassedOn struct {
+	Exporter netip.Addr
+	Domain   uint32 // as the exporter named it, or else the mediator's
+	Flows    uint64
 }
 
 // TemplateStats describes a template.
@@ -158,11 +181,48 @@ func (d *Decoder) Stats() Stats {
 	slices.SortFunc(st.Sources, func(a, b SourceStats) int {
 		return cmp.Or(a.Source.Addr.Compare(b.Source.Addr), cmp.Compare(a.Source.Transport, b.Source.Transport), cmp.Compare(a.Source.Session, b.Source.Session))
 	})
+	elsewhere(st.Sources)
 	for i := range st.Sources {
 		st.Counters.Add(&st.Sources[i].Counters)
 	}
 	st.StateBytes, st.WaitingBytes = d.state.Load(), d.waiting.Load()
 	return st
+}
+
+// elsewhere finds the templates that data has come without among those that the
+// same address has announced from another port. Sources are in order of address.
+func elsewhere(sources []SourceStats) {
+	for i := range sources {
+		for j := range sources[i].Domains {
+			d := &sources[i].Domains[j]
+			for _, id := range d.Missing {
+				if from, ok := announcer(sources, i, d.ID, id); ok {
+					d.Elsewhere = append(d.Elsewhere, Elsewhere{id, from})
+				}
+			}
+		}
+	}
+}
+
+// announcer finds another source, of the address of source i, that has a template.
+func announcer(sources []SourceStats, i int, domain uint32, id uint16) (Source, bool) {
+	addr := sources[i].Source.Addr.Addr()
+	if !addr.IsValid() {
+		return Source{}, false
+	}
+	at, _ := slices.BinarySearchFunc(sources, addr, func(s SourceStats, a netip.Addr) int { return s.Source.Addr.Addr().Compare(a) })
+	for k := at; k < len(sources) && sources[k].Source.Addr.Addr() == addr; k++ {
+		if k == i {
+			continue
+		}
+		for j := range sources[k].Domains {
+			d := &sources[k].Domains[j]
+			if d.ID == domain && slices.ContainsFunc(d.Templates, func(t TemplateStats) bool { return t.ID == id }) {
+				return sources[k].Source, true
+			}
+		}
+	}
+	return Source{}, false
 }
 
 func (s *source) stats() SourceStats {
@@ -192,6 +252,8 @@ func (d *domain) stats() DomainStats {
 		Name: o.name, SystemInit: o.SystemInit, Sampling: max(o.coarsest(), d.applied),
 		VRFs: maps.Clone(o.vrfs), Interfaces: maps.Clone(o.interfaces),
 	}
+	st.Missing = slices.Sorted(maps.Keys(d.missing))
+	st.PassedOn, st.Names = d.passedOn.list(), d.passedOn.several
 	if o.exporter != ([16]byte{}) {
 		st.Exporter = schema.Addr(o.exporter).String()
 	}

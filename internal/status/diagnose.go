@@ -53,6 +53,7 @@ func (d *Document) Diagnose() []Finding {
 			f.receiving(c, p.Taken.Sub(p.Started))
 			f.foreign(c)
 			f.decoding(c)
+			f.apart(c)
 			f.publishing(&c.Publisher)
 		}
 		if p.Ingest != nil {
@@ -252,6 +253,27 @@ func (f *findings) decoding(c *collector.Status) {
 	}
 	if c.Decoder.Evicted > 0 {
 		f.add(Warning, "collector", fmt.Sprintf("%s forgotten because there were too many", were(c.Decoder.Evicted, "exporter")), "set collector.allow; sources can be forged")
+	}
+}
+
+// apart is about what one address sends from several ports, or for several
+// exporters.
+func (f *findings) apart(c *collector.Status) {
+	for _, e := range c.Exporters {
+		if len(e.Elsewhere) > 0 {
+			t := e.Elsewhere[0]
+			more := ""
+			if n := len(e.Elsewhere); n > 1 {
+				more = fmt.Sprintf(", and so with %s", text.Count(n-1, "more template"))
+			}
+			f.add(Warning, "collector", fmt.Sprintf("exporter %s sends data of template %d (observation domain %d) from port %d, but has announced that template from %s port %d%s: a template is good for the port it came from (RFC 7011, section 8)",
+				e.Exporter, t.Template, e.Domain, t.Port, t.Transport, t.Announced, more),
+				"let the exporter send templates and data from one port, or over one TCP connection")
+		}
+		if e.Names {
+			f.add(Note, "collector", fmt.Sprintf("%s sends records that name several exporters, and is not a mediator: they count as its own", e.Exporter),
+				"add it to collector.mediators if it passes on what other exporters send")
+		}
 	}
 }
 

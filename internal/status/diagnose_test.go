@@ -82,6 +82,10 @@ func TestDiagnose(t *testing.T) {
 		}, "2 sets were given up because their template did not come in time\nwarning collector some of what came could not be decoded: length (1)"},
 		{"options only", func(d *Document) { e := &d.Collector.Exporters[0]; e.Flows, e.OptionsRecords = 0, 5 },
 			"problem collector only options records"},
+		{"templates from another port", func(d *Document) {
+			d.Collector.Exporters[0].Elsewhere = []collector.Elsewhere{{Template: 256, Port: 4001, Announced: 4000, Transport: "udp"}}
+		}, "exporter 10.0.0.1 sends data of template 256 (observation domain 0) from port 4001, but has announced that template from udp port 4000"},
+		{"a mediator that is not one", func(d *Document) { d.Collector.Exporters[0].Names = true }, "note collector 10.0.0.1 sends records that name several exporters, and is not a mediator"},
 		{"kernel drops", func(d *Document) { d.Collector.Listeners[0].KernelDrops = 9 },
 			"warning collector the kernel dropped 9 datagrams"},
 		{"lost on the way", func(d *Document) { d.Collector.Exporters[0].LostRecords = 12 },

@@ -105,7 +105,11 @@ func (d *Document) exporters(p *printer) {
 			if e.SamplingUnknown {
 				sampling = "unknown"
 			}
-			row(name, e.Domain, e.Transport, text.Number(e.Messages), text.Number(e.Flows), rate(float64(e.Flows)/up), text.Number(e.LostRecords), text.Number(e.Duplicates),
+			via := e.Transport
+			if e.Mediator.IsValid() {
+				via += " by " + e.Mediator.String()
+			}
+			row(name, e.Domain, via, text.Number(e.Messages), text.Number(e.Flows), rate(float64(e.Flows)/up), text.Number(e.LostRecords), text.Number(e.Duplicates),
 				text.Number(e.Templates), text.Number(e.WaitingSets), sampling, last, cmp.Or(e.Software, "-"), e.Name)
 		}
 	})
