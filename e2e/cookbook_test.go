@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"encoding/csv"
-	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -28,8 +27,6 @@ import (
 	"cordon/categories"
 	"cordon/collector/replay/lab"
 	"cordon/schema"
-
-	"github.com/nats-io/nats.go"
 )
 
 var updateDocs = flag.Bool("update-docs", false, "write the answers that the store gives into docs/sql-cookbook.md")
@@ -384,66 +381,6 @@ func TestOperationsFindings(t *testing.T) {
 	if findings < 10 {
 		t.Errorf("%d findings in diagnose.go", findings)
 	}
-}
-
-// A batch that cannot be inserted shows in the program of docs/operations.md,
-// and goes through again when that replays it.
-func TestDeadLettersProgram(t *testing.T) {
-	dir := t.TempDir()
-	_, a := up(t, dir, "CORDON_NATS_DUPLICATES=1s")
-	nc, err := nats.Connect(a.NATS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if err := nc.PublishMsg(&nats.Msg{Subject: "flows.test", Data: []byte("no batch"), Header: nats.Header{
-		"Nats-Msg-Id": {"test-1"}, "Cordon-Schema": {strconv.Itoa(schema.Version)}, "Cordon-Table": {"flows"}, "Cordon-Rows": {"1"},
-	}}); err != nil {
-		t.Fatal(err)
-	}
-	buried := func(n int) {
-		t.Helper()
-		eventually(t, patience, fmt.Sprintf("%d dead letters", n), func() error {
-			resp, err := http.Get("http://" + a.HTTP + "/metrics")
-			if err != nil {
-				return err
-			}
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			if want := fmt.Sprintf("cordon_ingest_dead_letters_total{reason=\"damaged\"} %d\n", n); err == nil && !bytes.Contains(body, []byte(want)) {
-				err = errors.New("not yet")
-			}
-			return err
-		})
-	}
-	buried(1)
-	blocks, _ := codeBlocks(t, "operations.md")
-	i := slices.IndexFunc(blocks, func(b codeBlock) bool { return b.lang == "go" })
-	program := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(program, []byte(blocks[i].text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	run := func(args ...string) (string, error) {
-		out, err := exec.Command("go", append([]string{"run", program, a.NATS}, args...)...).CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("docs/operations.md:%d: %w\n%s", blocks[i].line, err, out)
-		}
-		return string(out), err
-	}
-	listed := func(out string) bool {
-		return strings.Contains(out, "test-1 flows damaged ") && strings.Count(out, "\n") == 1
-	}
-	if out, err := run(); err != nil || !listed(out) {
-		t.Fatalf("lists %q (%v)", out, err)
-	}
-	eventually(t, patience, "JetStream to forget the batch", func() error {
-		out, err := run("replay")
-		if err == nil && !listed(out) {
-			t.Errorf("the replay shows %q", out)
-		}
-		return err
-	})
-	buried(2)
 }
 
 // Files that the documentation names, and links to, are there.

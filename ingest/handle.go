@@ -245,7 +245,7 @@ func (i *Ingester) bury(work context.Context, reason string, cause error, batche
 		id := h.msg.Headers().Get(jetstream.MsgIDHeader)
 		i.tries.forget(id)
 		if err := h.msg.TermWithReason(reason); err != nil {
-			i.log.Debug("end a bad batch; it comes again and its dead letter is dropped as a duplicate", "batch", id, "err", err)
+			i.log.Debug("end a bad batch; it comes again and is buried a second time", "batch", id, "err", err)
 		}
 		i.dead.Add(1)
 		i.metrics.deadLetters.WithLabelValues(reason).Inc()
@@ -261,6 +261,7 @@ func (i *Ingester) copyDead(ctx context.Context, msg jetstream.Msg, reason strin
 			dead.Header[k] = v
 		}
 	}
+	dead.Header.Set(bus.HeaderSubject, msg.Subject())
 	dead.Header.Set(bus.HeaderReason, reason)
 	dead.Header.Set(bus.HeaderError, oneLine(cause.Error(), 1000))
 	dead.Data = msg.Data()

@@ -35,9 +35,11 @@ const (
 
 	ConsumerIngest = "ingest"
 
-	// HeaderReason, HeaderError: why a message is in FLOWS_DEAD.
-	HeaderReason = "Cordon-Reason"
-	HeaderError  = "Cordon-Error"
+	// HeaderReason, HeaderError: why a message is in FLOWS_DEAD. HeaderSubject: its
+	// subject in FLOWS, which names the collector.
+	HeaderReason  = "Cordon-Reason"
+	HeaderError   = "Cordon-Error"
+	HeaderSubject = "Cordon-Subject"
 )
 
 // Config says how to reach NATS and how large the streams may grow.
@@ -127,7 +129,10 @@ func (b *Bus) EnsureStreams(ctx context.Context) error {
 		{
 			Name: StreamDead, Description: "messages that could not be inserted, each with its reason",
 			Subjects: []string{SubjectDead + ".>"}, Discard: jetstream.DiscardOld,
-			MaxBytes: min(b.cfg.MaxBytes, 1<<30), MaxAge: 30 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
+			// A batch that was sent again and is refused again, under the same id, must not be taken for a duplicate and lost.
+			// This is the shortest window that there is.
+			Duplicates: 100 * time.Millisecond,
+			MaxBytes:   min(b.cfg.MaxBytes, 1<<30), MaxAge: 30 * 24 * time.Hour, Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
 		},
 		{
 			// Without a record sessions cannot be inserted, and none may go

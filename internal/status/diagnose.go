@@ -355,7 +355,7 @@ func (f *findings) streaming(s *Stream, ingesters int, resting bool) {
 		f.add(Warning, "nats", fmt.Sprintf("stream FLOWS is %d%% full; publishers are refused when it is full", s.Bytes*100/uint64(s.Limit)), "start more ingesters, or raise nats.max_bytes")
 	}
 	if s.Dead > 0 {
-		f.add(Warning, "ingest", fmt.Sprintf("%s in stream FLOWS_DEAD, each with its reason, and could not be inserted", are(s.Dead, "message")), "nats stream view FLOWS_DEAD")
+		f.add(Warning, "ingest", fmt.Sprintf("%s in stream FLOWS_DEAD, each with its reason, and could not be inserted", are(s.Dead, "message")), "cordon dead-letters list")
 	}
 }
 
@@ -466,7 +466,7 @@ func (f *findings) ingesting(i *ingest.Status, alone bool) {
 		f.add(Problem, "ingest", "batches are not inserted: "+i.Error, "bring the server back; batches wait in the stream and are tried again")
 	}
 	if i.DeadLetters > 0 && alone {
-		f.add(Warning, "ingest", fmt.Sprintf("%s moved to FLOWS_DEAD, since they could not be inserted", were(i.DeadLetters, "message")), "nats stream view FLOWS_DEAD")
+		f.add(Warning, "ingest", fmt.Sprintf("%s moved to FLOWS_DEAD, since they could not be inserted", were(i.DeadLetters, "message")), "cordon dead-letters list")
 	}
 	if i.Delay > stuckAfter.Seconds() && i.Pending > 0 {
 		f.add(Warning, "ingest", fmt.Sprintf("records are stored %s s after they were received; %s waiting", text.Number(int(i.Delay)), are(i.Pending, "batch", "batches")), "start more ingesters, or give ClickHouse more room")
