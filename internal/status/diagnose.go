@@ -390,7 +390,7 @@ func (f *findings) waiting(s *Stream) {
 func (f *findings) storing(d *Document) {
 	s := d.Store
 	for _, e := range s.OneWay {
-		f.add(Note, "store", fmt.Sprintf("exporter %s shows one direction only: completeness of its sessions is unknown, and unknown counts as complete", e),
+		f.add(Note, "store", fmt.Sprintf("exporter %s shows one direction only: its TCP sessions are judged by their flags, and whether any other was answered is unknown, which counts as complete", e),
 			"export both directions, or bidirectional flows (RFC 5103), where the exporter can")
 	}
 	switch {

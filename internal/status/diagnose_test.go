@@ -143,7 +143,7 @@ func TestDiagnose(t *testing.T) {
 		{"published but not stored", func(d *Document) { d.Store = &Store{} }, "problem store 100 records were published, but none is stored"},
 		{"old data", func(d *Document) { d.Store.NewestFlow = now.Add(-48 * time.Hour) }, "note store the newest flow ended at 2026-11-18T12:00:00Z"},
 		{"one direction only", func(d *Document) { d.Store.OneWay = []string{"10.0.0.7"} },
-			"note store exporter 10.0.0.7 shows one direction only: completeness of its sessions is unknown"},
+			"note store exporter 10.0.0.7 shows one direction only: its TCP sessions are judged by their flags, and whether any other was answered is unknown, which counts as complete"},
 		{"store away", func(d *Document) { d.Store = &Store{Error: "refused"} }, "problem store the store cannot be read: refused"},
 		{"nothing runs", func(d *Document) { *d = Document{Taken: now, Store: d.Store} }, "note collector no `cordon up` runs"},
 	} {

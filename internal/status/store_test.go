@@ -65,6 +65,8 @@ func TestOneWayExporters(t *testing.T) {
 		record("10.9.9.1", asIs),
 		// A client's ACK says that it was answered, and shows one direction still.
 		record("10.9.9.1", func(r *schema.Record) { r.Proto, r.DstPort, r.TCPFlags = 6, 443, 0x1b }),
+		// A SYN alone says that it was not, and shows one direction too.
+		record("10.9.9.1", func(r *schema.Record) { r.Proto, r.DstPort, r.TCPFlags = 6, 22, 0x02 }),
 		record("10.9.9.2", asIs),
 		record("10.9.9.2", answer),
 		record("10.9.9.3", func(r *schema.Record) { r.RevPackets, r.RevBytes, r.Completeness = 1, 90, schema.BothWays }),
