@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"categories":        {},
 	"collector":         {"schema", "categories", "internal/bus"},
 	"ingest":            {"schema", "internal/bus"},
-	"recommender":       {"schema", "categories"},
+	"recommender":       {"schema", "categories", "internal/text"},
 	"internal/bus":      {"schema"},
 	"internal/config":   {},
 	"internal/embedded": {},

@@ -85,6 +85,10 @@ func (a *app) rootCommand() *cobra.Command {
 	add("use", a.generateCommand(), a.proposalsCommand(), a.verifyCommand(), a.sessionsCommand(), a.sqlCommand(), a.demoCommand())
 	add("data", a.importCommand(), a.importsCommand(), a.forgetCommand(), a.replayCommand(), a.groupsCommand())
 	add("care", a.statusCommand(), a.deadLettersCommand(), a.migrateCommand(), a.configCommand())
+	add("care", a.docsCommand())
+	root.SetCompletionCommandGroupID("care")
+	root.SetHelpCommandGroupID("care")
+	a.completions(root)
 	return root
 }
 

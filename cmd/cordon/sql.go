@@ -2,22 +2,23 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
 	"strings"
 
-	"github.com/chzyer/readline"
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
 )
 
 const sqlHelp = `Run one query, or an interactive session without QUERY. Database cordon is the
 default; tables and views: flows, sessions, groups, proposals, proposal_rules,
 exporters. Access is read-only, within the limits of the settings sql.*.
+
+In a session Ctrl-C ends the query that runs and not the session, and \? lists
+commands: \d for tables, \d TABLE for columns, \timing, \q.
 
 The result's format is any of ClickHouse's, by --format or by FORMAT in the query.
 QUERY "-" reads the query from standard input.`
@@ -79,6 +80,7 @@ type sqlShell struct {
 	app    *app
 	db     formatQuerier
 	format string
+	timing bool // say how long each query took
 }
 
 // formatClause is FORMAT name at the end of a query. The server is told the
@@ -94,72 +96,17 @@ func (s *sqlShell) run(ctx context.Context, query string) error {
 	if m := formatClause.FindStringSubmatchIndex(query); m != nil {
 		format, query = query[m[2]:m[3]], query[:m[0]]
 	}
-	r, err := s.db.QueryFormat(ctx, format, query)
+	// An external server is told to stop when nobody reads the result any more.
+	asked := clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"cancel_http_readonly_queries_on_client_close": 1}))
+	r, err := s.db.QueryFormat(asked, format, query)
 	if err != nil {
-		return fmt.Errorf("sql: %w", err)
+		return sqlError(query, err)
 	}
 	defer r.Close()
 	if _, err := io.Copy(s.app.stdout, r); err != nil {
-		return fmt.Errorf("sql: result: %w", err)
+		return sqlError(query, fmt.Errorf("result: %w", err))
 	}
 	return nil
-}
-
-// interactive reads queries, each ended by a semicolon or an empty line,
-// until end of input.
-func (s *sqlShell) interactive(ctx context.Context) error {
-	rl, err := readline.NewEx(&readline.Config{
-		Prompt:                 "cordon> ",
-		HistoryFile:            historyFile(),
-		DisableAutoSaveHistory: true,
-		AutoComplete:           newSQLCompleter(ctx, s.db),
-		InterruptPrompt:        "^C",
-		Stdout:                 s.app.stdout,
-		Stderr:                 s.app.stderr,
-	})
-	if err != nil {
-		return fmt.Errorf("terminal: %w", err)
-	}
-	defer rl.Close()
-	fmt.Fprintln(s.app.stderr, "Read-only SQL over database cordon. End a query with ; and leave with Ctrl-D. Tab completes names.")
-	var lines []string
-	for {
-		line, err := rl.Readline()
-		switch {
-		case errors.Is(err, readline.ErrInterrupt):
-			lines = nil
-			rl.SetPrompt("cordon> ")
-			continue
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("terminal: %w", err)
-		}
-		trimmed := strings.TrimSpace(line)
-		if len(lines) == 0 {
-			switch strings.ToLower(strings.TrimRight(trimmed, ";")) {
-			case "":
-				continue
-			case "exit", "quit":
-				return nil
-			}
-		}
-		lines = append(lines, line)
-		if trimmed != "" && !strings.HasSuffix(trimmed, ";") {
-			rl.SetPrompt("     -> ")
-			continue
-		}
-		query := strings.Join(lines, "\n")
-		lines = nil
-		rl.SetPrompt("cordon> ")
-		rl.SaveHistory(strings.Join(strings.Fields(query), " "))
-		if err := s.run(ctx, query); err != nil {
-			fmt.Fprintln(s.app.stderr, err)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
 }
 
 // historyFile keeps the queries of a person across sessions; without a place
@@ -174,44 +121,4 @@ func historyFile() string {
 		return ""
 	}
 	return filepath.Join(dir, "sql_history")
-}
-
-// sqlCompleter completes keywords and the names of tables and columns.
-type sqlCompleter struct{ words []string }
-
-var sqlKeywords = []string{
-	"SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "HAVING", "DISTINCT", "WITH", "FORMAT", "DESCRIBE TABLE", "SHOW TABLES",
-	"count()", "uniqExact(", "sum(", "min(", "max(", "toStartOfHour(", "now()", "INTERVAL", "isIPAddressInRange(", "formatReadableSize(",
-}
-
-func newSQLCompleter(ctx context.Context, db formatQuerier) *sqlCompleter {
-	c := &sqlCompleter{words: append([]string(nil), sqlKeywords...)}
-	r, err := db.QueryFormat(ctx, "TabSeparatedRaw", "SELECT DISTINCT arrayJoin([table, name]) FROM system.columns WHERE database = 'cordon'")
-	if err == nil {
-		defer r.Close()
-		if names, err := io.ReadAll(r); err == nil {
-			c.words = append(c.words, strings.Fields(string(names))...)
-		}
-	}
-	sort.Strings(c.words)
-	return c
-}
-
-// Do gives the endings of the words that start with what stands before the
-// cursor, and the length of that beginning.
-func (c *sqlCompleter) Do(line []rune, pos int) (endings [][]rune, length int) {
-	start := pos
-	for start > 0 && !strings.ContainsRune(" \t,()=<>", line[start-1]) {
-		start--
-	}
-	word := string(line[start:pos])
-	if word == "" {
-		return nil, 0
-	}
-	for _, w := range c.words {
-		if len(w) > len(word) && strings.EqualFold(w[:len(word)], word) {
-			endings = append(endings, []rune(w[len(word):]))
-		}
-	}
-	return endings, pos - start
 }

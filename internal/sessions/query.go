@@ -5,6 +5,8 @@ package sessions
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,6 +62,9 @@ var sortable = map[string]bool{
 	"client": false, "server": false, "service": false, "vrf": false, "first_seen": false,
 	"last_seen": true, "flows": true, "packets": true, "bytes": true, "half_open": true, "denied": true,
 }
+
+// SortColumns lists the columns that a person sorts by.
+func SortColumns() []string { return slices.Sorted(maps.Keys(sortable)) }
 
 // ParseSort reads a column, with a minus or plus before it to say in which
 // direction.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/text"
 	"cordon/recommender/policy"
 )
 
@@ -178,13 +179,17 @@ func (t table) services(set []policy.Service) []string {
 	return out
 }
 
+// foldedEndpoints is how many endpoints of a rule a table lists before it says
+// how many there are besides. The other formats list them all.
+const foldedEndpoints = 12
+
 // endpoints writes literals in short: groups by name, hosts by address.
 func endpoints(set []policy.Endpoint) []string {
 	out := make([]string, len(set))
 	for i, e := range set {
 		out[i] = short(e)
 	}
-	return out
+	return text.Fold(out, foldedEndpoints)
 }
 
 func short(e policy.Endpoint) string {
