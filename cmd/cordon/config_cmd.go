@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -62,7 +64,9 @@ func showValue(key string, v any) string {
 }
 
 func (a *app) configCheck() error {
-	if err := a.settings.check(); err != nil {
+	errs := append(a.placed(a.settings.check()), a.checkFilesThere())
+	errs = append(errs, a.loader.UnknownVariables(os.Environ(), otherVariables...)...)
+	if err := errors.Join(errs...); err != nil {
 		return usageError(err)
 	}
 	file := a.loader.File()
@@ -71,6 +75,48 @@ func (a *app) configCheck() error {
 	}
 	fmt.Fprintf(a.stdout, "%s: ok\n", file)
 	return nil
+}
+
+// placed names where the value of each setting comes from that an error begins
+// with.
+func (a *app) placed(err error) (errs []error) {
+	if err == nil {
+		return nil
+	}
+	for _, line := range strings.Split(err.Error(), "\n") {
+		key := strings.TrimRight(strings.Fields(line + " ?")[0], ":,")
+		if from := a.loader.Source(key); from != "default" {
+			line = from + ": " + line
+		}
+		errs = append(errs, errors.New(line))
+	}
+	return errs
+}
+
+// otherVariables are read beside those of the settings.
+var otherVariables = []string{"CORDON_CONFIG", "CORDON_CHDB_LIBRARY", "CORDON_CACHE_DIR"}
+
+// checkFilesThere says which files that settings name cannot be read.
+func (a *app) checkFilesThere() error {
+	var errs []error
+	for _, key := range a.loader.Keys() {
+		switch key {
+		case "nats.credentials", "clickhouse.library", "collector.tls.cert", "collector.tls.key", "collector.tls.client_ca":
+		default:
+			continue
+		}
+		name := fmt.Sprint(a.loader.Value(key))
+		if name == "" {
+			continue
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %s: %w", a.loader.Source(key), key, err))
+			continue
+		}
+		f.Close()
+	}
+	return errors.Join(errs...)
 }
 
 // noArgs refuses arguments with exit code 2.

@@ -12,6 +12,8 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2 // wrong usage or bad input
 	exitUnreachable = 3 // a server could not be reached
+
+	exitInterrupted = 130 // Ctrl-C, as shells have it: 128 and the signal's number
 )
 
 // codeError is an error that decides the exit code.
@@ -41,18 +43,20 @@ func unreachable(err error) error {
 	return &codeError{exitUnreachable, err}
 }
 
-// report prints err, if any, and gives the exit code.
-func (a *app) report(err error) int {
+// report prints err, if any, and gives the exit code. Whatever fails after an
+// interrupt failed because of it.
+func (a *app) report(ctx context.Context, err error) int {
 	if err == nil {
 		return exitDone
+	}
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		fmt.Fprintln(a.stderr, "cordon: interrupted")
+		return exitInterrupted
 	}
 	code := exitFailed
 	var ce *codeError
 	if errors.As(err, &ce) {
 		code = ce.code
-	}
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
 	}
 	fmt.Fprintf(a.stderr, "cordon: %v\n", err)
 	return code

@@ -35,8 +35,9 @@ command is interrupted, the same command goes on.`,
 	}
 	fs := c.Flags()
 	fs.StringSliceVar(&f.exporters, "exporter", nil, "address or prefix of the exporter; :: for records without one (may be repeated)")
-	fs.StringVar(&f.window.since, "since", "", "flows that began at or after this time (default: all)")
+	fs.StringVar(&f.window.since, "since", "", "flows that began at or after this time: "+timeForms+" (default: all)")
 	fs.StringVar(&f.window.until, "until", "", "flows that began before this time (default: all)")
+	f.window.zoneFlag(fs)
 	fs.BoolVar(&f.yes, "yes", false, "delete")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "only say what would be deleted (the default)")
 	return c

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -199,6 +200,8 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	}
 	if s.MaxMemory, err = config.ParseSize(g.maxMemory); err == nil && s.MaxMemory <= 0 {
 		err = fmt.Errorf("%q is not above zero", g.maxMemory)
+	} else if err == nil && s.MaxMemory < leastMemory {
+		err = fmt.Errorf("%q is %d bytes, and the search needs at least 1MiB: give a unit, such as 512MiB or 2GiB", g.maxMemory, s.MaxMemory)
 	}
 	if err != nil {
 		return nil, usagef("--max-memory: %w", err)
@@ -237,6 +240,9 @@ func nothingToPropose(g *generateFlags) string {
 	}
 	return what
 }
+
+// leastMemory is the least that --max-memory takes: less is a forgotten unit.
+const leastMemory = 1 << 20
 
 // sessionStore opens the store that the flags ask for: with --from a temporary one with the sessions of those files.
 func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClock) (_ *store, err error) {
@@ -340,27 +346,36 @@ func writeFile(name string, data []byte) error {
 	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil {
-			return fmt.Errorf("--output: %w", err)
+			return outputError(name, err)
 		}
 		_, err = f.Write(data)
 		if err := errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("--output: %w", err)
+			return outputError(name, err)
 		}
 		return nil
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
 	if err != nil {
-		return fmt.Errorf("--output: %w", err)
+		return outputError(name, err)
 	}
 	defer os.Remove(tmp.Name())
 	_, err = tmp.Write(data)
 	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return fmt.Errorf("--output: %w", err)
+		return outputError(name, err)
 	}
 	if err := os.Rename(tmp.Name(), name); err != nil {
-		return fmt.Errorf("--output: %w", err)
+		return outputError(name, err)
 	}
 	return nil
+}
+
+// outputError says that an output could not be written.
+func outputError(name string, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err // it may name a file that stands in for a while
+	}
+	return usagef("--output %s: %w", name, err)
 }
 
 // stepClock gathers where the time of a run goes.

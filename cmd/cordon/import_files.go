@@ -48,7 +48,7 @@ func (a *app) importFiles(ctx context.Context, names []string, f importFlags) er
 	if err != nil {
 		return err
 	}
-	st, err := a.openStore(ctx, storeNeeds{bus: true})
+	st, err := a.openStore(ctx, storeNeeds{bus: true, create: true})
 	if err != nil {
 		return err
 	}

@@ -115,8 +115,15 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if s.newSince != "" && s.newIn != 0 {
 		return usagef("--new and --new-since exclude each other")
 	}
-	if s.filter.NewSince, err = parseTime("--new-since", s.newSince); err != nil {
+	zone, err := s.window.location()
+	if err != nil {
 		return err
+	}
+	if s.filter.NewSince, err = parseTime("--new-since", s.newSince, now, zone); err != nil {
+		return err
+	}
+	if s.newIn < 0 {
+		return usagef("--new %v: must be more than zero", s.newIn)
 	}
 	if s.newIn > 0 {
 		s.filter.NewSince = now.Add(-s.newIn)

@@ -131,7 +131,33 @@ func (s *settings) check() error {
 			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
 		}
 	}
-	return errors.Join(append(errs, s.Collector.Validate(), s.Ingest.Validate())...)
+	return errors.Join(append(append(errs, s.checkLimits()...), s.Collector.Validate(), s.Ingest.Validate())...)
+}
+
+// checkLimits refuses limits that let nothing through.
+func (s *settings) checkLimits() (errs []error) {
+	for _, l := range []struct {
+		key         string
+		value, from int64
+		is          any // the value as people write it
+		use         string
+	}{
+		{"sql.max_time", int64(s.SQL.MaxTime), int64(time.Second), s.SQL.MaxTime, "at least 1s"},
+		{"sql.max_memory", s.SQL.MaxMemory, 16 << 20, s.SQL.MaxMemory, "at least 16MiB"},
+		{"sql.max_rows", s.SQL.MaxRows, 1, s.SQL.MaxRows, "at least 1"},
+		{"clickhouse.max_memory", s.ClickHouse.MaxMemory, 0, s.ClickHouse.MaxMemory, "a size, or 0 for half of the machine's"},
+		{"nats.max_bytes", s.NATS.MaxBytes, 1 << 20, s.NATS.MaxBytes, "at least 1MiB"},
+		{"nats.replicas", int64(s.NATS.Replicas), 1, s.NATS.Replicas, "1 to 5"},
+		{"nats.duplicates", int64(s.NATS.Duplicates), int64(time.Second), s.NATS.Duplicates, "at least 1s"},
+	} {
+		if l.value < l.from {
+			errs = append(errs, fmt.Errorf("%s is %v: give %s", l.key, l.is, l.use))
+		}
+	}
+	if s.NATS.Replicas > 5 {
+		errs = append(errs, fmt.Errorf("nats.replicas is %d: give 1 to 5", s.NATS.Replicas))
+	}
+	return errs
 }
 
 func (s *settings) bus(log *slog.Logger) bus.Config {

@@ -37,6 +37,7 @@ type running struct {
 type storeNeeds struct {
 	bus       bool // a connection to NATS, with the streams made
 	temporary bool // servers of its own in a folder that is removed afterwards
+	create    bool // a data folder where there is none: the command brings data
 }
 
 // store is what a command that needs the servers works with. Close it.
@@ -77,7 +78,7 @@ func (a *app) openStore(ctx context.Context, need storeNeeds) (_ *store, err err
 		}
 		s.onClose(func() { os.RemoveAll(dir) })
 	}
-	if err := s.openClickHouse(ctx, a, dir, need.temporary); err != nil {
+	if err := s.openClickHouse(ctx, a, dir, need.temporary, need.create); err != nil {
 		return nil, err
 	}
 	if need.bus {
@@ -88,7 +89,7 @@ func (a *app) openStore(ctx context.Context, need storeNeeds) (_ *store, err err
 	return s, nil
 }
 
-func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporary bool) error {
+func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporary, create bool) error {
 	opts, migrate := (*clickhouse.Options)(nil), true
 	switch {
 	case a.settings.ClickHouse.DSN != "" && !temporary:
@@ -103,6 +104,11 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 			if err == nil && o != nil {
 				opts, migrate = o, false
 				break
+			}
+		}
+		if !temporary {
+			if err := checkDataFolder(dir, create); err != nil {
+				return usageError(err)
 			}
 		}
 		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(dir, "", a.log))

@@ -130,8 +130,11 @@ func madeAt(proposals []policy.Proposal) (last time.Time) {
 // it may be the beginning of an id, it says so.
 func readProposals(what string) (_ []policy.Proposal, stored bool, err error) {
 	list, err := policy.ReadProposalFile(what)
-	if errors.Is(err, fs.ErrNotExist) && idText.MatchString(what) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && idText.MatchString(what):
 		return nil, true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, false, usagef("%s is neither a file nor the id of a proposal; `cordon proposals list` shows the ids", what)
 	}
 	return list, false, usageError(err)
 }
@@ -139,7 +142,10 @@ func readProposals(what string) (_ []policy.Proposal, stored bool, err error) {
 // proposal reads a stored proposal by the beginning of its id.
 func (a *app) proposal(ctx context.Context, st *store, id string) (*policy.Proposal, error) {
 	p, err := recommender.Get(ctx, st.Conn, id)
-	if errors.Is(err, recommender.ErrNoProposal) || errors.Is(err, recommender.ErrSeveralProposals) {
+	if errors.Is(err, recommender.ErrNoProposal) {
+		return nil, usagef("%s is neither a file nor the id of a proposal; `cordon proposals list` shows the ids", id)
+	}
+	if errors.Is(err, recommender.ErrSeveralProposals) {
 		return nil, usageError(err)
 	}
 	return p, err

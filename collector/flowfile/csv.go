@@ -242,7 +242,7 @@ var wants = func() (w [numColumns]string) {
 	const (
 		address = "an IPv4 or IPv6 address without a zone"
 		number  = "a whole number from 0 to 18446744073709551615"
-		moment  = "a time: RFC 3339 (2026-11-20T08:00:00Z) or Unix seconds with or without a fraction"
+		moment  = "a time: RFC 3339 (2026-11-20T08:00:00Z), 2026-11-20 08:00:00 in UTC, or Unix seconds with or without a fraction"
 		small   = "a number from 0 to 255"
 		port    = "a port from 0 to 65535"
 	)

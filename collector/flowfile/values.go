@@ -73,7 +73,7 @@ func parseUint(f []byte, limit uint64) (n uint64, ok bool) {
 // end of the year 2299.
 const maxTime = 10_413_791_999
 
-// parseTime reads RFC 3339, or Unix seconds with or without a fraction, into
+// parseTime reads RFC 3339, ClickHouse's form of a time, or Unix seconds with or without a fraction, into
 // microseconds. Digits after the sixth of a fraction are cut off.
 func parseTime(f []byte) (us int64, ok bool) {
 	whole, frac, point := bytes.Cut(f, []byte{'.'})
@@ -93,6 +93,10 @@ func parseTime(f []byte) (us int64, ok bool) {
 		return us, true
 	}
 	t, err := time.Parse(time.RFC3339, string(f))
+	if err != nil {
+		// As ClickHouse prints it: a time in UTC.
+		t, err = time.Parse("2006-01-02 15:04:05", string(f))
+	}
 	if err != nil || t.Unix() < 0 || t.Unix() > maxTime {
 		return 0, false
 	}

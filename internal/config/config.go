@@ -191,17 +191,22 @@ func emptyToZero(from, to reflect.Type, data any) (any, error) {
 	return data, nil
 }
 
-// durationHook reads durations such as 90s.
+// durationHook reads durations such as 90s and 30d. A number without a unit is
+// none: nobody knows what it counts.
 func durationHook(from, to reflect.Type, data any) (any, error) {
-	s, ok := data.(string)
-	if !ok || to != reflect.TypeFor[time.Duration]() {
+	if to != reflect.TypeFor[time.Duration]() {
 		return data, nil
 	}
-	d, err := time.ParseDuration(s)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not a duration, such as 500ms, 90s, 15m or 720h", s)
+	switch x := data.(type) {
+	case time.Duration:
+		return x, nil
+	case string:
+		return ParseDuration(x)
 	}
-	return d, nil
+	if text := fmt.Sprint(data); text != "0" {
+		return ParseDuration(text)
+	}
+	return time.Duration(0), nil
 }
 
 // prefixHook reads prefixes, of which an address is the one that holds it alone.

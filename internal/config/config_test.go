@@ -95,7 +95,11 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{"bad prefix", "collector:\n  allow: [10.0.0.300/8]\n", `c.yaml:2: collector.allow[0]: "10.0.0.300/8" is neither a prefix`},
 		{"bad size", "nats:\n  max_bytes: lots\n", `c.yaml:2: nats.max_bytes: "lots" is not a whole number, nor a size`},
 		{"not a mapping", "- a\n", "c.yaml:1: the file must be a mapping"},
-		{"broken YAML", "a: [\n", "c.yaml: line 1"},
+		{"broken YAML", "a: [\n", "c.yaml:1: "},
+		{"broken YAML further on", "nats:\n  url: x\n url: y\n", "c.yaml:2: "},
+		{"a number without a unit", "collector:\n  seal_after: 5\n", `c.yaml:2: collector.seal_after: "5" has no unit: write 5s, 5m, 5h or 5d`},
+		{"a fraction without a unit", "collector:\n  seal_after: 0.5\n", `"0.5" has no unit`},
+		{"a text without a unit", "collector:\n  seal_after: '60'\n", `"60" has no unit`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, _, err := load(t, tc.yaml, nil)

@@ -1,10 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -28,7 +32,7 @@ func (l *Loader) ReadFile(name string, must bool) error {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return fmt.Errorf("%s: %s", name, strings.TrimPrefix(err.Error(), "yaml: "))
+		return yamlError(name, err)
 	}
 	l.file = name
 	if len(doc.Content) == 0 {
@@ -41,6 +45,17 @@ func (l *Loader) ReadFile(name string, must bool) error {
 		return errors.Join(errs...)
 	}
 	return l.v.MergeConfigMap(settings)
+}
+
+// yamlLine finds the line in an error of the YAML parser.
+var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?`)
+
+// yamlError names file and line as all other errors do. The parser leaves out the
+// line where it is the first.
+func yamlError(name string, err error) error {
+	text := err.Error()
+	m := yamlLine.FindStringSubmatch(text)
+	return fmt.Errorf("%s:%s: %s", name, cmp.Or(m[1], "1"), text[len(m[0]):])
 }
 
 // File is the name of the file that was read, empty for none.
@@ -141,4 +156,34 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// UnknownVariables gives an error for each variable of the environment that has a
+// value and whose name begins as Cordon's do and is that of no key, nor among others.
+func (l *Loader) UnknownVariables(environment []string, others ...string) (errs []error) {
+	known := map[string]string{}
+	for k := range l.keys {
+		known[EnvName(k)] = k
+	}
+	for _, o := range others {
+		known[o] = o
+	}
+	for _, entry := range environment {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, EnvPrefix+"_") || known[name] != "" || name+"=" == entry {
+			continue
+		}
+		best, bestD := "", len(name)/4+1
+		for _, k := range slices.Sorted(maps.Keys(known)) {
+			if d := editDistance(name, k); d < bestD {
+				best, bestD = k, d
+			}
+		}
+		hint := "; `cordon config show` lists the keys, of which nats.url is " + EnvName("nats.url")
+		if best != "" {
+			hint = "; did you mean " + best + "?"
+		}
+		errs = append(errs, fmt.Errorf("environment %s: no setting has that name%s", name, hint))
+	}
+	return errs
 }
