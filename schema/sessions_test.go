@@ -643,3 +643,21 @@ func TestEphemeralStormVector(t *testing.T) {
 		t.Errorf("sessions (-want +got):\n%s", d)
 	}
 }
+
+// TestSamplingAnnouncedLast: an exporter that announces its sampling after all of
+// its records has sampled them; what imported files hold says nothing of others.
+func TestSamplingAnnouncedLast(t *testing.T) {
+	s := newStore(t)
+	s.insert(
+		rec("10.0.0.1", 40000, "10.0.0.2", 22, 6, forward, flags(0x02), from("10.9.9.1")),
+		rec("10.0.0.1", 40000, "10.0.0.3", 22, 6, forward, flags(0x02), from("10.9.9.2")),
+		rec("10.0.0.1", 40000, "10.0.0.4", 22, 6, forward, flags(0x02), from("::")),
+	)
+	s.exec("INSERT INTO " + s.name + `.exporter_stats (time, exporter, sampling)
+		SELECT '2026-11-20 12:00:10', toIPv6(said.1), said.2 FROM (SELECT arrayJoin([('10.9.9.1', 1000), ('10.9.9.2', 1), ('::', 1000)]) AS said)`)
+	got := s.rows(`SELECT server, complete, half_open, sampling FROM {db}.sessions_window(since = '2020-01-01', until = '2100-01-01') ORDER BY server`)
+	want := []string{"10.0.0.2\t1\t0\t4294967295", "10.0.0.3\t0\t1\t0", "10.0.0.4\t0\t1\t0"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("sessions (-want +got):\n%s", d)
+	}
+}
