@@ -74,6 +74,7 @@
 //
 // One port that is zero belongs to the client: some exporters collapse client
 // ports. Two that are zero (later fragments) say nothing.
+// Where NAT changed ports, those of the hosts at the two ends say most.
 //
 // Protocols without ports (GRE, ESP) have neither requests nor answers, so a
 // record says nothing about their direction.

@@ -373,13 +373,33 @@ ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` MODIFY SETTING min_
 
 -- Since sides is taken of records for both directions, too.
 ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN sides 'whose packets the exporter has shown: 1 the client''s, 2 the server''s';
--- 00008_session_views.sql
+-- 00010_translation_and_exit.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- What NAT makes of the ends of a record. `flows` keeps what was dialled beside
+-- it; a session has the hosts at its ends (see Record.Ends of package schema).
+ALTER TABLE `cordon`.flows_local ON CLUSTER `main`
+    ADD COLUMN IF NOT EXISTS post_src_ip   IPv6   COMMENT 'source after NAT (IE 225, 281), IPv4 mapped; :: where it stays',
+    ADD COLUMN IF NOT EXISTS post_dst_ip   IPv6   COMMENT 'destination after NAT (IE 226, 282), IPv4 mapped; :: where it stays',
+    ADD COLUMN IF NOT EXISTS post_src_port UInt16 COMMENT 'source port after NAT (IE 227); 0 where it stays',
+    ADD COLUMN IF NOT EXISTS post_dst_port UInt16 COMMENT 'destination port after NAT (IE 228); 0 where it stays';
+ALTER TABLE `cordon`.flows ON CLUSTER `main` ADD COLUMN IF NOT EXISTS post_src_ip IPv6, ADD COLUMN IF NOT EXISTS post_dst_ip IPv6, ADD COLUMN IF NOT EXISTS post_src_port UInt16, ADD COLUMN IF NOT EXISTS post_dst_port UInt16;
+
+-- One exporter may meter a flow where its packets enter and again where they
+-- leave. In the key, since the views take the most that one place saw.
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main`
+    ADD COLUMN IF NOT EXISTS egress Bool COMMENT 'metered where packets leave the exporter',
+    MODIFY ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour, egress);
+ALTER TABLE `cordon`.sessions_hourly ON CLUSTER `main` ADD COLUMN IF NOT EXISTS egress Bool;
+ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN client_port 'where undecided, and of TFTP (udp/69), else 0';
+-- 00011_session_views.sql
 -- +goose NO TRANSACTION
 -- +goose Up
 
 -- The views over sessions_hourly. They hold no rows, so a later version
--- changes them here and gives the file a new number; 00002 and 00005 made them
--- before.
+-- changes them here and gives the file a new number; 00002, 00005 and 00008
+-- made them before.
 
 -- Since 4294967295 is a rate that nobody knows (SamplingUnknown of package schema).
 ALTER TABLE `cordon`.flows_local ON CLUSTER `main` COMMENT COLUMN sampling 'one packet in so many was looked at; 0 not said, 4294967295 nobody knows in how many';
@@ -406,8 +426,11 @@ SELECT exporter FROM `cordon`.exporter_stats WHERE sampling > 1 AND exporter != 
 --      dynamic ports, a server has at least four times as many peers as its client;
 --   6. nothing. Of a protocol without ports no end asks and none answers, and a
 --      rule permits both ways: the lower address stays the server ('address'), so
---      that tunnels between the same two prefixes all point the same way. With
---      ports the direction is ambiguous, and the lower port stays the server.
+--      that tunnels between the same two prefixes all point the same way. The same
+--      where both ends send from and to one port (IKE, NTP between equals, DHCP
+--      relays): which service it is is plain. With other ports the direction is
+--      ambiguous, and the lower port stays the server.
+-- Later fragments, which have no ports, are not here: see session_fragments.
 -- A row of this view shows why, so a person can check it.
 CREATE OR REPLACE VIEW `cordon`.session_directions ON CLUSTER `main` AS
 SELECT
@@ -441,6 +464,7 @@ SELECT
         server_serves != client_serves, 'serves',
         p.proto NOT IN (1, 6, 17, 33, 58, 132, 136), 'address',
         hosts_differ, 'hosts',
+        p.port = p.client_port AND p.port != 0, 'address',
         'ambiguous') AS verdict
 FROM
 (
@@ -460,7 +484,7 @@ FROM
             if(side = 1, client_port, port) AS peer_port
         FROM `cordon`.sessions_hourly
         ARRAY JOIN [1, 2] AS side
-        WHERE NOT decided
+        WHERE NOT decided AND NOT (port = 0 AND client_port = 0 AND proto IN (6, 17, 33, 132, 136))
         GROUP BY vrf, proto, server, port, client, client_port, side
         UNION ALL
         SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, 0 AS sent, server AS address, port AS end_port, client AS peer, 0 AS peer_port
@@ -470,12 +494,33 @@ FROM
             SELECT if(side = 1, server, client), proto, if(side = 1, port, client_port)
             FROM `cordon`.sessions_hourly
             ARRAY JOIN [1, 2] AS side
-            WHERE NOT decided
+            WHERE NOT decided AND NOT (port = 0 AND client_port = 0 AND proto IN (6, 17, 33, 132, 136))
         )
     ) AS e
 ) AS p
 WHERE p.side > 0
 GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
+
+-- Later fragments of IP packets have no ports. They go to the session of the same
+-- hosts and protocol that sent most: server, client and proto are those of the
+-- fragments' rows of sessions_hourly, the to_... columns are the session's.
+CREATE OR REPLACE VIEW `cordon`.session_fragments ON CLUSTER `main` AS
+SELECT q.vrf AS vrf, q.proto AS proto, least(q.server, q.client) AS server, greatest(q.server, q.client) AS client,
+    argMax((q.server, q.port, q.client), (q.bytes, q.server, q.port)) AS session,
+    session.1 AS to_server, session.2 AS to_port, session.3 AS to_client
+FROM
+(
+    SELECT s.vrf AS vrf, s.proto AS proto, s.server AS server, s.port AS port, s.client AS client, sum(s.client_bytes + s.server_bytes) AS bytes
+    FROM `cordon`.sessions_hourly AS s
+    WHERE s.decided AND s.port != 0 AND (s.vrf, s.proto, least(s.server, s.client), greatest(s.server, s.client)) GLOBAL IN
+    (
+        SELECT vrf, proto, server, client FROM `cordon`.sessions_hourly WHERE NOT decided AND port = 0 AND client_port = 0 AND proto IN (6, 17, 33, 132, 136)
+    )
+    GROUP BY s.vrf, s.proto, s.server, s.port, s.client
+) AS q
+GROUP BY q.vrf, q.proto, least(q.server, q.client), greatest(q.server, q.client);
+
+
 
 
 
@@ -501,29 +546,59 @@ WITH
         GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
         HAVING groupBitOr(sides) = 3
     ),
+    -- TFTP is asked for at port 69 and answered from a new port of the server to
+    -- the client's, and both stay there (RFC 1350, section 4).
+    tftp AS
+    (
+        SELECT vrf, server, client, client_port FROM `cordon`.sessions_hourly WHERE decided AND proto = 17 AND port = 69 AND client_port != 0
+    ),
     directed AS
     (
-        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
-            client_packets, client_bytes, server_packets, server_bytes,
-            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
-        FROM `cordon`.sessions_hourly
-        WHERE decided
+        WITH s.proto = 17 AND s.port != 69 AND (s.vrf, s.client, s.server, s.port) GLOBAL IN tftp AS turned
+        SELECT s.hour AS hour, s.vrf AS vrf, if(turned, s.client, s.server) AS server, s.proto AS proto, if(turned, 69, s.port)::UInt16 AS port,
+            s.icmp_type AS icmp_type, s.icmp_code AS icmp_code, if(turned, s.server, s.client) AS client, s.exporter AS exporter, s.egress AS egress,
+            s.first_seen AS first_seen, s.last_seen AS last_seen,
+            if(turned, s.server_packets, s.client_packets) AS client_packets, if(turned, s.server_bytes, s.client_bytes) AS client_bytes,
+            if(turned, s.client_packets, s.server_packets) AS server_packets, if(turned, s.client_bytes, s.server_bytes) AS server_bytes,
+            s.complete AS complete, s.half_open AS half_open, s.unanswered AS unanswered,
+            if(turned, s.replies, s.requests) AS requests, if(turned, s.requests, s.replies) AS replies, s.denied AS denied,
+            s.client_flags AS client_flags, s.server_flags AS server_flags, s.basis AS basis, s.sampling AS sampling
+        FROM `cordon`.sessions_hourly AS s
+        WHERE s.decided
         UNION ALL
-        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
-            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
-            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
-            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
-            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
-            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
-            d.verdict IN ('sender', 'degree', 'serves', 'hosts') AS basis, sampling
+        -- Fragments are no evidence of an answer.
+        WITH
+            u.proto = 17 AND (u.vrf, u.client, u.server, u.port) GLOBAL IN tftp AS from_tftp,
+            u.proto = 17 AND (u.vrf, u.server, u.client, u.client_port) GLOBAL IN tftp AS to_tftp,
+            f.to_port != 0 AS fragment,
+            multiIf(from_tftp, true, to_tftp, false, fragment, f.to_client = u.server, d.turned) AS turned,
+            u.complete + u.half_open + u.unanswered + u.requests + u.replies AS records
+        SELECT u.hour, u.vrf, if(turned, u.client, u.server), u.proto,
+            multiIf(from_tftp OR to_tftp, 69, fragment, f.to_port, turned, u.client_port, u.port)::UInt16, u.icmp_type, u.icmp_code,
+            if(turned, u.server, u.client), u.exporter, u.egress, u.first_seen, u.last_seen,
+            if(turned, u.server_packets, u.client_packets), if(turned, u.server_bytes, u.client_bytes),
+            if(turned, u.client_packets, u.server_packets), if(turned, u.client_bytes, u.server_bytes),
+            if(fragment, 0, u.complete), if(fragment, 0, u.half_open), multiIf(NOT fragment, u.unanswered, u.proto = 6, records, 0),
+            multiIf(fragment, if(u.proto = 6, 0, records), turned, u.replies, u.requests), multiIf(fragment, 0, turned, u.requests, u.replies), u.denied,
+            if(turned, u.server_flags, u.client_flags), if(turned, u.client_flags, u.server_flags),
+            from_tftp OR to_tftp OR fragment OR d.verdict IN ('sender', 'degree', 'serves', 'hosts') OR d.verdict = 'address' AND u.port != 0 AS basis, u.sampling
         FROM `cordon`.sessions_hourly AS u
-        GLOBAL INNER JOIN `cordon`.session_directions AS d
+        GLOBAL LEFT JOIN `cordon`.session_directions AS d
             ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
+        GLOBAL LEFT JOIN `cordon`.session_fragments AS f
+            ON f.vrf = u.vrf AND f.proto = u.proto AND f.server = u.server AND f.client = u.client AND u.port + u.client_port = 0
         WHERE NOT u.decided
+    ),
+    -- Each end sends to the other's port and is not answered from there.
+    asking AS
+    (
+        SELECT vrf, proto, port, client, server FROM `cordon`.sessions_hourly
+        WHERE decided AND proto IN (17, 136) AND port != 0 AND complete = 0 AND replies = 0 AND client_packets + client_bytes > 0
+            AND (half_open > 0 OR requests > 0 AND exporter GLOBAL IN (SELECT exporter FROM two_way_exporters))
     ),
     by_exporter AS
     (
-        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress,
             min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
             sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
             sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
@@ -533,7 +608,7 @@ WITH
             max(d.basis) AS basis,
             max(if(d.sampling = 0 AND d.exporter GLOBAL IN (SELECT exporter FROM `cordon`.sampled_exporters), 4294967295, d.sampling)) AS sampling
         FROM directed AS d
-        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress
     ),
     by_hour AS
     (
@@ -560,10 +635,13 @@ SELECT
     sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
     sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
     sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
-    if(sum(h.complete + h.replies) > 0,
+    multiIf((h.vrf, h.proto, h.port, h.server, h.client) GLOBAL IN asking,
+        sum(h.complete + h.replies + h.requests + h.unanswered + h.half_open),
+        sum(h.complete + h.replies) > 0,
         sum(h.complete + h.replies + h.requests + h.unanswered),
         sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
-    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
+    if((h.vrf, h.proto, h.port, h.server, h.client) GLOBAL IN asking, 0,
+        sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)))::UInt64 AS half_open,
     sum(h.denied) AS denied,
     CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
     arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters
@@ -592,29 +670,59 @@ WITH
         GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
         HAVING groupBitOr(sides) = 3
     ),
+    -- TFTP is asked for at port 69 and answered from a new port of the server to
+    -- the client's, and both stay there (RFC 1350, section 4).
+    tftp AS
+    (
+        SELECT vrf, server, client, client_port FROM `cordon`.sessions_hourly WHERE decided AND proto = 17 AND port = 69 AND client_port != 0
+    ),
     directed AS
     (
-        SELECT hour, vrf, server, proto, port, icmp_type, icmp_code, client, exporter, first_seen, last_seen,
-            client_packets, client_bytes, server_packets, server_bytes,
-            complete, half_open, unanswered, requests, replies, denied, client_flags, server_flags, basis, sampling
-        FROM `cordon`.sessions_hourly
-        WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        WITH s.proto = 17 AND s.port != 69 AND (s.vrf, s.client, s.server, s.port) GLOBAL IN tftp AS turned
+        SELECT s.hour AS hour, s.vrf AS vrf, if(turned, s.client, s.server) AS server, s.proto AS proto, if(turned, 69, s.port)::UInt16 AS port,
+            s.icmp_type AS icmp_type, s.icmp_code AS icmp_code, if(turned, s.server, s.client) AS client, s.exporter AS exporter, s.egress AS egress,
+            s.first_seen AS first_seen, s.last_seen AS last_seen,
+            if(turned, s.server_packets, s.client_packets) AS client_packets, if(turned, s.server_bytes, s.client_bytes) AS client_bytes,
+            if(turned, s.client_packets, s.server_packets) AS server_packets, if(turned, s.client_bytes, s.server_bytes) AS server_bytes,
+            s.complete AS complete, s.half_open AS half_open, s.unanswered AS unanswered,
+            if(turned, s.replies, s.requests) AS requests, if(turned, s.requests, s.replies) AS replies, s.denied AS denied,
+            s.client_flags AS client_flags, s.server_flags AS server_flags, s.basis AS basis, s.sampling AS sampling
+        FROM `cordon`.sessions_hourly AS s
+        WHERE s.decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
         UNION ALL
-        SELECT hour, vrf, if(d.turned, u.client, u.server), proto, if(d.turned, u.client_port, u.port), icmp_type, icmp_code,
-            if(d.turned, u.server, u.client), exporter, first_seen, last_seen,
-            if(d.turned, server_packets, client_packets), if(d.turned, server_bytes, client_bytes),
-            if(d.turned, client_packets, server_packets), if(d.turned, client_bytes, server_bytes),
-            complete, half_open, unanswered, if(d.turned, replies, requests), if(d.turned, requests, replies), denied,
-            if(d.turned, server_flags, client_flags), if(d.turned, client_flags, server_flags),
-            d.verdict IN ('sender', 'degree', 'serves', 'hosts') AS basis, sampling
+        -- Fragments are no evidence of an answer.
+        WITH
+            u.proto = 17 AND (u.vrf, u.client, u.server, u.port) GLOBAL IN tftp AS from_tftp,
+            u.proto = 17 AND (u.vrf, u.server, u.client, u.client_port) GLOBAL IN tftp AS to_tftp,
+            f.to_port != 0 AS fragment,
+            multiIf(from_tftp, true, to_tftp, false, fragment, f.to_client = u.server, d.turned) AS turned,
+            u.complete + u.half_open + u.unanswered + u.requests + u.replies AS records
+        SELECT u.hour, u.vrf, if(turned, u.client, u.server), u.proto,
+            multiIf(from_tftp OR to_tftp, 69, fragment, f.to_port, turned, u.client_port, u.port)::UInt16, u.icmp_type, u.icmp_code,
+            if(turned, u.server, u.client), u.exporter, u.egress, u.first_seen, u.last_seen,
+            if(turned, u.server_packets, u.client_packets), if(turned, u.server_bytes, u.client_bytes),
+            if(turned, u.client_packets, u.server_packets), if(turned, u.client_bytes, u.server_bytes),
+            if(fragment, 0, u.complete), if(fragment, 0, u.half_open), multiIf(NOT fragment, u.unanswered, u.proto = 6, records, 0),
+            multiIf(fragment, if(u.proto = 6, 0, records), turned, u.replies, u.requests), multiIf(fragment, 0, turned, u.requests, u.replies), u.denied,
+            if(turned, u.server_flags, u.client_flags), if(turned, u.client_flags, u.server_flags),
+            from_tftp OR to_tftp OR fragment OR d.verdict IN ('sender', 'degree', 'serves', 'hosts') OR d.verdict = 'address' AND u.port != 0 AS basis, u.sampling
         FROM `cordon`.sessions_hourly AS u
-        GLOBAL INNER JOIN `cordon`.session_directions AS d
+        GLOBAL LEFT JOIN `cordon`.session_directions AS d
             ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
+        GLOBAL LEFT JOIN `cordon`.session_fragments AS f
+            ON f.vrf = u.vrf AND f.proto = u.proto AND f.server = u.server AND f.client = u.client AND u.port + u.client_port = 0
         WHERE NOT u.decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+    ),
+    -- Each end sends to the other's port and is not answered from there.
+    asking AS
+    (
+        SELECT vrf, proto, port, client, server FROM `cordon`.sessions_hourly
+        WHERE decided AND proto IN (17, 136) AND port != 0 AND complete = 0 AND replies = 0 AND client_packets + client_bytes > 0
+            AND (half_open > 0 OR requests > 0 AND exporter GLOBAL IN (SELECT exporter FROM two_way_exporters))
     ),
     by_exporter AS
     (
-        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter,
+        SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress,
             min(d.first_seen) AS first_seen, max(d.last_seen) AS last_seen,
             sum(d.client_packets) AS client_packets, sum(d.client_bytes) AS client_bytes,
             sum(d.server_packets) AS server_packets, sum(d.server_bytes) AS server_bytes,
@@ -626,7 +734,7 @@ WITH
             sum((d.client_packets + d.server_packets) * if(d.sampling = 4294967295, 1, greatest(d.sampling, 1))) AS scaled_packets,
             sum((d.client_bytes + d.server_bytes) * if(d.sampling = 4294967295, 1, greatest(d.sampling, 1))) AS scaled_bytes
         FROM directed AS d
-        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter
+        GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress
     ),
     by_hour AS
     (
@@ -654,10 +762,13 @@ SELECT
     sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied) AS flows,
     sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
     sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
-    if(sum(h.complete + h.replies) > 0,
+    multiIf((h.vrf, h.proto, h.port, h.server, h.client) GLOBAL IN asking,
+        sum(h.complete + h.replies + h.requests + h.unanswered + h.half_open),
+        sum(h.complete + h.replies) > 0,
         sum(h.complete + h.replies + h.requests + h.unanswered),
         sum(greatest(h.requests, h.requests_alone) - h.requests_alone)::UInt64) AS complete,
-    sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)) AS half_open,
+    if((h.vrf, h.proto, h.port, h.server, h.client) GLOBAL IN asking, 0,
+        sum(h.half_open) + if(sum(h.complete + h.replies) > 0, 0, sum(h.unanswered + h.requests_alone)))::UInt64 AS half_open,
     sum(h.denied) AS denied,
     CAST(max(h.basis), 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
     arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), groupUniqArrayArray(h.seen_by)))) AS exporters,
@@ -672,26 +783,6 @@ SELECT
     sum(h.scaled_bytes) AS scaled_bytes
 FROM by_hour AS h
 GROUP BY h.vrf, h.server, h.proto, h.port, h.icmp_type, h.icmp_code, h.client;
--- 00010_translation_and_exit.sql
--- +goose NO TRANSACTION
--- +goose Up
-
--- What NAT makes of the ends of a record. `flows` keeps what was dialled beside
--- it; a session has the hosts at its ends (see Record.Ends of package schema).
-ALTER TABLE `cordon`.flows_local ON CLUSTER `main`
-    ADD COLUMN IF NOT EXISTS post_src_ip   IPv6   COMMENT 'source after NAT (IE 225, 281), IPv4 mapped; :: where it stays',
-    ADD COLUMN IF NOT EXISTS post_dst_ip   IPv6   COMMENT 'destination after NAT (IE 226, 282), IPv4 mapped; :: where it stays',
-    ADD COLUMN IF NOT EXISTS post_src_port UInt16 COMMENT 'source port after NAT (IE 227); 0 where it stays',
-    ADD COLUMN IF NOT EXISTS post_dst_port UInt16 COMMENT 'destination port after NAT (IE 228); 0 where it stays';
-ALTER TABLE `cordon`.flows ON CLUSTER `main` ADD COLUMN IF NOT EXISTS post_src_ip IPv6, ADD COLUMN IF NOT EXISTS post_dst_ip IPv6, ADD COLUMN IF NOT EXISTS post_src_port UInt16, ADD COLUMN IF NOT EXISTS post_dst_port UInt16;
-
--- One exporter may meter a flow where its packets enter and again where they
--- leave. In the key, since the views take the most that one place saw.
-ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main`
-    ADD COLUMN IF NOT EXISTS egress Bool COMMENT 'metered where packets leave the exporter',
-    MODIFY ORDER BY (toDate(hour), server, proto, port, client, vrf, icmp_type, icmp_code, client_port, exporter, hour, egress);
-ALTER TABLE `cordon`.sessions_hourly ON CLUSTER `main` ADD COLUMN IF NOT EXISTS egress Bool;
-ALTER TABLE `cordon`.sessions_hourly_local ON CLUSTER `main` COMMENT COLUMN client_port 'where undecided, and of TFTP (udp/69), else 0';
 -- 00012_imports_apart.sql
 -- +goose NO TRANSACTION
 -- +goose Up
