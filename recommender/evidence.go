@@ -127,14 +127,22 @@ func (r *run) readKnown(ctx context.Context) (map[groupOf]uint64, error) {
 // maxExamples is how many sessions are shown for each reason.
 const maxExamples = 5
 
-// readUnproposed counts what is left out of each VRF, with the sessions that
-// have most flows as examples; then those come first whose addresses do.
-func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]policy.Unproposed, error) {
-	from, reason, note := r.table("sessions")+" AS s", "s.reason", "-1::Int32"
+// fates gives where the sessions of the run are with what Go decided about them, as s for a FROM clause, and the
+// expressions for the number of the reason, 0 for none, and for the place of what it rests on, -1 for none. Changed says
+// that verdicts without a rule were sent.
+func (r *run) fates(changed bool) (from, reason, note string) {
+	from, reason, note = r.table("sessions")+" AS s", "s.reason", "-1::Int32"
 	if changed {
 		from += " LEFT JOIN (SELECT cell, reason, note FROM " + r.table("verdicts") + fmt.Sprintf(" WHERE rule = %d) AS v ON v.cell = s.cell", noRule)
 		reason, note = "if(v.reason != 0, v.reason, s.reason)", "if(v.reason != 0, v.note, -1)::Int32"
 	}
+	return from, reason, note
+}
+
+// readUnproposed counts what is left out of each VRF, with the sessions that
+// have most flows as examples; then those come first whose addresses do.
+func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]policy.Unproposed, error) {
+	from, reason, note := r.fates(changed)
 	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, why, share, sessions, top.2, top.3, top.4, top.5, top.6 FROM
 		(
 			SELECT s.vrf AS vrf, %[1]s AS why, why = %[5]d AND %[2]s = %[6]d AS share, count() AS sessions,
@@ -160,7 +168,7 @@ func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]po
 		if err := rows.Scan(&vrf, &why, &share, &u.Sessions, &clients, &servers, &protos, &ports, &notes); err != nil {
 			return nil, err
 		}
-		u.Reason = policy.Reasons[why-1]
+		u.Reason = reasonOf(why)
 		if share == 1 {
 			u.Detail = policy.DetailCoverage
 		}

@@ -23,6 +23,9 @@ type Listing struct {
 	// those of rules that were asked for are filled in.
 	Evidence []policy.Evidence
 	Excess   []policy.Excess
+	// Unproposed counts, as they are now, the sessions that are in none of the document's rules, by their reason; NoRule
+	// is one of the reasons here.
+	Unproposed []policy.Unproposed
 
 	r *run
 }
@@ -73,6 +76,11 @@ func OpenListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, rule
 		l.Evidence = append(l.Evidence, evidence[i].Evidence)
 		l.Excess = append(l.Excess, policy.Excess{PermittedPairs: permitted[uint32(i)], ObservedPairs: evidence[i].pairs})
 	}
+	left, err := r.readUnproposed(ctx, true)
+	if err != nil {
+		return nil, fmt.Errorf("ClickHouse: sessions left out: %w", err)
+	}
+	l.Unproposed = left[p.VRF]
 	return l, nil
 }
 
@@ -112,14 +120,31 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 	var verdicts []verdict
 	for i := range parts {
 		pt := &parts[i]
-		if pt.key.vrf != p.VRF || pt.reason != 0 && pt.reason != alreadyPermittedNumber {
+		if pt.key.vrf != p.VRF {
 			continue
 		}
-		for rule := range r.listedRules.all(pt.srcClass, pt.dstClass, pt.service) {
-			if asked[rule] {
-				verdicts = append(verdicts, verdict{i, uint32(rule)})
+		held := false
+		if pt.reason == 0 || pt.reason == alreadyPermittedNumber {
+			for rule := range r.listedRules.all(pt.srcClass, pt.dstClass, pt.service) {
+				held = true
+				if asked[rule] {
+					verdicts = append(verdicts, verdict{i, uint32(rule)})
+				}
 			}
 		}
+		switch {
+		case pt.reason != 0 || held:
+		case p.Summary.Coverage != nil:
+			pt.reason, pt.note = belowSupportNumber, shareNote
+		default:
+			pt.reason = noRuleNumber
+		}
+		if pt.reason >= guardrailNumber || pt.reason == excludedNumber {
+			verdicts = append(verdicts, verdict{i, noRule})
+		}
+	}
+	if err := r.step("send reasons", true, func() (uint64, error) { return r.sendNotes(ctx) }); err != nil {
+		return err
 	}
 	if err := r.step("send verdicts", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }); err != nil {
 		return err
@@ -225,32 +250,39 @@ func (r *run) readPermitted(ctx context.Context, vrf string) (map[uint32]uint64,
 	return out, rows.Err()
 }
 
-// Sessions is the SQL, for a FROM clause, of the sessions under the rules: the
-// columns of view sessions_window that the command `cordon sessions` shows, with the
-// name of the rule as `rule` and its place as `ordinal`. Codes of one ICMP type are one session.
-func (l *Listing) Sessions() string {
-	r := l.r
-	window, _, _ := r.window()
-	icmp := fmt.Sprintf("w.proto IN (%d, %d)", categories.ProtoICMP, categories.ProtoICMPv6)
-	return fmt.Sprintf(`(
-    SELECT n.rule AS ordinal, n.name AS rule, s.vrf AS vrf, s.client AS client, s.server AS server, s.service AS service,
+// listedColumns are the columns of sessions of a listing beside their own, of a subquery s.
+const listedColumns = `s.vrf AS vrf, s.client AS client, s.server AS server, s.service AS service,
         s.client_ip AS client_ip, s.server_ip AS server_ip, s.proto AS proto, s.port AS port, s.icmp_type AS icmp_type, s.icmp_code AS icmp_code,
         s.flows AS flows, s.client_packets AS client_packets, s.client_bytes AS client_bytes, s.server_packets AS server_packets, s.server_bytes AS server_bytes,
         s.complete AS complete, s.half_open AS half_open, s.denied AS denied,
-        s.first_seen AS first_seen, s.last_seen AS last_seen, s.direction_basis AS direction_basis, s.exporters AS exporters
-    FROM
-    (
-        SELECT w.vrf AS vrf, any(w.client) AS client, any(w.server) AS server, any(w.service) AS service,
+        s.first_seen AS first_seen, s.last_seen AS last_seen, s.direction_basis AS direction_basis, s.exporters AS exporters`
+
+// whole is the SQL of the sessions of the window and VRF with the columns that listings show.
+func (r *run) whole() string {
+	window, _, _ := r.window()
+	return fmt.Sprintf(`SELECT w.vrf AS vrf, any(w.client) AS client, any(w.server) AS server, any(w.service) AS service,
             w.client_ip AS client_ip, w.server_ip AS server_ip, w.proto AS proto, any(w.port) AS port, any(w.icmp_type) AS icmp_type, 0 AS icmp_code,
-            if(%[1]s, w.icmp_type, w.port)::UInt16 AS cell_port,
+            if(w.proto IN (%d, %d), w.icmp_type, w.port)::UInt16 AS cell_port,
             sum(w.flows) AS flows, sum(w.client_packets) AS client_packets, sum(w.client_bytes) AS client_bytes,
             sum(w.server_packets) AS server_packets, sum(w.server_bytes) AS server_bytes,
             sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
             min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen, max(w.direction_basis) AS direction_basis,
             arraySort(groupUniqArrayArray(w.exporters)) AS exporters
-        FROM %[2]s AS w
-        WHERE w.vrf = %[3]s
-        GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port
+        FROM %s AS w
+        WHERE w.vrf = %s
+        GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port`, categories.ProtoICMP, categories.ProtoICMPv6, window, text(r.VRF))
+}
+
+// Sessions is the SQL, for a FROM clause, of the sessions under the rules: the
+// columns of view sessions_window that the command `cordon sessions` shows, with the
+// name of the rule as `rule` and its place as `ordinal`. Codes of one ICMP type are one session.
+func (l *Listing) Sessions() string {
+	r := l.r
+	return fmt.Sprintf(`(
+    SELECT n.rule AS ordinal, n.name AS rule, %[1]s
+    FROM
+    (
+        %[2]s
     ) AS s
     INNER JOIN
     (
@@ -259,7 +291,7 @@ func (l *Listing) Sessions() string {
         WHERE v.reason = 0 AND x.vrf = %[3]s
     ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
     INNER JOIN %[6]s AS n ON n.rule = m.rule
-)`, icmp, window, text(r.VRF), r.table("sessions"), r.table("verdicts"), r.table("rules"))
+)`, listedColumns, r.whole(), text(r.VRF), r.table("sessions"), r.table("verdicts"), r.table("rules"))
 }
 
 // Unobserved is the SQL of a query for the pairs of known endpoints that the rules permit

@@ -52,6 +52,9 @@ func checkListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, s S
 			return fmt.Errorf("excess of %s is %+v, in the listing %+v", r.Name, r.Excess, l.Excess[i])
 		}
 	}
+	if err := checkLeftOut(ctx, conn, p, l); err != nil {
+		return err
+	}
 	rows, err := conn.Query(ctx, `SELECT rule, count(), sum(flows), sum(client_bytes + server_bytes), uniqExact(client), uniqExact(server), min(first_seen), max(last_seen)
 		FROM `+l.Sessions()+` GROUP BY rule`)
 	if err != nil {
@@ -94,6 +97,49 @@ func checkListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, s S
 	return pairs.Err()
 }
 
+// checkLeftOut compares the sessions in no rule with what the document counts and names; together with those under rules
+// they are all sessions.
+func checkLeftOut(ctx context.Context, conn driver.Conn, p *policy.Proposal, l *Listing) error {
+	if d := cmp.Diff(p.Unproposed, l.Unproposed, cmpopts.EquateEmpty()); d != "" {
+		return fmt.Errorf("left out (-document +listing):\n%s", d)
+	}
+	rows, err := conn.Query(ctx, "SELECT reason, client, server, service, note, uniqExact(client, server, service) OVER () FROM "+l.LeftOut(nil))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	counts, notes, distinct := map[policy.Reason]uint64{}, map[policy.Example]bool{}, uint64(0)
+	for rows.Next() {
+		var reason string
+		var e policy.Example
+		if err := rows.Scan(&reason, &e.Source, &e.Destination, &e.Service, &e.Note, &distinct); err != nil {
+			return err
+		}
+		counts[policy.Reason(reason)]++
+		notes[e] = true
+	}
+	left := uint64(0)
+	for _, u := range p.Unproposed {
+		left += u.Sessions
+		if counts[u.Reason] -= u.Sessions; u.Detail == "" && counts[u.Reason] != 0 && u.Reason != policy.BelowSupport {
+			return fmt.Errorf("%d rows of %s more than the document counts", int64(counts[u.Reason]), u.Reason)
+		}
+		for _, e := range u.Examples {
+			if u.Detail != "" {
+				e.Note = u.Detail
+			}
+			if !notes[e] {
+				return fmt.Errorf("%s: %+v is in no row", u.Reason, e)
+			}
+		}
+		delete(notes, policy.Example{})
+	}
+	if distinct != left {
+		return fmt.Errorf("%d sessions in the rows, the document leaves out %d", distinct, left)
+	}
+	return rows.Err()
+}
+
 func TestListingOfDrawnProposals(t *testing.T) {
 	conn := store(t)
 	_, restore := fewChecks("3", "9") // each takes a few dozen queries
@@ -102,7 +148,8 @@ func TestListingOfDrawnProposals(t *testing.T) {
 		file := drawGroups(rt, 27)
 		s := Settings{
 			Ungrouped:      rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedPrefix}).Draw(rt, "ungrouped"),
-			External:       rapid.SampledFrom([]ExternalMode{ExternalHost, ExternalInternet}).Draw(rt, "external"),
+			External:       rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
+			Coverage:       rapid.SampledFrom([]policy.Share{"", "70%"}).Draw(rt, "coverage"),
 			MinSessions:    rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"),
 			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners"),
 			PortRanges:     rapid.SampledFrom([]uint64{0, 3}).Draw(rt, "port-ranges"),

@@ -27,6 +27,7 @@ import (
 //	<name>_excluded   what the groups file excludes, of a survey
 //	<name>_rules      names of rules, for a Listing
 //	<name>_ends       classes of the ends of these rules
+//	<name>_notes      what reasons rest on, for a Listing
 //
 // close drops them. A run that was killed leaves them behind; the next run
 // after a day removes them.
@@ -59,7 +60,7 @@ func (r *run) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var err error
-	for _, suffix := range []string{"ranges", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends"} {
+	for _, suffix := range []string{"ranges", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends", "notes"} {
 		err = errors.Join(err, r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table(suffix)+" SYNC"))
 	}
 	return err

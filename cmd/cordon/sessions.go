@@ -18,7 +18,10 @@ import (
 const sessionsHelp = `Lists the collected sessions: one line for each VRF, client, server and service.
 An end is an address, a prefix or group:NAME, which is every address that the groups
 file puts into the group. Groups are those of --groups, or of the last generate-rules. The state is complete (answered, or nobody can tell),
-half-open (never answered) or denied (dropped by the network).`
+half-open (never answered) or denied (dropped by the network).
+
+--reason lists the sessions that a proposal does not permit, each with the reason: those
+of the newest proposal of each VRF, or of --proposal, in its window.`
 
 // sessionsFlags are the flags of sessions.
 type sessionsFlags struct {
@@ -26,6 +29,8 @@ type sessionsFlags struct {
 	scope    scopeFlags
 	window   window
 	states   []string
+	reasons  []string
+	proposal string
 	newSince string
 	newIn    time.Duration
 	groups   string
@@ -84,8 +89,9 @@ func (a *app) sessionsCommand() *cobra.Command {
   cordon sessions --client group:web --sort -bytes     what does this group use
   cordon sessions --state half-open,denied --last 24h  what was not answered, or dropped
   cordon sessions --new 24h                            what is new since yesterday
+  cordon sessions --reason ambiguous-direction --host 10.0.0.1  why are these in no rule
   cordon sessions --service tcp/22 --format csv`,
-		Args: noArgs,
+		Args: func(cmd *cobra.Command, args []string) error { return noArgs(cmd, withoutReasons(args, &s.reasons)) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.limited = cmd.Flags().Changed("limit")
 			return a.sessions(cmd.Context(), &s)
@@ -96,6 +102,9 @@ func (a *app) sessionsCommand() *cobra.Command {
 	f.StringSliceVar(&s.filter.Services, "service", nil, "tcp/443, udp/8000-8080, icmp/8, gre, a port, or a name such as https, or of the groups file (may be repeated)")
 	f.StringVar(&s.filter.VRF, "vrf", "", "one VRF")
 	f.StringSliceVar(&s.states, "state", nil, "complete, half-open or denied (may be repeated)")
+	f.StringSliceVar(&s.reasons, "reason", nil, "only sessions that a proposal leaves out, each with its reason; or those of these reasons: "+reasonNames())
+	f.Lookup("reason").NoOptDefVal = allReasons
+	f.StringVar(&s.proposal, "proposal", "", "with --reason: the proposal, a file or the beginning of an id (default: the newest of each VRF)")
 	s.window.flags(f)
 	f.StringVar(&s.newSince, "new-since", "", "seen for the first time at or after this time")
 	f.Var((*span)(&s.newIn), "new", "seen for the first time in the last so long, such as 24h or 7d")
@@ -131,6 +140,13 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	for _, state := range s.states {
 		s.filter.States = append(s.filter.States, sessions.State(state))
 	}
+	reasons, err := parseReasons("reason", s.reasons)
+	if err != nil {
+		return err
+	}
+	if s.proposal != "" && len(s.reasons) == 0 {
+		return usagef("--proposal goes with --reason")
+	}
 	order, format, limit, err := a.listing(s.sort, &s.format, s.limit, s.limited, shownSessions)
 	if err != nil {
 		return err
@@ -158,6 +174,14 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if s.filter.Ends, err = s.scope.ends(file); err != nil {
 		return err
 	}
+	if len(s.reasons) > 0 {
+		left, err := a.openLeftOut(ctx, st, s.proposal, s.filter.VRF, reasons, file)
+		if err != nil {
+			return err
+		}
+		defer left.close(ctx)
+		s.filter.Table = &sessions.Table{SQL: left.sql, Own: []string{"reason", "note"}}
+	}
 	s.filter.Brief = s.format == "table"
 	q, err := sessions.Build(s.filter, order, limit, file)
 	if err != nil {
@@ -168,7 +192,7 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 		set["output_format_json_array_of_rows"] = 1
 	}
 	query := st.Reader.QueryFormat
-	if len(q.SQL) > shortQuery {
+	if len(q.SQL) > shortQuery || s.filter.Table != nil {
 		query, set["max_query_size"] = st.Conn.QueryFormat, longQuery
 	}
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(q.Parameters), clickhouse.WithSettings(set))

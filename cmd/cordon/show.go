@@ -22,7 +22,8 @@ const showHelp = `Shows a proposal: a file, YAML or JSON, or the beginning of th
 --evidence lists every session under each rule, --unobserved every pair of known
 hosts that a rule permits and nobody was seen to use. Both read the sessions of the
 proposal's VRF and window as they are now, and say on standard error where that is
-no longer what the proposal counted. A session is listed under every rule that
+no longer what the proposal counted. --left-out lists every session that is in no rule
+with its reason, or those of some reasons. A session is listed under every rule that
 permits it, so the listings are exact where rules overlap, and for a file whose
 rules were edited by hand.`
 
@@ -31,6 +32,8 @@ type showFlags struct {
 	subject    subjectFlags
 	evidence   bool
 	unobserved bool
+	leftOut    []string
+	reasons    []policy.Reason // of leftOut; none for all
 	rules      []string
 	sort       string
 	limit      int
@@ -40,26 +43,36 @@ type showFlags struct {
 
 func (a *app) showCommand() *cobra.Command {
 	var s showFlags
+	var what []string // the arguments but for reasons
 	c := &cobra.Command{
 		Use:   "show FILE|ID",
 		Short: "Show a proposal, or the sessions behind its rules",
 		Long:  showHelp,
 		Example: `  cordon proposals show 3f2a
   cordon proposals show 3f2a --evidence --rule web-to-app-4567
+  cordon proposals show 3f2a --left-out half-open,external --format csv
   cordon proposals show proposal.yaml --unobserved --format csv --groups groups.yaml`,
-		Args: oneProposal,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		Args: func(cmd *cobra.Command, args []string) error {
+			what = withoutReasons(args, &s.leftOut)
+			return oneProposal(cmd, what)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if s.reasons, err = parseReasons("left-out", s.leftOut); err != nil {
+				return err
+			}
 			for _, name := range []string{"rule", "sort", "limit", "groups", "from", "existing", "guardrails"} {
 				if cmd.Flags().Changed(name) {
 					s.given = append(s.given, name)
 				}
 			}
-			return a.show(cmd.Context(), args[0], &s)
+			return a.show(cmd.Context(), what[0], &s)
 		},
 	}
 	f := c.Flags()
 	f.BoolVar(&s.evidence, "evidence", false, "list the sessions under each rule")
 	f.BoolVar(&s.unobserved, "unobserved", false, "list the (client, server) pairs that a rule permits and that were not seen")
+	f.StringSliceVar(&s.leftOut, "left-out", nil, "list the sessions that are in no rule, each with its reason; or those of these reasons: "+reasonNames())
+	f.Lookup("left-out").NoOptDefVal = allReasons
 	f.StringSliceVar(&s.rules, "rule", nil, "only this rule, by name or id (may be repeated)")
 	f.StringVar(&s.sort, "sort", "client", "column to sort sessions of a rule by, with - before it for descending")
 	f.IntVarP(&s.limit, "limit", "n", 0, fmt.Sprintf("at most so many of each rule; 0 for all (default: %d in a table)", shownOfRule))
@@ -77,12 +90,14 @@ func oneProposal(cmd *cobra.Command, args []string) error {
 
 func (a *app) show(ctx context.Context, what string, s *showFlags) error {
 	switch {
-	case s.evidence && s.unobserved:
-		return usagef("--evidence and --unobserved exclude each other")
-	case s.evidence || s.unobserved:
+	case s.evidence && s.unobserved, s.evidence && len(s.leftOut) > 0, s.unobserved && len(s.leftOut) > 0:
+		return usagef("--evidence, --unobserved and --left-out exclude each other")
+	case len(s.rules) > 0 && len(s.leftOut) > 0:
+		return usagef("--rule goes with --evidence or --unobserved: what --left-out lists is in no rule")
+	case s.evidence || s.unobserved || len(s.leftOut) > 0:
 		return a.showListing(ctx, what, s)
 	case len(s.given) > 0:
-		return usagef("--%s goes with --evidence or --unobserved", s.given[0])
+		return usagef("--%s goes with --evidence, --unobserved or --left-out", s.given[0])
 	}
 	if s.format == "" {
 		s.format = "table"
@@ -130,7 +145,11 @@ func (a *app) showListing(ctx context.Context, what string, s *showFlags) error 
 		}
 	}
 	if s.format == "table" && !slices.Contains(s.given, "limit") {
-		fmt.Fprintf(a.stderr, "At most %d of each rule are shown; --limit 0 gives all.\n", shownOfRule)
+		of := "rule"
+		if len(s.leftOut) > 0 {
+			of = "reason"
+		}
+		fmt.Fprintf(a.stderr, "At most %d of each %s are shown; --limit 0 gives all.\n", shownOfRule, of)
 	}
 	return nil
 }
@@ -162,23 +181,35 @@ func askedRules(proposals []policy.Proposal, names []string) ([][]int, error) {
 	return out, nil
 }
 
-// listProposal writes the listing of one document.
-func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *policy.Proposal, rules []int, order sessions.Sort, limit int, format string, s *showFlags) error {
+// openListing prepares the rules of a proposal with the given places. Close it.
+func (a *app) openListing(ctx context.Context, st *store, p *policy.Proposal, sub *subject, rules []int) (*recommender.Listing, error) {
 	if sub.groups == nil && len(p.Categories) > 0 {
-		return usagef("the proposal names groups of categories %v: give the groups file that it was made with (--groups)", p.Categories)
+		return nil, usagef("the proposal names groups of categories %v: give the groups file that it was made with (--groups)", p.Categories)
 	}
 	l, err := recommender.OpenListing(ctx, st.Conn, p, rules, recommender.ListOptions{Groups: sub.groups, Existing: sub.existing, Guardrails: sub.guardrails})
+	var wrong *recommender.SettingsError
+	switch {
+	case errors.As(err, &wrong):
+		return nil, usageError(fmt.Errorf("%w; is it the groups file that the proposal was made with?", err))
+	case err != nil:
+		return nil, fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
+	}
+	return l, nil
+}
+
+// listProposal writes the listing of one document.
+func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *policy.Proposal, rules []int, order sessions.Sort, limit int, format string, s *showFlags) error {
+	l, err := a.openListing(ctx, st, p, sub, rules)
 	if err != nil {
-		var wrong *recommender.SettingsError
-		if errors.As(err, &wrong) {
-			return usageError(fmt.Errorf("%w; is it the groups file that the proposal was made with?", err))
-		}
-		return fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
+		return err
 	}
 	defer l.Close(ctx)
 	var q sessions.Query
-	if s.evidence {
+	if s.evidence || len(s.leftOut) > 0 {
 		table := sessions.Table{SQL: l.Sessions(), Own: []string{"rule"}, Order: "ordinal", Each: limit}
+		if len(s.leftOut) > 0 {
+			table.SQL, table.Own = l.LeftOut(s.reasons), []string{"reason", "note"}
+		}
 		if q, err = sessions.Build(sessions.Filter{Table: &table, Brief: s.format == "table"}, order, 0, nil); err != nil {
 			return usageError(err)
 		}
@@ -197,7 +228,11 @@ func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *poli
 	if _, err := io.Copy(a.stdout, r); err != nil {
 		return fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
 	}
-	a.sayChanges(p, rules, l, sub, s.evidence)
+	if len(s.leftOut) > 0 {
+		a.sayLeftOut(p, l, sub, s.reasons)
+	} else {
+		a.sayChanges(p, rules, l, sub, s.evidence)
+	}
 	return nil
 }
 
@@ -225,6 +260,11 @@ func (a *app) sayChanges(p *policy.Proposal, rules []int, l *recommender.Listing
 	if changed > namedChanges {
 		fmt.Fprintf(a.stderr, "And %d more rules.\n", changed-namedChanges)
 	}
+	a.sayWhy(p, sub)
+}
+
+// sayWhy tells what may explain that sessions are judged otherwise than the proposal says.
+func (a *app) sayWhy(p *policy.Proposal, sub *subject) {
 	left := map[policy.Reason]bool{}
 	for _, u := range p.Unproposed {
 		left[u.Reason] = true

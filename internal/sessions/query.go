@@ -30,13 +30,13 @@ const (
 type Table struct {
 	SQL   string   // for a FROM clause, with the columns of sessions_window
 	Own   []string // columns that it has beyond those; they come first
-	Order string   // one of its own that rows are in order of, before the order asked for
+	Order string   // one of its own that rows are in order of, before the order asked for; empty for none
 	Each  int      // at most so many rows for each value of Order; 0 for all
 }
 
 // Filter says which sessions. Empty fields do not filter.
 type Filter struct {
-	Table        *Table    // nil for the store; otherwise Since and Until do not filter
+	Table        *Table    // nil for the store
 	Since, Until time.Time // sessions that overlap the window
 	NewSince     time.Time // sessions seen for the first time at or after this
 
@@ -109,7 +109,10 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 	}
 	own, from := "", fmt.Sprintf("sessions_window(since = %s, until = %s)", b.time(since, minTime), b.time(f.Until, maxTime))
 	if t := f.Table; t != nil {
-		own, from, order = strings.Join(append(t.Own, ""), ", "), t.SQL, t.Order+", "+order
+		own, from = strings.Join(append(t.Own, ""), ", "), t.SQL
+		if t.Order != "" {
+			order = t.Order + ", " + order
+		}
 	}
 	rest := fullColumns
 	if f.Brief {
@@ -183,6 +186,14 @@ func (b *builder) filter(f Filter) error {
 		b.and("vrf = " + b.bind("String", f.VRF))
 	}
 	b.where = append(b.where, seen...)
+	if f.Table != nil { // it is no view with a window
+		if !f.Since.IsZero() {
+			b.and("last_seen >= " + b.time(f.Since, minTime))
+		}
+		if !f.Until.IsZero() {
+			b.and("first_seen < " + b.time(f.Until, maxTime))
+		}
+	}
 	if !f.NewSince.IsZero() {
 		b.and("first_seen >= " + b.time(f.NewSince, minTime))
 		if !f.Since.IsZero() {
