@@ -7,9 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"cordon/internal/text"
 	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
@@ -99,17 +99,16 @@ func (a *app) proposalsList(ctx context.Context, vrf string, limit int, format s
 		}
 		return nil
 	}
-	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tCREATED\tVRF\tRULES\tAT LEAST\tCELLS\tSESSIONS\tINCLUDED\tFROM\tTO\tCATEGORIES")
+	rows := [][]string{{"ID", "CREATED", "VRF", "RULES", "AT LEAST", "CELLS", "SESSIONS", "INCLUDED", "FROM", "TO", "CATEGORIES"}}
 	for _, p := range list {
-		bound := fmt.Sprint(p.LowerBound)
+		bound := text.Number(p.LowerBound)
 		if p.Optimal {
 			bound = "minimal"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", shortID(p.ID), p.Created.Format(time.RFC3339), p.VRF, p.Rules, bound,
-			p.Cells, p.Sessions, p.Included, p.From.Format(time.RFC3339), p.To.Format(time.RFC3339), strings.Join(p.Categories, ","))
+		rows = append(rows, []string{shortID(p.ID), p.Created.Format(time.RFC3339), p.VRF, text.Number(p.Rules), bound, text.Number(p.Cells),
+			text.Number(p.Sessions), text.Number(p.Included), p.From.Format(time.RFC3339), p.To.Format(time.RFC3339), strings.Join(p.Categories, ",")})
 	}
-	return w.Flush()
+	return text.Table(a.stdout, rows, terminalWidth(a.stdout), "FROM", "TO", "CELLS", "AT LEAST", "INCLUDED")
 }
 
 // shortID is as much of an id as a person needs.

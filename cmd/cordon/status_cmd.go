@@ -55,7 +55,7 @@ func (a *app) status(ctx context.Context, format string) error {
 	}
 	found := d.Diagnose()
 	if format == "text" {
-		if err := d.Text(a.stdout); err != nil {
+		if err := d.Text(a.stdout, terminalWidth(a.stdout)); err != nil {
 			return err
 		}
 	} else {

@@ -184,7 +184,7 @@ func TestTextShowsFindingsFirst(t *testing.T) {
 	d := healthy()
 	d.Collector.Publisher.Dropped.Records = 5
 	var b strings.Builder
-	if err := d.Text(&b); err != nil {
+	if err := d.Text(&b, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"warning  nats       5 records were dropped", "EXPORTER  DOMAIN", "10.0.0.1", "stored     100 flow records of 1 exporter,"} {

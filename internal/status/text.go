@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"cordon/collector"
@@ -14,8 +13,10 @@ import (
 
 // Text prints the document for a person: findings first, since they are the
 // answer to why one looks.
-func (d *Document) Text(w io.Writer) error {
-	p := &printer{w: w}
+//
+// Tables keep to a width, 0 for none: see [text.Table].
+func (d *Document) Text(w io.Writer, width int) error {
+	p := &printer{w: w, width: width}
 	for _, f := range d.Diagnose() {
 		p.printf("%-8s %-10s %s\n", f.Severity, f.Part, f.Text)
 		if f.Remedy != "" {
@@ -41,8 +42,9 @@ func (d *Document) Text(w io.Writer) error {
 
 // printer remembers the first error.
 type printer struct {
-	w   io.Writer
-	err error
+	w     io.Writer
+	width int
+	err   error
 }
 
 func (p *printer) printf(format string, args ...any) {
@@ -51,19 +53,17 @@ func (p *printer) printf(format string, args ...any) {
 	}
 }
 
-// table prints rows of tab-separated cells in columns.
+// table prints rows of cells in columns.
 func (p *printer) table(rows func(row func(cells ...any))) {
-	tw := tabwriter.NewWriter(p.w, 0, 8, 2, ' ', 0)
+	var all [][]string
 	rows(func(cells ...any) {
+		row := make([]string, len(cells))
 		for i, c := range cells {
-			if i > 0 {
-				fmt.Fprint(tw, "\t")
-			}
-			fmt.Fprint(tw, c)
+			row[i] = fmt.Sprint(c)
 		}
-		fmt.Fprintln(tw)
+		all = append(all, row)
 	})
-	if err := tw.Flush(); p.err == nil {
+	if err := text.Table(p.w, all, p.width, "DUPLICATE", "TEMPLATES", "SAMPLING", "DOMAIN", "SOFTWARE", "VIA", "REFUSED", "CONNECTIONS"); p.err == nil {
 		p.err = err
 	}
 }
