@@ -39,7 +39,7 @@ func TestLossAndSampling(t *testing.T) {
 		i++
 		r.Src, r.SrcPort, r.Proto, r.Count = ip("10.0.0.1"), 40000, 6, 1
 		r.Start, r.End, r.Received = at.UnixMicro(), at.UnixMicro()+1e6, at.UnixMicro()+2e6
-		r.Packets, r.Bytes, r.RevPackets, r.RevBytes = 1, 60, 1, 40
+		r.Packets, r.Bytes, r.RevPackets, r.RevBytes = 4, 60, 3, 40
 		r.Direction, r.Basis, r.Completeness = schema.Forward, schema.BasisInitiator, schema.BothWays
 		return r, nil
 	})
