@@ -28,6 +28,10 @@ const (
 	exporter
 	action
 	count
+	completeness // of table flows, as SQL prints it
+	client       // direction of table flows
+	service      // of `cordon sessions`
+	state        // of `cordon sessions`
 	numColumns
 )
 
@@ -36,6 +40,23 @@ var columnNames = [numColumns]string{
 	icmpType: "icmp_type", icmpCode: "icmp_code", startTime: "start_time", endTime: "end_time",
 	octets: "bytes", packets: "packets", revOctets: "rev_bytes", revPackets: "rev_packets",
 	tcpFlags: "tcp_flags", vrf: "vrf", exporter: "exporter", action: "action", count: "count",
+	completeness: "completeness", client: "direction", service: "service", state: "state",
+}
+
+// sessionColumns are the columns of the CSV that cordon sessions prints, by the
+// column that has their value.
+var sessionColumns = map[string]column{
+	"vrf": vrf, "client": srcIP, "server": dstIP, "service": service, "state": state, "flows": count, "client_packets": packets, "client_bytes": octets,
+	"server_packets": revPackets, "server_bytes": revOctets, "first_seen": startTime, "last_seen": endTime,
+}
+
+// ofSessions says whether the header is that of cordon sessions.
+func ofSessions(fields [][]byte) bool {
+	needed := map[string]bool{"client": true, "server": true, "service": true, "state": true}
+	for _, f := range fields {
+		delete(needed, strings.ToLower(strings.TrimSpace(string(f))))
+	}
+	return len(needed) == 0
 }
 
 func (c column) String() string { return columnNames[c] }
@@ -46,25 +67,35 @@ func (c column) required() bool { return c == srcIP || c == dstIP || c == proto 
 type header struct {
 	fields []column
 	has    [numColumns]bool
+
+	sessions bool // rows are sessions
 }
+
+// totals says that bytes and packets are those of all records of the row
+// already: Cordon itself has printed it.
+func (h *header) totals() bool { return h.sessions || h.has[completeness] }
 
 // parseHeader reads the header line, split into fields. The notes name columns
 // that are ignored although their names suggest that they should not be.
 func parseHeader(fields [][]byte) (h header, notes []string, err error) {
+	h.sessions = ofSessions(fields)
 	for i, f := range fields {
 		name := strings.ToLower(strings.TrimSpace(string(f)))
 		col := ignored
-		for c := srcIP; c < numColumns; c++ {
+		for c := srcIP; c < service; c++ {
 			if columnNames[c] == name {
 				col = c
 			}
+		}
+		if h.sessions {
+			col = sessionColumns[name]
 		}
 		if col != ignored && h.has[col] {
 			return h, nil, fmt.Errorf("column %s stands twice in the header", col)
 		}
 		h.fields = append(h.fields, col)
 		h.has[col] = true
-		if col == ignored {
+		if col == ignored && !h.sessions {
 			if near := nearColumn(name); near != ignored {
 				notes = append(notes, fmt.Sprintf("column %d, %s, is ignored; did you mean %s?", i+1, shorten(f), near))
 			}
@@ -73,7 +104,7 @@ func parseHeader(fields [][]byte) (h header, notes []string, err error) {
 	h.has[ignored] = false
 	var missing []string
 	for c := srcIP; c < numColumns; c++ {
-		if c.required() && !h.has[c] {
+		if c.required() && !h.has[c] && !(h.sessions && c == proto) {
 			missing = append(missing, c.String())
 		}
 	}
@@ -104,7 +135,7 @@ func nearColumn(name string) column {
 	}
 	plain := synonyms.Replace(name)
 	for _, same := range []bool{true, false} {
-		for c := srcIP; c < numColumns; c++ {
+		for c := srcIP; c <= count; c++ {
 			col := strings.ReplaceAll(columnNames[c], "_", "")
 			if same && plain == col || !same && distance(plain, col) <= len(col)/4 {
 				return c

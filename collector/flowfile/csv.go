@@ -141,6 +141,8 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 		case count:
 			n, ok = parseUint(f, 1<<32-1)
 			rec.Count, ok = uint32(n), ok && n > 0
+		case completeness, client, service, state:
+			ok = parseOwn(rec, col, string(f))
 		}
 		if !ok {
 			return c.fieldError(col, f)
@@ -162,13 +164,17 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 		c.note("line %d: times before the year 2000 or more than a day ahead are taken for a broken clock; in sessions the time of import stands in for them", c.lines.line)
 	}
 	switch {
+	case c.header.totals(): // the row says so itself
 	case given:
 		rec.Completeness = schema.BothWays
 	case !c.header.has[revPackets] && !c.header.has[tcpFlags]:
 		rec.Completeness = schema.Unknowable
 	}
-	c.service(rec, icmp)
-	if rec.Count > 1 {
+	c.service(rec, icmp || c.header.has[service])
+	if c.header.sessions {
+		finishSession(rec)
+	}
+	if rec.Count > 1 && !c.header.totals() {
 		n := uint64(rec.Count)
 		rec.Bytes, rec.Packets = multiply(rec.Bytes, n), multiply(rec.Packets, n)
 		rec.RevBytes, rec.RevPackets = multiply(rec.RevBytes, n), multiply(rec.RevPackets, n)
@@ -254,6 +260,10 @@ var wants = func() (w [numColumns]string) {
 	w[octets], w[packets], w[revOctets], w[revPackets] = number, number, number, number
 	w[tcpFlags] = "TCP flags: a number up to 65535 (0x.. allowed) or letters of FSRPAUEC"
 	w[vrf] = fmt.Sprintf("a VRF name: text of at most %d bytes without control characters", maxVRF)
+	w[completeness] = "one-way, both-ways or unknowable"
+	w[client] = "unknown, forward or reverse"
+	w[service] = "a service such as tcp/443, icmp/8 or gre"
+	w[state] = "complete, half-open or denied"
 	w[action] = "forwarded, dropped or empty"
 	w[count] = "a whole number from 1 to 4294967295"
 	return w
