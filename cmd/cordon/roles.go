@@ -278,6 +278,9 @@ func (n *node) readiness() map[string]func() error {
 			if !n.bus.NC.IsConnected() {
 				return errors.New("not connected to " + redact(n.bus.NC.Opts.Url))
 			}
+			if n.nats != nil {
+				return n.nats.Trouble()
+			}
 			return nil
 		},
 	}

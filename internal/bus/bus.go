@@ -148,10 +148,28 @@ func (b *Bus) EnsureStreams(ctx context.Context) error {
 		},
 	} {
 		if _, err := b.JS.CreateOrUpdateStream(ctx, c); err != nil {
-			return fmt.Errorf("stream %s: %w", c.Name, err)
+			return b.refused(c, err)
 		}
 	}
 	return nil
+}
+
+// Codes of JetStream's API: what the server may use is less than a stream's limit.
+const (
+	codeInsufficientResources = 10023
+	codeNoStorage             = 10047
+	codeNoAccountStorage      = 10002
+)
+
+// refused says why a stream is not made. JetStream counts the limit of a stream
+// against what the server may use in all.
+func (b *Bus) refused(c jetstream.StreamConfig, err error) error {
+	var api *jetstream.APIError
+	if errors.As(err, &api) && (api.ErrorCode == codeNoStorage || api.ErrorCode == codeInsufficientResources || api.ErrorCode == codeNoAccountStorage) {
+		return fmt.Errorf("stream %s: NATS at %s lets JetStream use less in its store folder (max_file_store there) than the %d MiB that this stream may grow to: lower nats.max_bytes, or give the server more: %w",
+			c.Name, b.cfg.URL, c.MaxBytes>>20, err)
+	}
+	return fmt.Errorf("stream %s: %w", c.Name, err)
 }
 
 // Message gives the NATS message of a sealed batch from a collector instance.

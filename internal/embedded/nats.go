@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -23,8 +24,9 @@ type NATSConfig struct {
 	Listen string
 	// MaxPayload is the largest message in bytes (8 MiB).
 	MaxPayload int64
-	// MaxStore bounds what JetStream keeps on disk, in bytes (three quarters of
-	// what is free in Dir). Streams have limits of their own below that.
+	// MaxStore bounds what JetStream keeps on disk, in bytes (as good as no
+	// bound). The server counts the limit of each stream against it at once, used
+	// or not, so that a bound taken from the free space would reserve it.
 	MaxStore int64
 	// SyncInterval is how long an acknowledged message may wait in the page
 	// cache (2 min); see the package comment on durability.
@@ -39,6 +41,7 @@ type NATSConfig struct {
 const (
 	defaultMaxPayload   = 8 << 20
 	defaultSyncInterval = 2 * time.Minute
+	defaultMaxStore     = 1 << 50
 )
 
 // natsStartPatience is how long the server may take to be ready: JetStream
@@ -54,11 +57,20 @@ type NATS struct {
 	dir       string
 	temporary bool
 	lock      *folderLock
+	log       *slog.Logger
+	maxStore  int64
+
+	full    atomic.Bool   // the disk, since the watch last looked
+	closing chan struct{} // closed to end the watch
+	watched chan struct{} // closed when it has ended
 }
 
 // StartNATS starts the server and waits until clients and JetStream are ready.
 func StartNATS(cfg NATSConfig) (_ *NATS, err error) {
-	n := &NATS{dir: cfg.Dir}
+	n := &NATS{dir: cfg.Dir, maxStore: cfg.MaxStore, closing: make(chan struct{}), watched: make(chan struct{})}
+	if n.maxStore <= 0 {
+		n.maxStore = defaultMaxStore
+	}
 	if n.dir == "" {
 		if n.dir, err = os.MkdirTemp("", "cordon-nats-"); err != nil {
 			return nil, err
@@ -90,7 +102,7 @@ func StartNATS(cfg NATSConfig) (_ *NATS, err error) {
 		SyncAlways:        cfg.SyncAlways,
 		NoSigs:            true,
 		DontListen:        cfg.Listen == "",
-		JetStreamMaxStore: cfg.MaxStore,
+		JetStreamMaxStore: n.maxStore,
 	}
 	if cfg.MaxPayload > 0 {
 		if cfg.MaxPayload > 1<<30 {
@@ -115,7 +127,8 @@ func StartNATS(cfg NATSConfig) (_ *NATS, err error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	bridge := &natsLog{log: log.With("component", "nats"), fatal: make(chan error, 1)}
+	n.log = log.With("component", "nats")
+	bridge := &natsLog{log: n.log, fatal: make(chan error, 1)}
 	n.server.SetLoggerV2(bridge, false, false, false)
 	go n.server.Start()
 	if err := n.waitReady(bridge.fatal); err != nil {
@@ -128,6 +141,7 @@ func StartNATS(cfg NATSConfig) (_ *NATS, err error) {
 		n.server.WaitForShutdown()
 		return nil, err
 	}
+	go n.watchDisk(diskWatch)
 	return n, nil
 }
 
@@ -186,6 +200,8 @@ func (n *NATS) Server() *server.Server { return n.server }
 
 // Close stops the server and waits until its files are written.
 func (n *NATS) Close() error {
+	close(n.closing)
+	<-n.watched
 	n.server.Shutdown()
 	n.server.WaitForShutdown()
 	n.lock.release()
