@@ -77,7 +77,6 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	}
 
 	drafts := r.drafts(parts, cells)
-	r.markUsed(drafts, parts)
 	var verdicts []verdict
 	for i := range parts {
 		if parts[i].reason >= guardrailNumber || parts[i].reason == excludedNumber {
@@ -129,6 +128,15 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 		}},
 		{"sampling", func() (n uint64, err error) { sampling, err = r.readSampling(ctx); return uint64(len(sampling)), err }},
 		{"loss", func() (uint64, error) { return r.readLoss(ctx, drafts) }},
+		{"rules in force", func() (n uint64, err error) {
+			for _, d := range drafts {
+				if d.force, err = r.inForce(ctx, d, parts); err != nil {
+					return n, err
+				}
+				n += uint64(len(d.force.rules))
+			}
+			return n, nil
+		}},
 	} {
 		if err := r.step(q.name, true, q.f); err != nil {
 			return nil, err
@@ -216,7 +224,7 @@ type draft struct {
 	policy.Proposal
 	parts []int // of this VRF
 	cells []cell
-	used  []bool  // of the statements in force: it decides a session
+	force *force
 	held  [][]int // for each rule, the parts that are its evidence or were permitted before
 	boxes []boxed
 	left  []int // parts that the share asked for does without
@@ -408,7 +416,9 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	d.Summary.PerHostRules = d.Summary.Included
 	d.Summary.PerPairRules = len(pairs)
 	d.Proposal.Settings = r.documented()
-	d.Existing = r.audit(d)
+	if len(d.force.rules) > 0 {
+		d.Existing = r.addresses.Audit(d.force.rules, d.force.seen, d.Rules)
+	}
 	d.Unproposed = unproposed
 	left := uint64(0)
 	for _, u := range unproposed {

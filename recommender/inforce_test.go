@@ -83,8 +83,9 @@ func TestRulesInForce(t *testing.T) {
 	want := []policy.InForce{
 		{Rule: "no-ssh", Finding: policy.Contradicted, ByProposed: []string{"b-to-c-ssh"}},
 		{Rule: "late", Finding: policy.Shadowed, By: []string{"no-ssh"}},
-		{Rule: "www", Finding: policy.Redundant, By: []string{"rule 7"}},
 		{Rule: "backup", Finding: policy.Unused},
+		{Rule: "rule 7", Finding: policy.Redundant, By: []string{"www"}},
+		{Rule: "rule 7", Finding: policy.WiderThanSeen, Beyond: &policy.Beyond{PermittedPairs: 1, ObservedPairs: 1, PermittedPorts: 2, ObservedPorts: 1}},
 	}
 	if d := cmp.Diff(want, p.Existing); d != "" {
 		t.Errorf("(-want +got):\n%s\n%s", d, p.JSON())

@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -12,21 +13,56 @@ import (
 // Audited is what an audit finds about a rule in force.
 type Audited string
 
-// The findings. A rule has at most one.
+// The findings. A rule has at most one, and WiderThanSeen beside it.
 const (
 	Shadowed     Audited = "shadowed"     // earlier rules decide all of it, some with the opposite action
-	Redundant    Audited = "redundant"    // without it every session is decided as before
+	Redundant    Audited = "redundant"    // without it nothing more is permitted, and all that was seen is as before
 	Contradicted Audited = "contradicted" // it denies what a proposed rule permits
 	Unused       Audited = "unused"       // it decides no session of the window
+	// WiderThanSeen is a rule of which a group, a host or a port may be left out, since
+	// no session that was seen needs it.
+	WiderThanSeen Audited = "wider-than-seen"
 )
 
 // InForce is a finding about a rule in force. By are other rules in force that it
-// rests on, ByProposed rules of the proposal.
+// rests on, ByProposed rules of the proposal. Beyond goes with WiderThanSeen.
 type InForce struct {
 	Rule       string   `json:"rule" yaml:"rule"`
 	Finding    Audited  `json:"finding" yaml:"finding"`
 	By         []string `json:"by,omitempty" yaml:"by,omitempty,flow"`
 	ByProposed []string `json:"byProposed,omitempty" yaml:"byProposed,omitempty,flow"`
+	Beyond     *Beyond  `json:"beyond,omitempty" yaml:"beyond,omitempty"`
+}
+
+// Beyond compares what a rule permits with what was seen: (client, server) pairs among
+// the known endpoints, as in Excess, and services, each port of each protocol.
+type Beyond struct {
+	PermittedPairs uint64 `json:"permittedPairs" yaml:"permittedPairs"`
+	ObservedPairs  uint64 `json:"observedPairs" yaml:"observedPairs"`
+	PermittedPorts uint64 `json:"permittedPorts" yaml:"permittedPorts"`
+	ObservedPorts  uint64 `json:"observedPorts" yaml:"observedPorts"`
+}
+
+// width is how much a rule permits.
+func (b *Beyond) width() float64 { return float64(b.PermittedPairs) * float64(b.PermittedPorts) }
+
+// Seen is sessions of the window that the same rules hold.
+type Seen struct {
+	Holders []int // places of the rules, in order; those of the proposal come after those in force
+	Keep    bool  // what is permitted of them has to stay so, see Keeps
+}
+
+// Keeps reports whether sessions with a reason, or none, have to stay permitted: all but those for which no
+// rule is ever made, since they are local, were dropped by the network, or belong to a scan.
+func Keeps(r Reason) bool { return r != Local && r != Denied && r != Scanner }
+
+// AuditRule is a rule in force with what was counted of it.
+type AuditRule struct {
+	StatementRule
+	Label  string // what to call it
+	Beyond Beyond
+	Wider  bool // WiderThanSeen applies
+	Partly bool // it reaches beyond the scope: what was seen under it is not known
 }
 
 // Label is what a rule in force is called: its name, its id, or "rule N" with its
@@ -39,64 +75,196 @@ func (r *StatementRule) Label(place int) string {
 // no finding.
 const maxAuditSteps = 200_000
 
+// NumServices is how many services "any" stands for: each port of each protocol.
+var NumServices = func() (n uint64) {
+	for p := range 256 {
+		if t, err := categories.ParseServiceTerm(categories.ProtocolName(uint8(p))); err == nil {
+			n += uint64(t.Size())
+		}
+	}
+	return n
+}()
+
 // Audit compares rules in force, of which the first that matches decides, with one
-// another and with the rules of a proposal, as if those were added at the end: which
-// of them change nothing, and which deny what the proposal permits. It
-// is exact for addresses and services, also where several rules together cover one. All
-// rules that are called redundant or shadowed can go at once. Rules is whatever applies
-// to one VRF, labels what to call each. Used says which of them decide a session
-// of the window; those that would decide it in place of a redundant one count as well.
-func (a *Addresses) Audit(rules []StatementRule, labels []string, used []bool, proposed []Rule) []InForce {
-	s := newSpace(a, rules, proposed)
+// another, with the rules of a proposal, as if those were added at the end, and with
+// the sessions that were seen: which of them can go, which deny what the proposal
+// permits, and which permit more than was seen. Rules is whatever applies to one VRF.
+//
+// All rules that are called redundant or shadowed can go at once: what is left permits
+// nothing that was not permitted, and all that was seen and permitted. A rule that
+// allows can go where others permit the sessions that were seen under it; the widest
+// are tried first, so that no wide rule stays for the sake of which tight ones go. Any
+// other rule can go where every session that could be is decided as before, which is
+// exact for addresses and services, also where several rules together cover one.
+func (a *Addresses) Audit(rules []AuditRule, seen []Seen, proposed []Rule) []InForce {
+	statements := make([]StatementRule, len(rules))
+	for i := range rules {
+		statements[i] = rules[i].StatementRule
+	}
 	n := len(rules)
-	gone, used := make([]bool, n), slices.Clone(used)
-	findings := make([]*InForce, n)
-	// What one rule covers goes first, and of rules that cover each other the last, so that a few wide rules stay rather than
-	// many narrow ones.
-	for _, most := range []int{1, len(s.boxes)} {
-		for i := n - 1; i >= 0; i-- {
-			if gone[i] {
+	x := &audit{space: newSpace(a, statements, proposed), rules: rules, proposed: proposed, seen: seen,
+		gone: make([]bool, n), used: make([]bool, n), findings: make([]*InForce, n)}
+	for again := true; again; {
+		again = x.dropUnneeded()
+		again = x.dropCovered() || again
+	}
+	return x.list()
+}
+
+// audit is the findings in the making.
+type audit struct {
+	*space
+	rules    []AuditRule
+	proposed []Rule
+	seen     []Seen
+	gone     []bool
+	used     []bool     // decides a session of the window, or does without those that are gone
+	findings []*InForce // of each rule
+}
+
+// first gives the first rule of a kind of sessions that is not gone, other than one, or -1.
+func (x *audit) first(s *Seen, but int) int {
+	for _, j := range s.Holders {
+		if j != but && (j >= len(x.gone) || !x.gone[j]) {
+			return j
+		}
+	}
+	return -1
+}
+
+// allows reports whether a place is that of a rule, and the rule allows.
+func (x *audit) allows(rule int) bool { return rule >= 0 && !x.boxes[rule].deny }
+
+// dropUnneeded takes out rules that allow, the widest first, where others permit what was seen under them.
+func (x *audit) dropUnneeded() (dropped bool) {
+	order := make([]int, 0, len(x.rules))
+	for i := len(x.rules) - 1; i >= 0; i-- {
+		if !x.gone[i] && !x.boxes[i].deny && !x.rules[i].Partly {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(x.rules[b].Beyond.width(), x.rules[a].Beyond.width()) })
+	for _, i := range order {
+		needed, some := false, false
+		for k := range x.seen {
+			s := &x.seen[k]
+			if at := x.first(s, -1); !s.Keep || !x.allows(at) || !slices.Contains(s.Holders, i) {
 				continue
 			}
-			by, ok := s.decide(i, gone)
+			some = true
+			if !x.allows(x.first(s, i)) {
+				needed = true
+				break
+			}
+		}
+		if some && !needed {
+			x.gone[i], dropped = true, true
+			x.findings[i] = &InForce{Rule: x.rules[i].Label, Finding: Redundant}
+		}
+	}
+	return dropped
+}
+
+// dropCovered takes out rules without which every session that could be is decided as before.
+func (x *audit) dropCovered() (dropped bool) {
+	n := len(x.rules)
+	// What one rule covers goes first, and of rules that cover each other the last, so that a few rules stay rather than many.
+	for _, most := range []int{1, len(x.boxes)} {
+		for i := n - 1; i >= 0; i-- {
+			if x.gone[i] {
+				continue
+			}
+			by, ok := x.decide(i, x.gone)
 			if !ok || len(by) == 0 || len(by) > most {
 				continue
 			}
-			gone[i] = true
-			f := &InForce{Rule: labels[i], Finding: Redundant}
-			earlier := true
-			for _, j := range by {
-				switch {
-				case j >= n:
-					f.ByProposed = append(f.ByProposed, proposed[j-n].Name)
-				default:
-					f.By = append(f.By, labels[j])
-					used[j] = used[j] || used[i]
-				}
-				earlier = earlier && j < i
-			}
-			if earlier && slices.ContainsFunc(by, func(j int) bool { return s.boxes[j].deny != s.boxes[i].deny }) {
+			x.gone[i], dropped = true, true
+			f := x.finding(i, by)
+			if !slices.ContainsFunc(by, func(j int) bool { return j >= i }) &&
+				slices.ContainsFunc(by, func(j int) bool { return x.boxes[j].deny != x.boxes[i].deny }) {
 				f.Finding = Shadowed
 			}
-			findings[i] = f
+			x.findings[i] = f
 		}
 	}
-	var out []InForce
-	for i := range rules {
-		f := findings[i]
-		if f == nil && s.boxes[i].deny {
-			if against := s.against(i, n, gone); len(against) > 0 {
-				f = &InForce{Rule: labels[i], Finding: Contradicted}
-				for _, j := range against {
-					f.ByProposed = append(f.ByProposed, proposed[j-n].Name)
-				}
+	return dropped
+}
+
+// finding makes one that a rule is redundant since others are there.
+func (x *audit) finding(i int, by []int) *InForce {
+	f := &InForce{Rule: x.rules[i].Label, Finding: Redundant}
+	for _, j := range by {
+		if j >= len(x.rules) {
+			f.ByProposed = append(f.ByProposed, x.proposed[j-len(x.rules)].Name)
+		} else {
+			f.By = append(f.By, x.rules[j].Label)
+		}
+	}
+	return f
+}
+
+// markUsed finds the rules that decide sessions of the window, and names those that took over what was
+// seen under rules which are gone.
+func (x *audit) markUsed() {
+	for i := range x.rules {
+		x.used[i] = x.rules[i].Partly
+	}
+	takers := make([]map[int]bool, len(x.rules))
+	for k := range x.seen {
+		s := &x.seen[k]
+		if len(s.Holders) == 0 {
+			continue
+		}
+		rest := x.first(s, -1)
+		for _, j := range []int{s.Holders[0], rest} {
+			if j >= 0 && j < len(x.rules) {
+				x.used[j] = true
 			}
 		}
-		if f == nil && !used[i] {
-			f = &InForce{Rule: labels[i], Finding: Unused}
+		for _, i := range s.Holders {
+			if i < len(x.rules) && x.gone[i] && x.allows(rest) && s.Keep {
+				if takers[i] == nil {
+					takers[i] = map[int]bool{}
+				}
+				takers[i][rest] = true
+			}
+		}
+	}
+	for i, f := range x.findings {
+		if f != nil && len(f.By)+len(f.ByProposed) == 0 {
+			x.findings[i] = x.finding(i, slices.Sorted(maps.Keys(takers[i])))
+		}
+	}
+}
+
+// list gives all findings in the order of the rules.
+func (x *audit) list() (out []InForce) {
+	x.markUsed()
+	n := len(x.rules)
+	covers := map[string]bool{} // rules that stand in for others which are used
+	for i, f := range x.findings {
+		if f != nil && x.used[i] {
+			for _, name := range f.By {
+				covers[name] = true
+			}
+		}
+	}
+	for i := range x.rules {
+		r, f := &x.rules[i], x.findings[i]
+		if f == nil && x.boxes[i].deny {
+			if against := x.against(i, n, x.gone); len(against) > 0 {
+				f = x.finding(i, against)
+				f.Finding = Contradicted
+			}
+		}
+		if f == nil && !x.used[i] && !covers[r.Label] {
+			f = &InForce{Rule: r.Label, Finding: Unused}
 		}
 		if f != nil {
 			out = append(out, *f)
+		}
+		if r.Wider {
+			out = append(out, InForce{Rule: r.Label, Finding: WiderThanSeen, Beyond: &r.Beyond})
 		}
 	}
 	return out

@@ -105,12 +105,53 @@ func TestAudit(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rules, labels := auditRules(t, c.rules...)
-			used := make([]bool, len(rules))
-			for i := range used {
-				used[i] = !strings.Contains(c.unused, labels[i])
+			var seen []Seen
+			for i := range rules {
+				if !strings.Contains(c.unused, labels[i]) {
+					seen = append(seen, Seen{Holders: []int{i}})
+				}
 			}
-			got := auditAddresses(t).Audit(rules, labels, used, proposedRules(t, c.proposed...))
+			got := auditAddresses(t).Audit(audited(rules, labels), seen, proposedRules(t, c.proposed...))
 			if d := cmp.Diff(c.want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func audited(rules []StatementRule, labels []string) []AuditRule {
+	out := make([]AuditRule, len(rules))
+	for i := range rules {
+		out[i] = AuditRule{StatementRule: rules[i], Label: labels[i]}
+	}
+	return out
+}
+
+// Of rules that permit what was seen, the widest goes, wherever it stands.
+func TestAuditPrefersTightRules(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rules  []string
+		widths []uint64 // permitted pairs
+		seen   []Seen
+		want   []InForce
+	}{
+		{"a wide rule before tight ones", []string{"allow web -> any any", "allow web -> db tcp/22", "deny web -> any any"}, []uint64{9, 2, 9},
+			[]Seen{{Holders: []int{0, 1, 2}, Keep: true}}, []InForce{{Rule: "a", Finding: Redundant, By: []string{"b"}}, {Rule: "c", Finding: Unused}}},
+		{"a wide rule behind tight ones", []string{"allow web -> db tcp/22", "allow web -> db udp/53", "allow any -> any any"}, []uint64{2, 2, 9},
+			[]Seen{{Holders: []int{0, 2}, Keep: true}, {Holders: []int{1, 2}, Keep: true}, {Holders: []int{2}}}, []InForce{{Rule: "c", Finding: Redundant, By: []string{"a", "b"}}}},
+		{"a wide rule that is needed", []string{"allow any -> any any", "allow web -> db tcp/22"}, []uint64{9, 2},
+			[]Seen{{Holders: []int{0, 1}, Keep: true}, {Holders: []int{0}, Keep: true}}, []InForce{{Rule: "b", Finding: Redundant, By: []string{"a"}}}},
+		{"a denial between", []string{"allow any -> any any", "deny any -> db tcp/22", "allow web -> db tcp/22"}, []uint64{9, 9, 2},
+			[]Seen{{Holders: []int{0, 1, 2}, Keep: true}}, []InForce{{Rule: "b", Finding: Shadowed, By: []string{"a"}}, {Rule: "c", Finding: Redundant, By: []string{"a"}}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lines, labels := auditRules(t, c.rules...)
+			rules := audited(lines, labels)
+			for i := range rules {
+				rules[i].Beyond = Beyond{PermittedPairs: c.widths[i], PermittedPorts: 1}
+			}
+			if d := cmp.Diff(c.want, auditAddresses(t).Audit(rules, c.seen, nil)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
@@ -149,12 +190,37 @@ func TestAuditAgainstSessions(t *testing.T) {
 		for _, p := range proposed {
 			all = append(all, StatementRule{Action: p.Action, Sources: p.Sources, Destinations: p.Destinations, Services: p.Services})
 		}
-		used := make([]bool, len(rules))
-		for i := range used {
-			used[i] = true
+		// holders gives the rules of a session, in order.
+		holders := func(c, s netip.Addr, x categories.Service) (out []int) {
+			for i, r := range all {
+				if a.matches(r.Sources, c) && a.matches(r.Destinations, s) && matchesService(r.Services, x) {
+					out = append(out, i)
+				}
+			}
+			return out
+		}
+		type session struct {
+			c, s netip.Addr
+			x    categories.Service
+		}
+		kept := map[session]bool{}
+		var seen []Seen
+		for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(addrs)*len(addrs)*len(services)-1), 0, 8).Draw(rt, "seen") {
+			x := session{addrs[i%len(addrs)], addrs[i/len(addrs)%len(addrs)], services[i/len(addrs)/len(addrs)]}
+			if x.c.Is4() == x.s.Is4() {
+				kept[x] = true
+				seen = append(seen, Seen{Holders: holders(x.c, x.s, x.x), Keep: true})
+			}
+		}
+		for i := range rules {
+			seen = append(seen, Seen{Holders: []int{i}}) // each is used
+		}
+		widths := audited(rules, labels)
+		for i := range widths {
+			widths[i].Beyond = Beyond{PermittedPairs: uint64(rapid.IntRange(0, 3).Draw(rt, "width")), PermittedPorts: 1}
 		}
 		gone, says := make([]bool, len(all)), map[string]InForce{}
-		for _, f := range a.Audit(rules, labels, used, proposed) {
+		for _, f := range a.Audit(widths, seen, proposed) {
 			says[f.Rule] = f
 			gone[f.Rule[0]-'a'] = f.Finding == Redundant || f.Finding == Shadowed
 		}
@@ -178,6 +244,7 @@ func TestAuditAgainstSessions(t *testing.T) {
 		}
 		matters, decided, against := make([]bool, len(rules)), make([]bool, len(rules)), make([]bool, len(rules))
 		alive := make([]bool, len(rules))
+		serves, wanted := make([]bool, len(rules)), make([]bool, len(rules)) // what was seen, and nobody else would permit
 		for _, c := range addrs {
 			for _, s := range addrs {
 				if c.Is4() != s.Is4() {
@@ -186,7 +253,7 @@ func TestAuditAgainstSessions(t *testing.T) {
 				for _, x := range services {
 					first := decides(make([]bool, len(all)), c, s, x)
 					rest := decides(gone, c, s, x)
-					if allows(first) != allows(rest) {
+					if allows(rest) == 1 && allows(first) != 1 || kept[session{c, s, x}] && (allows(rest) == 1) != (allows(first) == 1) {
 						rt.Fatalf("%s -> %s %s is decided by %d, and by %d without %v\n%s", c, s, x, first, rest, says, strings.Join(lines, "\n"))
 					}
 					if first >= 0 && first < len(rules) {
@@ -196,10 +263,12 @@ func TestAuditAgainstSessions(t *testing.T) {
 						continue
 					}
 					alive[rest] = true
+					serves[rest] = serves[rest] || kept[session{c, s, x}]
 					without := append([]bool(nil), gone...)
 					without[rest] = true
 					if allows(decides(without, c, s, x)) != allows(rest) {
 						matters[rest] = true
+						wanted[rest] = wanted[rest] || kept[session{c, s, x}]
 					}
 					for _, p := range proposed {
 						if all[rest].Action == Deny && a.Permits([]Rule{p}, c, s, x) {
@@ -216,6 +285,9 @@ func TestAuditAgainstSessions(t *testing.T) {
 			}
 			if !gone[i] && alive[i] && !matters[i] {
 				rt.Fatalf("nothing changes without %s\n%s\n%s", label, strings.Join(lines, "\n"), strings.Join(more, "\n"))
+			}
+			if !gone[i] && all[i].Action == Allow && serves[i] && !wanted[i] {
+				rt.Fatalf("all that was seen stays permitted without %s\n%s\n%s", label, strings.Join(lines, "\n"), strings.Join(more, "\n"))
 			}
 			if !gone[i] && against[i] != (f.Finding == Contradicted) {
 				rt.Fatalf("%s: %+v, denies what is proposed: %v\n%s\n%s", label, f, against[i], strings.Join(lines, "\n"), strings.Join(more, "\n"))

@@ -28,8 +28,8 @@ type Proposal struct {
 	// Prefixes are those in rules that stand for several hosts in no group, in order.
 	Prefixes []HostPrefix `json:"prefixes,omitempty" yaml:"prefixes,omitempty"`
 
-	// Existing says which rules in force change nothing, deny what is proposed, or
-	// decide no session of the window; in their order.
+	// Existing says which rules in force can go, permit more than was seen, deny what is
+	// proposed, or decide no session of the window; in their order.
 	Existing []InForce `json:"existing,omitempty" yaml:"existing,omitempty"`
 
 	// What may be missing; absent where nothing is known to be.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -195,22 +196,9 @@ func (x *endpoints) seen(a netip.Addr) bool { _, ok := x.found[a]; return ok }
 // those that policies name, and one rule cannot tell addresses of a group apart
 // otherwise.
 func (x *endpoints) representatives(prefixes []netip.Prefix) map[int32][]netip.Addr {
-	begins := map[netip.Addr]bool{netip.IPv4Unspecified(): true, netip.IPv6Unspecified(): true}
-	add := func(p netip.Prefix) {
-		s := policy.Spans([]netip.Prefix{p})[0]
-		begins[s.Lo] = true
-		if next := s.Hi.Next(); next.IsValid() {
-			begins[next] = true
-		}
-	}
-	for _, p := range prefixes {
-		add(p)
-	}
-	for _, a := range x.resolver.Assignments() {
-		add(a.Prefix)
-	}
-	for _, s := range categories.SpecialPurpose() {
-		add(s.Prefix)
+	begins := map[netip.Addr]bool{}
+	for _, a := range x.borders(prefixes) {
+		begins[a] = true
 	}
 	internet := x.id(policy.GroupEndpoint(x.resolver.Label(categories.Internet)))
 	out := map[int32][]netip.Addr{}
@@ -234,4 +222,26 @@ func (x *endpoints) representatives(prefixes []netip.Prefix) map[int32][]netip.A
 		}
 	}
 	return out
+}
+
+// borders gives the addresses at which prefixes, groups and special-purpose ranges begin, or have ended.
+func (x *endpoints) borders(prefixes []netip.Prefix) []netip.Addr {
+	begins := map[netip.Addr]bool{netip.IPv4Unspecified(): true, netip.IPv6Unspecified(): true}
+	add := func(p netip.Prefix) {
+		s := policy.Spans([]netip.Prefix{p})[0]
+		begins[s.Lo] = true
+		if next := s.Hi.Next(); next.IsValid() {
+			begins[next] = true
+		}
+	}
+	for _, p := range prefixes {
+		add(p)
+	}
+	for _, a := range x.resolver.Assignments() {
+		add(a.Prefix)
+	}
+	for _, s := range categories.SpecialPurpose() {
+		add(s.Prefix)
+	}
+	return slices.Collect(maps.Keys(begins))
 }

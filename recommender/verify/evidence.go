@@ -32,10 +32,8 @@ func (v *verifier) sessionsInRules() {
 	var held []int32
 	var key []byte
 	in := v.rules.empty()
-	known := map[netip.Addr]struct{}{}
 	for i := range sessions {
 		s := &sessions[i]
-		known[s.Client], known[s.Server] = struct{}{}, struct{}{}
 		reason := v.judge.reasons[i]
 		if reason != "" && reason != policy.AlreadyPermitted {
 			continue
@@ -80,7 +78,19 @@ func (v *verifier) sessionsInRules() {
 		f.Count, f.Examples = missing, examples
 	}
 	v.needed(holders)
-	v.numbers(tallies, known)
+	v.numbers(tallies, v.known())
+}
+
+// known gives the known endpoints: addresses seen in the window, and those that groups name by themselves.
+func (v *verifier) known() map[netip.Addr]struct{} {
+	out := map[netip.Addr]struct{}{}
+	for i := range v.c.Sessions {
+		out[v.c.Sessions[i].Client], out[v.c.Sessions[i].Server] = struct{}{}, struct{}{}
+	}
+	for _, e := range v.addresses.Resolver().Endpoints() {
+		out[e.Addr] = struct{}{}
+	}
+	return out
 }
 
 // nearly names the first rule that holds a session but for one side, "" if none does.
@@ -179,9 +189,6 @@ func (v *verifier) needed(holders map[string][]int32) {
 
 // numbers compares evidence and excess.
 func (v *verifier) numbers(tallies []tally, known map[netip.Addr]struct{}) {
-	for _, e := range v.addresses.Resolver().Endpoints() {
-		known[e.Addr] = struct{}{}
-	}
 	clients, servers, both := make([]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules))
 	for a := range known {
 		src, dst := v.rules.address(0, a), v.rules.address(1, a)

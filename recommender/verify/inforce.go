@@ -20,8 +20,13 @@ func (v *verifier) inForce() {
 	}
 	n := len(list)
 	says := make([]*policy.InForce, n)
+	wider := make([]*policy.InForce, n)
 	for i := range v.p.Existing {
 		f := &v.p.Existing[i]
+		says := says
+		if f.Finding == policy.WiderThanSeen {
+			says = wider
+		}
 		at := slices.IndexFunc(list, func(s statement) bool { return s.name == f.Rule })
 		for at >= 0 && says[at] != nil { // another rule of this name
 			next := slices.IndexFunc(list[at+1:], func(s statement) bool { return s.name == f.Rule })
@@ -40,7 +45,7 @@ func (v *verifier) inForce() {
 	if n == 0 {
 		return
 	}
-	t := &trial{v: v, n: n, says: says, rules: newIndex(v.rules.meanings, append(list, v.rules.statements...)), gone: make([]bool, n+len(v.p.Rules))}
+	t := &trial{v: v, n: n, says: says, wider: wider, rules: newIndex(v.rules.meanings, append(list, v.rules.statements...)), gone: make([]bool, n+len(v.p.Rules))}
 	for i, f := range says {
 		t.gone[i] = f != nil && (f.Finding == policy.Redundant || f.Finding == policy.Shadowed)
 	}
@@ -52,12 +57,16 @@ type trial struct {
 	v     *verifier
 	n     int // rules in force
 	says  []*policy.InForce
+	wider []*policy.InForce // those of WiderThanSeen
 	rules *index
 	gone  []bool
 
 	// Of each rule in force: it decides a session, makes a difference, denies what is
 	// proposed, and holds a session that could be.
 	decided, needed, against, alive []bool
+	partly                          []bool // it reaches beyond the scope: what was seen under it is not known
+	served                          []bool // permitted sessions were seen under it that have to stay permitted
+	opened                          bool   // without the rules that are said to go, more is permitted
 }
 
 // first gives the first rule that holds a session, of those that are not left out, or -1.
@@ -104,6 +113,7 @@ func (t *trial) run() {
 		return
 	}
 	none := make([]bool, len(t.gone))
+	t.serve(none)
 	for _, c := range ends[0] {
 		for _, s := range ends[1] {
 			if c.Is4() != s.Is4() {
@@ -115,6 +125,28 @@ func (t *trial) run() {
 		}
 	}
 	t.compare()
+	t.widths()
+}
+
+// serve finds the rules under which permitted sessions were seen.
+func (t *trial) serve(none []bool) {
+	t.served, t.partly = make([]bool, t.n), make([]bool, t.n)
+	for i := range t.n {
+		ends := t.rules.statements[i].ends
+		t.partly[i] = !t.v.bounds.HoldsAll(t.v.addresses.Around(ends[0]), t.v.addresses.Around(ends[1]))
+	}
+	in := t.rules.empty()
+	for i := range t.v.c.Sessions {
+		s := &t.v.c.Sessions[i]
+		if r := t.v.judge.reasons[i]; (r == "" || policy.Keeps(r)) && t.does(t.first(s.Client, s.Server, s.Service, none)) == 1 {
+			t.rules.match(s.Client, s.Server, s.Service, in)
+			in.each(func(i int) {
+				if i < t.n && !t.partly[i] {
+					t.served[i] = true
+				}
+			})
+		}
+	}
 }
 
 // try decides one session with and without rules.
@@ -127,8 +159,14 @@ func (t *trial) try(c, s netip.Addr, x categories.Service, none []bool) {
 		}
 	})
 	first, rest := t.first(c, s, x, none), t.first(c, s, x, t.gone)
+	if t.does(rest) == 1 && t.does(first) != 1 {
+		t.opened = true
+	}
 	if t.does(first) != t.does(rest) && first < t.n && first >= 0 && t.gone[first] {
-		t.needed[first] = true
+		// What was seen under a rule that allows may be all that has to stay permitted of it.
+		seen := false
+		in.each(func(i int) { seen = seen || i < t.n && t.gone[i] && t.served[i] && !t.rules.statements[i].deny })
+		t.needed[first] = t.needed[first] || t.rules.statements[first].deny || !seen
 	}
 	if first >= 0 && first < t.n {
 		t.decided[first] = true
@@ -155,16 +193,42 @@ func (t *trial) compare() {
 	used, covers := make([]bool, t.n), map[string]bool{}
 	none := make([]bool, len(t.gone))
 	for i := range t.n { // what sessions beyond the scope a rule decides is not known
-		ends := t.rules.statements[i].ends
-		used[i] = !t.v.bounds.HoldsAll(t.v.addresses.Around(ends[0]), t.v.addresses.Around(ends[1]))
+		used[i] = t.partly[i]
+	}
+	holds := make([]bool, t.n) // a session under it would no longer be permitted
+	var lost uint64
+	var examples []string
+	kept := make([]bool, t.n) // it permits one that has to stay permitted
+	if t.opened {
+		t.v.report.find(BadInForce, "", "without the rules in force that are said to be redundant or shadowed, more would be permitted")
 	}
 	for i := range t.v.c.Sessions {
 		s := &t.v.c.Sessions[i]
+		if r := t.v.judge.reasons[i]; r == "" || policy.Keeps(r) {
+			first, rest := t.first(s.Client, s.Server, s.Service, none), t.first(s.Client, s.Server, s.Service, t.gone)
+			if t.does(first) == 1 && t.does(rest) != 1 {
+				if lost++; len(examples) < t.v.o.Examples {
+					examples = append(examples, fmt.Sprintf("%s -> %s %s", s.Client, s.Server, s.Service))
+				}
+			}
+			if t.does(rest) == 1 && rest < t.n {
+				kept[rest] = true
+				left := slices.Clone(t.gone)
+				left[rest] = true
+				if t.does(t.first(s.Client, s.Server, s.Service, left)) != 1 {
+					holds[rest] = true
+				}
+			}
+		}
 		for _, left := range [][]bool{none, t.gone} {
 			if at := t.first(s.Client, s.Server, s.Service, left); at >= 0 && at < t.n {
 				used[at] = true
 			}
 		}
+	}
+	if lost > 0 {
+		f := t.v.report.find(BadInForce, "", "%d sessions are no longer permitted without the rules in force that are said to be redundant or shadowed:", lost)
+		f.Count, f.Examples = lost, examples
 	}
 	for i, f := range t.says {
 		if f != nil && t.gone[i] && used[i] {
@@ -184,6 +248,8 @@ func (t *trial) compare() {
 		switch {
 		case t.gone[i] && t.needed[i]:
 			bad("is said to be %s, but without it some sessions are decided otherwise", said)
+		case !t.gone[i] && kept[i] && !holds[i] && !t.partly[i]:
+			bad("is not said to be redundant, but other rules permit all that was seen under it")
 		case said == policy.Shadowed && t.decided[i]:
 			bad("is said to be shadowed, but decides some sessions")
 		case !t.gone[i] && t.alive[i] && !t.needed[i]:
@@ -196,6 +262,157 @@ func (t *trial) compare() {
 			bad("is not said to be unused, but decides no session of the window")
 		}
 	}
+}
+
+// widths compares what is said of rules that permit more than was seen.
+func (t *trial) widths() {
+	known := t.v.known()
+	width := make([]float64, t.n)
+	for i := range t.n {
+		st := &t.rules.statements[i]
+		counted, wide := t.beyond(i, known)
+		width[i] = float64(counted.PermittedPairs) * float64(counted.PermittedPorts)
+		var want *policy.Beyond
+		if wide && !st.deny && !t.partly[i] {
+			want = &counted
+		}
+		var said *policy.Beyond
+		if t.wider[i] != nil {
+			if said = t.wider[i].Beyond; said == nil {
+				said = &policy.Beyond{}
+			}
+		}
+		switch {
+		case said == nil && want == nil, said != nil && want != nil && *said == *want:
+		case want == nil:
+			t.v.report.find(BadInForce, "", "%s in force is said to be wider than what was seen, but sessions need all of it", st.name)
+		default:
+			t.v.report.find(BadInForce, "", "%s in force permits %d pairs, %d of them seen, and %d services, %d of them seen, which is not what is said",
+				st.name, want.PermittedPairs, want.ObservedPairs, want.PermittedPorts, want.ObservedPorts)
+		}
+	}
+	for i := range t.n {
+		if !t.gone[i] && t.served[i] && !t.rules.statements[i].deny && t.spare(i, width) {
+			t.v.report.find(BadInForce, "", "%s in force stays for the sake of narrower rules that are said to go, which permit all that was seen under it", t.rules.statements[i].name)
+		}
+	}
+}
+
+// spare reports whether all that was seen stays permitted without a rule and those of the rules said to go that are as wide as it.
+func (t *trial) spare(rule int, width []float64) bool {
+	left := make([]bool, len(t.gone))
+	for i := range t.n {
+		left[i] = i == rule || t.gone[i] && width[i] >= width[rule]
+	}
+	none := make([]bool, len(t.gone))
+	for i := range t.v.c.Sessions {
+		s := &t.v.c.Sessions[i]
+		if r := t.v.judge.reasons[i]; r != "" && !policy.Keeps(r) {
+			continue
+		}
+		if t.does(t.first(s.Client, s.Server, s.Service, none)) == 1 && t.does(t.first(s.Client, s.Server, s.Service, left)) != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// beyond compares what a rule in force permits with the sessions under it. It is wide unless they need each
+// group, known host in no group, and service of the rule, or there are none.
+func (t *trial) beyond(rule int, known map[netip.Addr]struct{}) (out policy.Beyond, wide bool) {
+	v := t.v
+	pairs, services := map[[2]netip.Addr]bool{}, map[categories.Service]bool{}
+	var seen [2]map[netip.Addr]bool
+	var ends [2]map[string]bool // of the addresses seen
+	for side := range 2 {
+		seen[side], ends[side] = map[netip.Addr]bool{}, map[string]bool{}
+	}
+	in := t.rules.empty()
+	for i := range v.c.Sessions {
+		s := &v.c.Sessions[i]
+		if r := v.judge.reasons[i]; r != "" && !policy.Keeps(r) {
+			continue
+		}
+		if t.rules.match(s.Client, s.Server, s.Service, in); !in.has(rule) {
+			continue
+		}
+		services[s.Service] = true
+		if s.Client != s.Server {
+			pairs[[2]netip.Addr{s.Client, s.Server}] = true
+		}
+		for side, a := range [2]netip.Addr{s.Client, s.Server} {
+			seen[side][a] = true
+			ends[side][v.endName(a)] = true
+		}
+	}
+	if len(services) == 0 {
+		return out, false
+	}
+	var sides [2][]netip.Addr
+	for a := range known {
+		for side := range 2 {
+			if t.rules.address(side, a).has(rule) {
+				sides[side] = append(sides[side], a)
+				wide = wide || v.endName(a) == "" && !seen[side][a]
+			}
+		}
+	}
+	for _, c := range sides[0] {
+		for _, s := range sides[1] {
+			if c != s && c.Is4() == s.Is4() {
+				out.PermittedPairs++
+			}
+		}
+	}
+	out.ObservedPairs, out.ObservedPorts = uint64(len(pairs)), uint64(len(services))
+	for side := range 2 {
+		var prefixes []netip.Prefix
+		for _, l := range t.rules.statements[rule].literals(side) {
+			prefixes = append(prefixes, t.rules.meanings.prefixes(l)...)
+		}
+		for _, a := range v.ends.borders(prefixes) {
+			name := v.endName(a)
+			wide = wide || name != "" && t.rules.address(side, a).has(rule) && !ends[side][name]
+		}
+	}
+	all := servicesOf(t.rules.statements[rule].services)
+	if len(all) == 1 && all[0] == every {
+		out.PermittedPorts = policy.NumServices
+		return out, true
+	}
+	for _, r := range all {
+		n := uint64(0)
+		for s := range services {
+			if k := keyOf(s); r.lo <= k && k <= r.hi {
+				n++
+			}
+		}
+		size := uint64(r.hi-r.lo) + 1
+		out.PermittedPorts += size
+		wide = wide || n < size && !(n > 0 && t.dynamic(r))
+	}
+	return out, wide
+}
+
+// dynamic reports whether dynamic ports make a range as a whole.
+func (t *trial) dynamic(r keyRange) bool {
+	for c := range t.v.judge.cells {
+		if !c.service.Any && r.lo != r.hi && rangeOf(c.service.Term) == r {
+			return true
+		}
+	}
+	return false
+}
+
+// endName names the group that stands for an address in cells, "" if none does.
+func (v *verifier) endName(a netip.Addr) string {
+	if g := v.ends.resolver.LookupIndex(a); g >= 0 {
+		return fmt.Sprint(g)
+	}
+	if v.o.Settings.External == "internet" && categories.KindOf(a) == categories.Public {
+		return categories.InternetGroup
+	}
+	return ""
 }
 
 // kinds gives an address of every kind that the rules tell apart at one side.
