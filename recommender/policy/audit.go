@@ -377,6 +377,7 @@ func (a *Addresses) begins(sets [][]literal) []netip.Addr {
 			}
 		}
 	}
+	out = slices.DeleteFunc(out, netip.Addr.Is4In6) // it counts as IPv4, and no session has it as IPv6
 	slices.SortFunc(out, netip.Addr.Compare)
 	return slices.Compact(out)
 }

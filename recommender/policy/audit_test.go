@@ -100,6 +100,7 @@ func TestAudit(t *testing.T) {
 		{"an exception before the denial", []string{"allow web -> db tcp/22", "deny any -> db tcp/22"}, []string{"allow web -> db tcp/22"}, "", nil},
 		{"unused", []string{"allow web -> db tcp/22"}, nil, "a", []InForce{{Rule: "a", Finding: Unused}}},
 		{"used in place of another", []string{"allow 10.0.0.1/32 -> db tcp/22", "allow web -> db tcp"}, nil, "b", []InForce{{Rule: "a", Finding: Redundant, By: []string{"b"}}}},
+		{"mapped addresses are no IPv6", []string{"allow any -> ::/0 any", "allow web,::/0 -> any any"}, nil, "", []InForce{{Rule: "a", Finding: Redundant, By: []string{"b"}}}},
 		// No session has an IPv4 and an IPv6 address.
 		{"families", []string{"allow 0.0.0.0/0 -> 0.0.0.0/0 any", "allow ::/0 -> ::/0 any", "allow any -> any any"}, nil, "", []InForce{{Rule: "a", Finding: Redundant, By: []string{"c"}}, {Rule: "b", Finding: Redundant, By: []string{"c"}}}},
 	} {

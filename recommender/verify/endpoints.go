@@ -243,5 +243,5 @@ func (x *endpoints) borders(prefixes []netip.Prefix) []netip.Addr {
 	for _, s := range categories.SpecialPurpose() {
 		add(s.Prefix)
 	}
-	return slices.Collect(maps.Keys(begins))
+	return slices.DeleteFunc(slices.Collect(maps.Keys(begins)), netip.Addr.Is4In6) // those count as IPv4
 }

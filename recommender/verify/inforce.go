@@ -439,7 +439,7 @@ func (t *trial) kinds(side int) (out []netip.Addr) {
 		}
 	}
 	seen := map[string]bool{}
-	for _, a := range begins {
+	for _, a := range slices.DeleteFunc(begins, netip.Addr.Is4In6) { // those count as IPv4
 		key := fmt.Sprint(a.Is4(), t.rules.address(side, a))
 		if !seen[key] {
 			seen[key] = true
