@@ -300,9 +300,13 @@ func (t *trial) widths() {
 
 // spare reports whether all that was seen stays permitted without a rule and those of the rules said to go that are as wide as it.
 func (t *trial) spare(rule int, width []float64) bool {
-	left := make([]bool, len(t.gone))
+	left, narrower := make([]bool, len(t.gone)), false
 	for i := range t.n {
 		left[i] = i == rule || t.gone[i] && width[i] >= width[rule]
+		narrower = narrower || t.gone[i] && !left[i]
+	}
+	if !narrower {
+		return false // nothing stays for its sake
 	}
 	none := make([]bool, len(t.gone))
 	for i := range t.v.c.Sessions {

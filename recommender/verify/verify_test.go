@@ -281,7 +281,7 @@ func TestPoliciesAndSettings(t *testing.T) {
 		want  []Kind
 		wider string // service of rule web-to-app, besides its own
 	}{
-		{"in force for a part", Options{Existing: read("- {sources: [ip:10.0.1.7/32], services: [udp/53]}\n")}, []Kind{Hint, WrongCount, WrongNumbers, WrongReason}, ""},
+		{"in force for a part", Options{Existing: read("- {sources: [ip:10.0.1.7/32], services: [udp/53]}\n")}, []Kind{BadInForce, Hint, WrongCount, WrongNumbers, WrongReason}, ""},
 		{"in force", Options{Existing: read("- {sources: [group:web], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{BadInForce}, ""},
 		{"in force for another service", Options{Existing: read("- {sources: [group:web], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{BadInForce, Edited}, "tcp/22"},
 		{"in force for half a group", Options{Existing: read("- {sources: [ip:10.0.1.0/25], destinations: [group:app], services: [tcp/22]}\n")}, []Kind{BadInForce, Edited, Unsound}, "tcp/22"},
