@@ -124,11 +124,7 @@ func (r *run) laterParts(ctx context.Context) ([]part, error) {
 func inForce(proposals []policy.Proposal) []policy.Policy {
 	var out []policy.Policy
 	for i := range proposals {
-		one := policy.Policy{VRF: proposals[i].VRF}
-		for _, r := range proposals[i].Rules {
-			one.Rules = append(one.Rules, r.Statement())
-		}
-		out = append(out, one)
+		out = append(out, proposals[i].Policy())
 	}
 	return out
 }

@@ -59,6 +59,7 @@ type generateFlags struct {
 	coverageBy string
 	existing   []string
 	guardrails []string
+	inForce    namedPolicies // of existing
 	effort     string
 	maxMemory  string
 	format     string
@@ -123,7 +124,7 @@ func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")
 	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
 	optionalNumber(f, "port-ranges", fmt.Sprint(recommender.DefaultPortRanges))
-	f.StringArrayVar(&g.existing, "existing", nil, "policy in force; what it permits is not proposed again (may be repeated)")
+	f.StringArrayVar(&g.existing, "existing", nil, "policy in force, a file or the beginning of a proposal's id; what it permits is not proposed again (may be repeated)")
 	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
 }
 
@@ -206,18 +207,17 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	if err != nil {
 		return nil, usagef("--max-memory: %w", err)
 	}
-	for _, p := range []struct {
-		files []string
-		into  *[]policy.Policy
-	}{{g.existing, &s.Existing}, {g.guardrails, &s.Guardrails}} {
-		for _, name := range p.files {
-			list, err := policy.ReadPolicyFile(name)
-			if err != nil {
-				return nil, usageError(err)
-			}
-			*p.into = append(*p.into, list...)
-		}
+	if g.inForce, err = readPolicies(g.existing, true); err != nil {
+		return nil, err
 	}
+	if id := g.inForce.stored(); id != "" && len(g.from) > 0 {
+		return nil, usagef("--existing %s: no such file, and with --from no stored proposal is at hand", id)
+	}
+	guardrails, err := readPolicies(g.guardrails, false)
+	if err != nil {
+		return nil, err
+	}
+	s.Guardrails = guardrails.list()
 	if g.groups == "" {
 		return nil, nil
 	}
@@ -263,6 +263,9 @@ func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClo
 		}
 	}()
 	clock.add(recommender.Step{Name: "open the store", Took: time.Since(began)})
+	if g.settings.Existing, err = a.storedPolicies(ctx, st, g.inForce); err != nil {
+		return nil, err
+	}
 	if temporary {
 		began = time.Now()
 		rep, err := a.ingestFiles(ctx, st, g.from, readers)

@@ -34,7 +34,7 @@ type subjectFlags struct {
 func (s *subjectFlags) flags(f *pflag.FlagSet) {
 	f.StringVarP(&s.groups, "groups", "g", "", "groups file that the proposal was made with (default: the one that generate-rules used last)")
 	f.StringArrayVar(&s.from, "from", nil, "take the sessions from this file (may be repeated)")
-	f.StringArrayVar(&s.existing, "existing", nil, "as generate-rules had it (may be repeated)")
+	f.StringArrayVar(&s.existing, "existing", nil, "as generate-rules had it: a file or the beginning of a proposal's id (may be repeated)")
 	f.StringArrayVar(&s.guardrails, "guardrails", nil, "as generate-rules had it (may be repeated)")
 }
 
@@ -45,18 +45,18 @@ var idText = regexp.MustCompile(`^(sha256:)?[0-9a-f]+$`)
 // one whose id begins so, and opens the store with their sessions. Close it.
 func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ *subject, _ *store, err error) {
 	var s subject
-	for _, p := range []struct {
-		files []string
-		into  *[]policy.Policy
-	}{{f.existing, &s.existing}, {f.guardrails, &s.guardrails}} {
-		for _, name := range p.files {
-			list, err := policy.ReadPolicyFile(name)
-			if err != nil {
-				return nil, nil, usageError(err)
-			}
-			*p.into = append(*p.into, list...)
-		}
+	existing, err := readPolicies(f.existing, true)
+	if err != nil {
+		return nil, nil, err
 	}
+	guardrails, err := readPolicies(f.guardrails, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(f.from) > 0 && existing.stored() != "" {
+		return nil, nil, usagef("--existing %s: no such file, and with --from no stored proposal is at hand", existing.stored())
+	}
+	s.guardrails = guardrails.list()
 	if f.groups != "" {
 		if s.groups, err = categories.ReadFile(f.groups); err != nil {
 			return nil, nil, usageError(err)
@@ -91,6 +91,9 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 		if rep.bad > 0 {
 			return nil, nil, usagef("%d rows of the input could not be read; the first ones are named above", rep.bad)
 		}
+	}
+	if s.existing, err = a.storedPolicies(ctx, st, existing); err != nil {
+		return nil, nil, err
 	}
 	if stored {
 		p, err := a.proposal(ctx, st, what)

@@ -31,6 +31,15 @@ func (r *Rule) Statement() StatementRule {
 	return StatementRule{ID: r.ID, Name: r.Name, Action: r.Action, Sources: r.Sources, Destinations: r.Destinations, Services: r.Services}
 }
 
+// Policy is the proposal as a policy in force, such as it is once accepted.
+func (p *Proposal) Policy() Policy {
+	out := Policy{APIVersion: p.APIVersion, Kind: p.Kind, VRF: p.VRF}
+	for i := range p.Rules {
+		out.Rules = append(out.Rules, p.Rules[i].Statement())
+	}
+	return out
+}
+
 // StatementRule is a rule that a person may have written: a set that is left
 // out means any, and the action defaults to allow. Fields of a proposal's rule
 // that say nothing about traffic are read and not used.
