@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"cordon/categories"
 	"cordon/recommender/cover"
@@ -94,12 +95,12 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 			return nil, err
 		}
 	}
-	// The solver is not taken at its word: a rule too wide opens the network. The search for its bound is left to who verifies.
+	// The solver is not taken at its word: a rule too wide opens the network.
 	var report check.Report
 	if c.share != nil {
-		report = check.Partial(problem, *c.share, c.solution, check.Limits{Findings: 3, Search: 1})
+		report = check.Partial(problem, *c.share, c.solution, check.Limits{Findings: 3})
 	} else {
-		report = check.Check(problem, c.solution, check.Limits{Findings: 3, Search: 1})
+		report = check.Check(problem, c.solution, check.Limits{Findings: 3})
 	}
 	if !report.Valid() {
 		return nil, fmt.Errorf("BUG: the cover does not hold: %v", report.Findings)
@@ -251,7 +252,11 @@ func (p *plan) certificate(c *covered) policy.Certificate {
 	out.Witness = name(s.Witness)
 	slices.SortFunc(out.Witness, policy.Cell.Compare)
 	for _, part := range s.Parts {
-		out.Parts = append(out.Parts, policy.BoundPart{Method: string(part.Method), Bound: part.Bound, Cells: name(part.Cells), Weights: part.Weights, Scale: part.Scale})
+		of := policy.BoundPart{Method: string(part.Method), Bound: part.Bound, Cells: name(part.Cells), Weights: part.Weights, Scale: part.Scale, Tree: part.Tree}
+		for _, box := range part.Boxes {
+			of.Boxes = append(of.Boxes, strings.Trim(fmt.Sprint(box), "[]"))
+		}
+		out.Parts = append(out.Parts, of)
 	}
 	return out
 }

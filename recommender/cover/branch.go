@@ -19,6 +19,7 @@ import (
 type brancher struct {
 	w     *meter
 	r     relaxation
+	log   *record // of the search, or nil
 	nodes int64
 	gain  []float64 // by column of the original matrix: mean rise of the bound where it was chosen
 	seen  []float64 // how many rises gain is the mean of
@@ -43,10 +44,13 @@ func newBrancher(m *matrix, w *meter) *brancher {
 func (b *brancher) search(m *matrix, v view, since bitset, d duals, k int) (solution []int32, found bool) {
 	b.nodes++
 	limit, rise := k, float64(k+1)
-	defer func() { b.rise = rise }()
+	defer func() {
+		b.rise = rise
+		b.log.end(limit - k)
+	}()
 	for first := true; ; first = false {
 		d = d.clone()
-		chosen, _, ok := m.cyclicCore(v, since, &d, b.w)
+		chosen, _, ok := m.cyclicCore(v, since, &d, b.log, b.w)
 		for _, j := range chosen {
 			solution = append(solution, m.colID[j])
 		}
@@ -72,20 +76,15 @@ func (b *brancher) search(m *matrix, v view, since bitset, d duals, k int) (solu
 		if first {
 			rise = bound + float64(limit-k)
 		}
-		if bound > float64(k)+tolerance {
+		if bound > float64(k)+tolerance && b.r.refute(m, k, b.log) {
 			return nil, false
 		}
+		if b.r.fix(m, v, cols, bound, k, b.log) {
+			continue
+		}
 		cost := make([]float64, len(m.col))
-		removed := false
 		for n, j := range cols {
 			cost[j] = b.r.reducedCost(n)
-			if cost[j] > 0 && bound+cost[j] > float64(k)+tolerance {
-				v.cols.clear(j)
-				removed = true
-			}
-		}
-		if removed {
-			continue
 		}
 		choices := m.row[b.branchRow(m, v, cost, d, bound, k)].appendAnd(v.cols, nil)
 		slices.SortFunc(choices, func(x, y int32) int {
@@ -97,9 +96,11 @@ func (b *brancher) search(m *matrix, v view, since bitset, d duals, k int) (solu
 		for _, j := range choices {
 			with := v.clone()
 			m.take(with, j)
+			b.log.take(m, j)
 			if rest, found := b.search(m, with, since, d, k-1); found {
 				return append(append(solution, m.colID[j]), rest...), true
 			}
+			b.log.end(1)
 			b.learn(m.colID[j], b.rise+1-bound)
 			v.cols.clear(j)
 		}
@@ -190,7 +191,7 @@ func (b *brancher) probe(m *matrix, v view, j int32, d duals, k int) float64 {
 	with := v.clone()
 	m.take(with, j)
 	d = d.clone()
-	chosen, _, ok := m.cyclicCore(with, v.rows, &d, b.w)
+	chosen, _, ok := m.cyclicCore(with, v.rows, &d, nil, b.w)
 	used := len(chosen) + 1
 	switch {
 	case !ok || used > k:
@@ -206,22 +207,39 @@ func (b *brancher) probe(m *matrix, v view, j int32, d duals, k int) float64 {
 func (b *brancher) split(m *matrix, parts []view, d duals, k int) (solution []int32, found bool) {
 	slices.SortStableFunc(parts, func(x, y view) int { return cmp.Compare(x.rows.count(), y.rows.count()) })
 	need := make([]int, len(parts))
+	proof := make([][]string, len(parts)) // that a part needs so many
 	sum := 0
 	for n, part := range parts {
 		b.r.load(m, part, d)
 		need[n] = int(math.Ceil(b.r.maximize(float64(k), nodePace, b.w) - tolerance))
+		mark := b.log.mark()
+		for need[n] > 1 && !b.r.refute(m, need[n]-1, b.log) {
+			need[n]--
+		}
+		proof[n] = b.log.cut(mark)
 		sum += need[n]
 	}
 	for n, part := range parts {
 		for {
-			if sum > k || !b.w.ok() {
+			if !b.w.ok() {
 				return nil, false
 			}
+			if sum > k {
+				for n, part := range parts {
+					b.log.part(m, need[n], part.rows.appendTo(nil))
+					b.log.writeAll(proof[n])
+					b.log.end(1)
+				}
+				return nil, false
+			}
+			mark := b.log.mark()
 			rest, found := b.search(m, part.clone(), part.rows, d, need[n])
+			lines := b.log.cut(mark)
 			if found {
 				solution = append(solution, rest...)
 				break
 			}
+			proof[n] = lines
 			need[n]++
 			sum++
 		}

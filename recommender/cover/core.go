@@ -33,9 +33,10 @@ type component struct {
 }
 
 const (
-	maxRows   = 4096 // cells of a component above which its primes are not enumerated
-	dualScale = 1_000_000
-	growth    = 10 // how many times the work of a search the next one takes, at least
+	maxRows       = 4096 // cells of a component above which its primes are not enumerated
+	dualScale     = 1_000_000
+	maxBoxEntries = 1 << 20 // cells of boxes that a proof may list
+	growth        = 10      // how many times the work of a search the next one takes, at least
 )
 
 // solveCore covers the cells of a tensor with the given ids, component by component, the smallest first. Each may use an even share
@@ -156,7 +157,7 @@ func (c *component) enumerate() bool {
 	columns = maximalColumns(columns, len(c.cells), c.w)
 	m := newMatrix(len(c.cells), columns)
 	v := m.all()
-	chosen, essential, _ := m.cyclicCore(v, nil, nil, c.w)
+	chosen, essential, _ := m.cyclicCore(v, nil, nil, nil, c.w)
 	c.witness = append(c.witness, c.ones(essential)...)
 	c.proved = append(c.proved, c.ones(essential)...)
 	c.progress.add(len(chosen), len(essential))
@@ -268,26 +269,37 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 		if dual := int((sum + dualScale - 1) / dualScale); dual > bound {
 			bound, method = dual, Dual
 		}
-		prove := func(relaxed float64) {
-			if lower := int(math.Ceil(relaxed - tolerance)); lower > bound {
-				bound, method = lower, Exhaustive
+		// A bound that is more than the weights show is claimed with its proof only.
+		prove := func(lower int, log *record) {
+			if tree := log.tree(); lower > bound && tree != nil && entriesOf(colRows) <= maxBoxEntries {
+				bound, method, p.Tree = lower, Exhaustive, tree
 			}
 			c.progress.update(len(best), bound)
 		}
-		prove(relaxed)
+		relax := func(relaxed float64) {
+			log := newRecord(m)
+			for lower := int(math.Ceil(relaxed - tolerance)); lower > bound; lower-- {
+				if b.r.refute(m, lower-1, log) {
+					prove(lower, log)
+				}
+			}
+		}
+		relax(relaxed)
 		if bound < len(best) {
 			_, relaxed = b.bound(m, v, &d, len(best), rootPace, rootRounds)
-			prove(relaxed)
+			relax(relaxed)
 		}
-		for last := int64(0); bound < len(best) && growth*last <= c.w.limit-c.w.used && c.w.ok(); {
+		for last, k := int64(0), bound; k < len(best) && growth*last <= c.w.limit-c.w.used && c.w.ok(); {
 			began := c.w.used
-			solution, found := b.search(m, v.clone(), v.rows, d, bound)
+			b.log = newRecord(m)
+			solution, found := b.search(m, v.clone(), v.rows, d, k)
 			last = c.w.used - began
 			switch {
 			case found:
 				best = solution
 			case c.w.ok():
-				prove(float64(bound + 1))
+				k++
+				prove(k, b.log)
 			}
 		}
 		c.nodes += b.nodes
@@ -299,12 +311,22 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 		}
 	}
 	c.progress.add(len(best), bound)
+	if method == Exhaustive {
+		p.Boxes = colRows
+	}
 	if p.Method, p.Bound = method, bound; method == FoolingSet {
 		c.proved = append(c.proved, fooling...)
 	} else {
 		c.parts = append(c.parts, p)
 	}
 	return best
+}
+
+func entriesOf(lists [][]int32) (n int) {
+	for _, list := range lists {
+		n += len(list)
+	}
+	return n
 }
 
 // exchanges is how long the local searches on a matrix with so many rows may go on.

@@ -36,6 +36,28 @@ type knapsack struct {
 	weight []float64
 	budget float64
 	order  []int32
+	whole  []int64 // the weights, and the budget, as they are
+	spare  int64
+}
+
+// fill takes the weights of some rows.
+func (k *knapsack) fill(rows []int32, weight []int64, budget int64) {
+	k.weight, k.whole = k.weight[:0], k.whole[:0]
+	for _, i := range rows {
+		k.weight, k.whole = append(k.weight, float64(weight[i])), append(k.whole, weight[i])
+	}
+	k.budget, k.spare = float64(budget), budget
+}
+
+// most is what may be left out of integer values, rounded down. Values of nothing are no matter.
+func (k *knapsack) most(value []int64) int64 {
+	var some, weight []int64
+	for n, v := range value {
+		if v > 0 {
+			some, weight = append(some, v), append(weight, k.whole[n])
+		}
+	}
+	return knapsackBound(some, weight, k.spare)
 }
 
 // leaveOut returns the most value that may be left out, and takes what is from the slopes.

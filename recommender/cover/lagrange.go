@@ -3,21 +3,27 @@ package cover
 // relaxation is the Lagrangian relaxation of a covering: each row gets a multiplier y ≥ 0 that pays for covering it, and the
 // bound is Σ y + Σ min(0, 1 − Σ y over the rows of a column), the second sum over the columns. Its maximum is that of the linear relaxation.
 //
+// Where some rows may be left out (spare), a multiplier also pays for leaving its row out, and the bound is less by the most that can be: the
+// fractional knapsack of the rows' multipliers.
+//
 // The multipliers move along a subgradient that keeps most of its last direction (Camerini, Fratta, Maffioli 1975: a
 // heavy ball), which takes some hundred passes over the matrix where the plain subgradient takes thousands.
 type relaxation struct {
-	ascent           // rows are followed by cuts; a cut that counts a column twice is there twice
-	need   []float64 // by row and cut: how many columns it needs
-	share  []float64 // by column: how much of it the passes chose, the later ones weighing more
-	total  float64   // of all passes
-	weigh  float64   // of the last pass
+	ascent            // rows are followed by cuts; a cut that counts a column twice is there twice
+	need   []float64  // by row and cut: how many columns it needs
+	share  []float64  // by column: how much of it the passes chose, the later ones weighing more
+	total  float64    // of all passes
+	weigh  float64    // of the last pass
+	of     []int32    // the rows' numbers in the matrix
+	cuts   [][3]int32 // those of the cuts' rows
+	spare  *knapsack  // what may be left out, or nil
 }
 
 // load makes r the relaxation of a view, starting from the given multipliers. It returns the numbers of its rows and columns in m.
 func (r *relaxation) load(m *matrix, v view, d duals) (rows, cols []int32) {
 	rows, cols = v.rows.appendTo(nil), v.cols.appendTo(nil)
 	number := make([]int32, len(m.row))
-	r.y, r.need = r.y[:0], r.need[:0]
+	r.y, r.need, r.of, r.cuts = r.y[:0], r.need[:0], rows, r.cuts[:0]
 	for k, i := range rows {
 		number[i] = int32(k)
 		r.y, r.need = append(r.y, d.row[i]), append(r.need, 1)
@@ -30,7 +36,7 @@ func (r *relaxation) load(m *matrix, v view, d duals) (rows, cols []int32) {
 		for _, i := range c.rows {
 			byRow[number[i]] = append(byRow[number[i]], int32(len(r.y)))
 		}
-		r.y, r.need = append(r.y, c.y), append(r.need, 2)
+		r.y, r.need, r.cuts = append(r.y, c.y), append(r.need, 2), append(r.cuts, c.rows)
 	}
 	held := make([]uint8, len(r.y))
 	r.start, r.rows = append(r.start[:0], 0), r.rows[:0]
@@ -62,7 +68,22 @@ func (r *relaxation) maximize(target float64, p pace, w *meter) (best float64) {
 	return r.climb(r, target, p, w)
 }
 
-func (r *relaxation) passSteps() int { return r.entries }
+func (r *relaxation) passSteps() int {
+	if r.spare != nil {
+		return r.entries + 19*len(r.y) // the knapsack sorts
+	}
+	return r.entries
+}
+
+// loadShare is load where rows of a weight of at most budget may be left out. weight is by row of m.
+func (r *relaxation) loadShare(m *matrix, v view, multiplier []float64, weight []int64, budget int64) (rows, cols []int32) {
+	rows, cols = r.load(m, v, duals{row: multiplier})
+	if r.spare == nil {
+		r.spare = new(knapsack)
+	}
+	r.spare.fill(rows, weight, budget)
+	return rows, cols
+}
 
 // price returns the bound of the multipliers r.top, and makes a core of the columns whose cost is low there.
 func (r *relaxation) price() (bound float64) {
@@ -84,6 +105,10 @@ func (r *relaxation) price() (bound float64) {
 			}
 		}
 		from = to
+	}
+	if r.spare != nil {
+		clear(r.slope)
+		bound -= r.spare.leaveOut(r.top, r.slope)
 	}
 	return bound
 }
@@ -111,6 +136,9 @@ func (r *relaxation) evaluate() (bound float64) {
 			}
 		}
 	}
+	if r.spare != nil {
+		bound -= r.spare.leaveOut(at, slope)
+	}
 	return bound
 }
 
@@ -121,4 +149,73 @@ func (r *relaxation) reducedCost(k int) float64 {
 		cost -= r.y[i]
 	}
 	return cost
+}
+
+// exactScales are the units, as parts of 1, in which prices are written down, the first that will do: the last loses less than tolerance.
+var exactScales = [...]int64{100, 1000, 10_000, 1_000_000, 1_000_000_000}
+
+// exact gives the multipliers as integers in units of 1/scale, the bound that they prove, and 1 minus the multipliers of each column's rows.
+func (r *relaxation) exact(scale int64) (price []int64, bound int64, cost []int64) {
+	price = make([]int64, len(r.y))
+	for n, y := range r.y {
+		price[n] = int64(float64(y * float64(scale)))
+		bound += int64(r.need[n]) * price[n]
+	}
+	cost = make([]int64, len(r.start)-1)
+	for j := range cost {
+		cost[j] = scale
+		for _, i := range r.rows[r.start[j]:r.start[j+1]] {
+			cost[j] -= price[i]
+		}
+		bound += min(cost[j], 0)
+	}
+	if r.spare != nil {
+		bound -= r.spare.most(price)
+	}
+	return price, bound, cost
+}
+
+// refute reports whether the multipliers show, in integers, that more than k columns are needed, and records them.
+func (r *relaxation) refute(m *matrix, k int, log *record) bool {
+	for _, scale := range exactScales {
+		if price, bound, _ := r.exact(scale); bound > int64(k)*scale {
+			log.price(m, r.of, r.cuts, scale, price)
+			return true
+		}
+	}
+	return false
+}
+
+// fix switches off the columns that no solution of k columns can use, by the multipliers, and records those. cols are the columns of the relaxation,
+// and bound its bound.
+func (r *relaxation) fix(m *matrix, v view, cols []int32, bound float64, k int, log *record) (some bool) {
+	beyond := 0
+	for n := range cols {
+		if cost := r.reducedCost(n); cost > 0 && bound+cost > float64(k)+tolerance {
+			beyond++
+		}
+	}
+	if beyond == 0 {
+		return false
+	}
+	for _, scale := range exactScales {
+		price, bound, cost := r.exact(scale)
+		n := 0
+		for _, c := range cost {
+			if c > 0 && bound+c > int64(k)*scale {
+				n++
+			}
+		}
+		if n < beyond && scale != exactScales[len(exactScales)-1] || n == 0 {
+			continue
+		}
+		log.price(m, r.of, r.cuts, scale, price)
+		for n, c := range cost {
+			if c > 0 && bound+c > int64(k)*scale {
+				v.cols.clear(cols[n])
+			}
+		}
+		return true
+	}
+	return false
 }

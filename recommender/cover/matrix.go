@@ -84,14 +84,15 @@ func (m *matrix) take(v view, j int32) {
 // whose rows are all in another is dominated; a row whose columns include all of another row's is covered with it.
 // ok is false if a row has no column left.
 //
-// Where d is given, the multipliers of dominated rows go to the rows that dominate them.
+// Where d is given, the multipliers of dominated rows go to the rows that dominate them. What is reduced goes to the record, with the case of each
+// column that had to be chosen left open.
 //
 // since are the rows of a view that v is a part of and in which no column was dominated, or nil. A column is dominated anew only after
 // it lost a row, so only such columns are looked at.
-func (m *matrix) cyclicCore(v view, since bitset, d *duals, w *meter) (chosen, witness []int32, ok bool) {
+func (m *matrix) cyclicCore(v view, since bitset, d *duals, r *record, w *meter) (chosen, witness []int32, ok bool) {
 	degree := make([]int, len(m.row))
 	size := make([]int, len(m.col))
-	var rows, cols, with []int32
+	var rows, cols, with, shorter, skipped []int32
 	lost := make(bitset, len(v.rows))
 	for {
 		changed := false
@@ -108,6 +109,7 @@ func (m *matrix) cyclicCore(v view, since bitset, d *duals, w *meter) (chosen, w
 					return chosen, witness, false
 				case 1:
 					j := m.row[i].appendAnd(v.cols, with[:0])[0]
+					r.take(m, j)
 					m.take(v, j)
 					chosen, witness = append(chosen, j), append(witness, i)
 					again, changed = true, true
@@ -132,11 +134,10 @@ func (m *matrix) cyclicCore(v view, since bitset, d *duals, w *meter) (chosen, w
 			if since != nil && m.col[j].disjoint(lost) {
 				continue
 			}
-			if size[j] == 0 || m.dominatedColumn(v, j, degree, size, w) {
-				v.cols.clear(j)
-				changed = true
-			}
+			shorter = append(shorter, j)
 		}
+		changed = m.dropColumns(v, shorter, degree, size, r, w) || changed
+		shorter = shorter[:0]
 		since = append(since[:0:0], v.rows...)
 		for _, i := range rows {
 			degree[i] = m.row[i].countAnd(v.cols)
@@ -155,6 +156,7 @@ func (m *matrix) cyclicCore(v view, since bitset, d *duals, w *meter) (chosen, w
 			for _, other := range rows[k+1:] {
 				if one.has(other) && v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
 					v.rows.clear(other)
+					skipped = append(skipped, other)
 					if d != nil {
 						d.absorb(other, i)
 					}
@@ -163,15 +165,35 @@ func (m *matrix) cyclicCore(v view, since bitset, d *duals, w *meter) (chosen, w
 			}
 			w.spend(int64(len(rows) - k))
 		}
+		r.skip(m, skipped)
+		skipped = skipped[:0]
 		if !changed {
 			return chosen, witness, true
 		}
 	}
 }
 
-// dominatedColumn reports whether another column of v holds all rows of column j; of equal columns the first stays.
+// dropColumns switches off those of some columns that hold nothing any more, or no more than another, and reports whether there was one.
+func (m *matrix) dropColumns(v view, cols []int32, degree, size []int, r *record, w *meter) (some bool) {
+	var dropped []int32 // with what dominates them
+	for _, j := range cols {
+		by := int32(-1)
+		if size[j] > 0 {
+			if by = m.dominatesColumn(v, j, degree, size, w); by < 0 {
+				continue
+			}
+			dropped = append(dropped, j, by)
+		}
+		v.cols.clear(j)
+		some = true
+	}
+	r.drop(m, dropped)
+	return some
+}
+
+// dominatesColumn returns another column of v that holds all rows of column j, or -1; of equal columns the first stays.
 // Such a column also covers j's row with the fewest columns, so only those are compared.
-func (m *matrix) dominatedColumn(v view, j int32, degree, size []int, w *meter) bool {
+func (m *matrix) dominatesColumn(v view, j int32, degree, size []int, w *meter) (by int32) {
 	rare := int32(-1)
 	for k, x := range m.col[j] {
 		for x &= v.rows[k]; x != 0; x &= x - 1 {
@@ -187,11 +209,11 @@ func (m *matrix) dominatedColumn(v view, j int32, degree, size []int, w *meter) 
 			other := int32(k<<6 + bits.TrailingZeros64(x))
 			n++
 			if (size[other] > size[j] || size[other] == size[j] && other < j) && m.col[j].within(m.col[other], v.rows) {
-				return true
+				return other
 			}
 		}
 	}
-	return false
+	return -1
 }
 
 // components splits v into views that share no column, in the order of their first rows.

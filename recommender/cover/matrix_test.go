@@ -82,7 +82,7 @@ func TestCyclicCoreKeepsOptimum(t *testing.T) {
 		rows, columns := drawColumns(t)
 		m := newMatrix(rows, columns)
 		v := m.all()
-		chosen, witness, ok := m.cyclicCore(v, nil, nil, unlimited())
+		chosen, witness, ok := m.cyclicCore(v, nil, nil, nil, unlimited())
 		if !ok || len(chosen) != len(witness) {
 			t.Fatalf("ok %v, %d columns, %d witnesses", ok, len(chosen), len(witness))
 		}

@@ -11,7 +11,7 @@ import (
 const (
 	// PartialDual: weights on cells, at most the scale in total in any legal box, less the most that can be left out.
 	PartialDual Method = "partial-dual"
-	// PartialExhaustive: a complete search. The weights, which give a smaller bound, are there to be checked.
+	// PartialExhaustive: a complete search, as for Exhaustive.
 	PartialExhaustive Method = "partial-exhaustive"
 )
 
@@ -97,12 +97,15 @@ func solvePartial(ctx context.Context, p Problem, weight map[Cell]int64, budget 
 	out := Solution{Method: PartialDual, Stats: full.Stats}
 	var dual Part
 	if s.enumerate() {
-		chosen, bound, y := s.solve(len(best))
-		if chosen != nil {
-			best = s.boxes(chosen)
+		r := s.solve(len(best))
+		if r.chosen != nil {
+			best = s.boxes(r.chosen)
 		}
-		dual = s.spread(ones, weight, y)
-		out.LowerBound, out.Method = bound, PartialExhaustive
+		dual = s.part(ones, weight, r.y, nil)
+		if r.bound > partialBound(dual, weight, budget) {
+			dual = s.part(ones, weight, r.y, r.tree)
+			out.LowerBound, out.Method = r.bound, PartialExhaustive
+		}
 	} else {
 		if pooled := s.searchPool(len(best)); pooled != nil {
 			best = pooled

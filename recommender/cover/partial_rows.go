@@ -179,9 +179,25 @@ func (s *partial) lift(b Box) (out Box) {
 	return out
 }
 
-// spread gives the multipliers of rows to the ones that they stand for, by weight, so that none of them is cheaper to leave out.
-func (s *partial) spread(ones []Cell, weight map[Cell]int64, y []int64) Part {
-	out := Part{Method: Dual, Scale: dualScale}
+// numbers gives each row its number in the certificate: rows are numbered by the first of their ones.
+func (s *partial) numbers() []int32 {
+	number := make([]int32, len(s.rows))
+	for i := range number {
+		number[i] = -1
+	}
+	next := int32(0)
+	of := s.rowOf()
+	for _, id := range s.places {
+		if i := of[id]; i >= 0 && number[i] < 0 {
+			number[i] = next
+			next++
+		}
+	}
+	return number
+}
+
+// rowOf gives the row of each cell of t, or -1.
+func (s *partial) rowOf() []int32 {
 	row := make([]int32, len(s.t.cells))
 	for i := range row {
 		row[i] = -1
@@ -191,8 +207,17 @@ func (s *partial) spread(ones []Cell, weight map[Cell]int64, y []int64) Part {
 			row[id] = int32(i)
 		}
 	}
+	return row
+}
+
+// part gives the multipliers of rows to the ones that they stand for, by weight, so that none of them is cheaper to leave out. Where there is a tree,
+// the part has all ones that weigh something, and the boxes.
+func (s *partial) part(ones []Cell, weight map[Cell]int64, y []int64, tree []string) Part {
+	out := Part{Method: Dual, Scale: dualScale, Tree: tree}
+	row := s.rowOf()
 	left := slices.Clone(y)
 	rest := slices.Clone(s.weight)
+	members := make([][]int32, len(s.rows)) // by row: positions in out.Cells
 	for k, c := range ones {
 		i := row[s.places[k]]
 		if i < 0 {
@@ -204,8 +229,19 @@ func (s *partial) spread(ones []Cell, weight map[Cell]int64, y []int64) Part {
 		}
 		left[i] -= share
 		rest[i] -= weight[c]
-		if share > 0 {
+		if share > 0 || tree != nil {
+			members[i] = append(members[i], int32(len(out.Cells)))
 			out.Cells, out.Weights = append(out.Cells, c), append(out.Weights, share)
+		}
+	}
+	if tree != nil {
+		for _, c := range s.columns {
+			var box []int32
+			for _, i := range c.appendTo(nil) {
+				box = append(box, members[i]...)
+			}
+			slices.Sort(box)
+			out.Boxes = append(out.Boxes, box)
 		}
 	}
 	out.Bound = out.rounded(0)

@@ -231,8 +231,8 @@ func TestPartialBrancher(t *testing.T) {
 		}
 		m := newMatrix(rows, columns)
 		for k := range len(columns) + 1 {
-			b := &partialBrancher{m: m, weight: weight, w: &meter{ctx: t.Context(), limit: 1 << 40}}
-			chosen, found := b.search(m.all(), make([]float64, rows), budget, k)
+			b := newBrancher(m, &meter{ctx: t.Context(), limit: 1 << 40})
+			chosen, found := b.searchShare(m, m.all(), make([]float64, rows), weight, budget, k)
 			set := uint64(0)
 			for _, j := range chosen {
 				set |= 1 << j

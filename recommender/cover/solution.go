@@ -31,6 +31,10 @@ type Part struct {
 	// rounded up, is a bound: Bound itself if Method is Dual, a smaller one that is easy to check if it is Exhaustive.
 	Weights []int64
 	Scale   int64
+	// Boxes and Tree are the proof where Method is Exhaustive. Boxes are the legal boxes, by the positions in Cells of what they hold, as far as
+	// no other holds the same and more. Tree are the lines of a search for fewer of them, which fails; see record.
+	Boxes [][]int32
+	Tree  []string
 }
 
 // Stats describes a run.

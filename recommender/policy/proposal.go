@@ -118,6 +118,11 @@ type BoundPart struct {
 	// Scale and rounded up, is Bound.
 	Weights []int64 `json:"weights,omitempty" yaml:"weights,omitempty,flow"`
 	Scale   int64   `json:"scale,omitempty" yaml:"scale,omitempty"`
+	// Boxes and Tree are the proof where Bound rests on a search. A box is what a
+	// rule may hold of Cells, by their positions, counted from 0; no rule holds
+	// more. Tree are the lines of the search; docs/proposal.md describes them.
+	Boxes []string `json:"boxes,omitempty" yaml:"boxes,omitempty"`
+	Tree  []string `json:"tree,omitempty" yaml:"tree,omitempty"`
 }
 
 // Cell is one (source, destination, service).

@@ -3,6 +3,8 @@ package verify
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"cordon/recommender/cover"
 	"cordon/recommender/cover/check"
@@ -186,14 +188,10 @@ func (v *verifier) parts() int {
 	problem, number, name := v.problem()
 	solution := cover.Solution{LowerBound: sum, Method: cover.Method(c.Method)}
 	for i, part := range c.Parts {
-		p := cover.Part{Method: cover.Method(part.Method), Bound: part.Bound, Weights: part.Weights, Scale: part.Scale}
-		for _, w := range part.Cells {
-			at, ok := v.cellOf(w)
-			if !ok {
-				v.report.find(BadBound, "", "part %d of the bound has %s, where no included session is", i+1, text(w))
-				return 0
-			}
-			p.Cells = append(p.Cells, number(at))
+		p, err := v.boundPart(part, number)
+		if err != nil {
+			v.report.find(BadBound, "", "part %d of the bound %v", i+1, err)
+			return 0
 		}
 		solution.Parts = append(solution.Parts, p)
 	}
@@ -212,10 +210,12 @@ func (v *verifier) parts() int {
 		switch {
 		case f.Kind == check.Unproved:
 			part := &c.Parts[f.Part]
-			v.report.find(Unproved, "", "part %d of the bound, that %d cells need %d rules, rests on a search that was not finished here", f.Part+1, len(part.Cells), part.Bound)
-		case f.Kind == check.BadSearch:
-			part := &c.Parts[f.Part]
-			v.report.find(BadBound, "", "part %d of the bound: fewer rules than %d can hold its %d cells", f.Part+1, part.Bound, len(part.Cells))
+			v.report.find(Unproved, "", "part %d of the bound, that %d cells need %d rules: what rules may hold of them was not walked through here, it is too much", f.Part+1, len(part.Cells), part.Bound)
+		case f.Kind == check.BadTree && len(cells) > 0:
+			x := v.report.find(BadBound, "", "part %d of the bound: one rule may hold these cells, and none of its boxes does:", f.Part+1)
+			x.Count, x.Examples = uint64(len(cells)), cells[:min(len(cells), v.o.Examples)]
+		case f.Kind == check.BadTree:
+			v.report.find(BadBound, "", "of the bound, %s; parts are counted from 0 there", f.Text)
 		case f.Kind == check.BadParts:
 			x := v.report.find(BadBound, "", "a rule may hold cells of two parts of the bound, so that they do not add up:")
 			x.Count, x.Examples = 1, []string{joinTwo(cells)}
@@ -238,6 +238,30 @@ func (v *verifier) parts() int {
 		}
 	}
 	return max(proved, 0)
+}
+
+// boundPart reads a part of the bound. number gives the places of cells in the problem.
+func (v *verifier) boundPart(part policy.BoundPart, number func(cell) cover.Cell) (p cover.Part, err error) {
+	p = cover.Part{Method: cover.Method(part.Method), Bound: part.Bound, Weights: part.Weights, Scale: part.Scale, Tree: part.Tree}
+	for _, w := range part.Cells {
+		at, ok := v.cellOf(w)
+		if !ok {
+			return p, fmt.Errorf("has %s, where no included session is", text(w))
+		}
+		p.Cells = append(p.Cells, number(at))
+	}
+	for n, list := range part.Boxes {
+		var box []int32
+		for _, field := range strings.Fields(list) {
+			at, err := strconv.ParseInt(field, 10, 32)
+			if err != nil {
+				return p, fmt.Errorf("has %q in boxes[%d], which is no position in cells", field, n)
+			}
+			box = append(box, int32(at))
+		}
+		p.Boxes = append(p.Boxes, box)
+	}
+	return p, nil
 }
 
 func joinTwo(cells []string) string {

@@ -129,14 +129,10 @@ func (v *verifier) shareBound() int {
 	problem, number, name := v.problem()
 	solution := cover.Solution{LowerBound: c.LowerBound, Method: cover.Method(c.Method)}
 	for i, part := range c.Parts {
-		p := cover.Part{Method: cover.Method(part.Method), Bound: part.Bound, Weights: part.Weights, Scale: part.Scale}
-		for _, w := range part.Cells {
-			at, ok := v.cellOf(w)
-			if !ok {
-				v.report.find(BadBound, "", "part %d of the bound has %s, where no included session is", i+1, text(w))
-				return 0
-			}
-			p.Cells = append(p.Cells, number(at))
+		p, err := v.boundPart(part, number)
+		if err != nil {
+			v.report.find(BadBound, "", "part %d of the bound %v", i+1, err)
+			return 0
 		}
 		solution.Parts = append(solution.Parts, p)
 	}
@@ -146,7 +142,9 @@ func (v *verifier) shareBound() int {
 	for _, f := range report.Findings {
 		switch {
 		case f.Kind == check.Unproved:
-			v.report.find(Unproved, "", "that %d rules are needed rests on exhaustive search; the weights prove %d", c.LowerBound, report.LowerBound)
+			v.report.find(Unproved, "", "that %d rules are needed: what rules may hold was not walked through here, it is too much", c.LowerBound)
+		case f.Kind == check.BadTree:
+			v.report.find(BadBound, "", "of the bound, %s", f.Text)
 		case f.Kind == check.WrongMethod:
 			v.report.find(BadBound, "", "%s", f.Text)
 		case f.Part < 0:

@@ -380,16 +380,27 @@ func TestPartsOfABound(t *testing.T) {
 		t.Error(d)
 	}
 	p = right(t)
-	p.Certificate.Method, p.Certificate.Parts = "exhaustive", []policy.BoundPart{{Method: "exhaustive", Bound: 3, Cells: w}}
+	p.Certificate.Method, p.Certificate.Parts = "exhaustive", []policy.BoundPart{{Method: "exhaustive", Bound: 3, Cells: w,
+		Boxes: []string{"0", "1", "2"}, Tree: []string{"take 0", "take 1", "end", "end"}}}
 	p.Certificate.Witness = w[:2]
 	p.Seal()
 	if r := verified(t, p, collected(t), Options{}); !r.OK || r.LowerBound != 3 || !r.Optimal || len(r.Findings) > 0 {
 		t.Errorf("%+v", r)
 	}
-	p.Certificate.Parts[0].Cells = w[:2] // too few cells for the bound
-	p.Seal()
-	if r := verified(t, p, collected(t), Options{}); r.OK || r.LowerBound != 2 || !slices.Equal(kinds(r), []Kind{BadBound}) {
-		t.Errorf("%+v", r)
+	for _, damage := range []func(part *policy.BoundPart){
+		func(part *policy.BoundPart) { part.Cells = w[:2] }, // too few cells for the bound
+		func(part *policy.BoundPart) { part.Boxes = []string{"0", "1"} },
+		func(part *policy.BoundPart) { part.Boxes = []string{"0", "1", "zwei"} },
+		func(part *policy.BoundPart) { part.Tree = part.Tree[:2] },
+		func(part *policy.BoundPart) { part.Tree = nil },
+	} {
+		part := p.Certificate.Parts[0]
+		damage(&p.Certificate.Parts[0])
+		p.Seal()
+		if r := verified(t, p, collected(t), Options{}); r.OK || r.LowerBound != 2 || !slices.Equal(kinds(r), []Kind{BadBound}) {
+			t.Errorf("%+v", r)
+		}
+		p.Certificate.Parts[0] = part
 	}
 }
 

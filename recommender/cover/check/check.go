@@ -6,14 +6,15 @@
 //     a one that no other box has (irredundance), all by looking each cell up;
 //   - a fooling set: every pair of its cells is incompatible, which means that the smallest box around both holds a
 //     forbidden cell, so each of its cells needs a box of its own;
-//   - a dual bound: no legal box holds cells with a total weight above the scale. A search for the heaviest
-//     legal box shows it, with a limit on its steps;
-//   - a bound by exhaustive search: a search of its own, with a limit on its steps, for a cover of the cells by fewer boxes;
+//   - a dual bound: no legal box holds cells with a total weight above the scale. A walk over the legal boxes shows it, with
+//     a limit on its steps;
+//   - a bound by exhaustive search: the same walk shows that the listed boxes are all that matter, and the tree of the search, read
+//     line by line, that fewer of them do not do;
 //   - parts: no legal box holds cells of two parts, since every pair of cells from different parts is incompatible; so
 //     the bounds of the parts add up;
 //   - the counts, and the claim to be optimal.
 //
-// Where a search was not finished, a finding of kind Unproved says so, and is no error of the solution.
+// Where a walk was not finished, a finding of kind Unproved says so, and is no error of the solution.
 package check
 
 import (
@@ -34,7 +35,7 @@ const (
 	WrongCount  Kind = "wrong-count"  // a number does not follow from the rest
 	BadWitness  Kind = "bad-witness"  // two cells of a fooling set fit in one legal box, or a cell is no one
 	BadDual     Kind = "bad-dual"     // a legal box weighs more than the scale
-	BadSearch   Kind = "bad-search"   // fewer boxes than the bound cover the cells of a part
+	BadTree     Kind = "bad-tree"     // the tree of a part does not show its bound, or a legal box is in none of those it lists
 	BadParts    Kind = "bad-parts"    // cells of two parts fit in one legal box
 	Unproved    Kind = "unproved"     // nothing wrong, but the bound was not verified
 	WrongMethod Kind = "wrong-method" // the method is unknown or does not fit what the certificate carries
@@ -54,8 +55,7 @@ func (f Finding) String() string { return string(f.Kind) + ": " + f.Text }
 // Limits bound what Check does. The zero value stands for the defaults.
 type Limits struct {
 	Findings int   // findings of each kind, 10 if 0
-	Steps    int64 // steps of each search for the heaviest box, 200 million if 0
-	Search   int64 // steps of each exhaustive search, 5 billion (some 15 seconds) if 0
+	Steps    int64 // steps of each walk over the legal boxes of a part, 2 billion (some 5 seconds) if 0
 }
 
 // Report is the result of Check.
@@ -101,10 +101,7 @@ func (l *Limits) fill() {
 		l.Findings = 10
 	}
 	if l.Steps == 0 {
-		l.Steps = 200_000_000
-	}
-	if l.Search == 0 {
-		l.Search = 5_000_000_000
+		l.Steps = 2_000_000_000
 	}
 }
 
@@ -311,7 +308,11 @@ func (c *checker) parts() (proved int) {
 			}
 		case cover.Exhaustive:
 			strongest = cover.Exhaustive
-			proved += c.exhaustive(i, part)
+			if c.exhaustive(i, part, part.Bound, 0, one) {
+				proved += part.Bound
+			} else if len(part.Weights) > 0 && c.dual(i, part) {
+				proved += weightBound(part)
+			}
 		default:
 			c.find(WrongMethod, -1, i, nil, "part %d has unknown method %q", i, part.Method)
 		}
@@ -342,46 +343,83 @@ func (c *checker) dual(i int, part cover.Part) bool {
 		c.find(WrongCount, -1, i, nil, "part %d: the weights prove %d boxes, not %d", i, need, part.Bound)
 		return false
 	}
-	h := newHeaviest(c, part)
-	heavy, ok := h.search()
+	l := newLegal(c, part.Cells)
+	if l == nil {
+		c.find(Unproved, -1, i, nil, "part %d: the table of its cells would have more than %d places", i, maxVolume)
+		return false
+	}
+	heavy, ok := l.each(func(_ int, cells set) bool {
+		sum := int64(0)
+		for _, k := range cells.list(cells) {
+			sum += part.Weights[k]
+		}
+		return sum <= part.Scale
+	})
 	switch {
 	case heavy != nil:
-		c.find(BadDual, -1, i, heavy, "part %d: one legal box holds these %d cells, with weight above %d", i, len(heavy), part.Scale)
+		in := cellsOf(part, heavy)
+		c.find(BadDual, -1, i, in, "part %d: one legal box holds these %d cells, with weight above %d", i, len(in), part.Scale)
 		return false
 	case !ok:
-		c.find(Unproved, -1, i, nil, "part %d: the search for a legal box heavier than %d was not finished in %d steps", i, part.Scale, c.limits.Steps)
+		c.find(Unproved, -1, i, nil, "part %d: the walk over boxes that may weigh more than %d did not end in %d steps", i, part.Scale, c.limits.Steps)
 		return false
 	}
 	return true
 }
 
-// exhaustive checks one part that rests on a search, and returns how many boxes are known to be needed.
-func (c *checker) exhaustive(i int, part cover.Part) (proved int) {
-	if len(part.Weights) > 0 && c.dual(i, part) {
-		proved = weightBound(part)
+func cellsOf(part cover.Part, members set) (cells []cover.Cell) {
+	for _, k := range members.list(members) {
+		cells = append(cells, part.Cells[k])
 	}
-	if proved >= part.Bound {
-		return part.Bound
-	}
+	return cells
+}
+
+// exhaustive checks the tree of a part by which its cells need a number of boxes, where cells of a weight of at most spare may be left out.
+func (c *checker) exhaustive(i int, part cover.Part, boxes int, spare int64, weight func(cover.Cell) int64) bool {
 	if slices.ContainsFunc(part.Cells, func(cell cover.Cell) bool { return !c.allowed[cell] }) {
-		return 0 // apart names it
+		return false // apart names it
 	}
-	s, ok := newSearch(c, part)
-	for ; ok && proved < part.Bound; proved++ {
-		switch s.try(proved, part) {
-		case possible:
-			c.find(BadSearch, -1, i, nil, "part %d: its %d cells can be covered by %d boxes, not %d", i, len(part.Cells), proved, part.Bound)
-			return proved
-		case unfinished:
-			ok = false
-			proved--
+	if err := Tree(part, boxes, spare, weight); err != nil {
+		c.find(BadTree, -1, i, nil, "part %d: its tree does not show that %d boxes are needed: %v", i, boxes, err)
+		return false
+	}
+	return c.allBoxes(i, part)
+}
+
+// allBoxes checks that every legal box holds no more cells of the part than one of the boxes that the part lists.
+func (c *checker) allBoxes(i int, part cover.Part) bool {
+	l := newLegal(c, part.Cells)
+	if l == nil {
+		c.find(Unproved, -1, i, nil, "part %d: the table of its cells would have more than %d places", i, maxVolume)
+		return false
+	}
+	around := make([][]set, len(part.Cells)) // by cell: the boxes that hold it
+	for _, list := range part.Boxes {
+		box := newSet(len(part.Cells))
+		for _, k := range list {
+			box.add(int(k))
+		}
+		for _, k := range list {
+			around[k] = append(around[k], box)
 		}
 	}
-	if proved < part.Bound {
-		c.find(Unproved, -1, i, nil, "part %d: that its %d cells need %d boxes rests on an exhaustive search, which did not end in %d steps here; %d are proved", i, len(part.Cells), part.Bound, c.limits.Search, proved)
+	missing, ok := l.each(func(first int, cells set) bool {
+		l.steps += int64(len(around[first]))
+		return slices.ContainsFunc(around[first], func(box set) bool { return cells.within(box, cells) })
+	})
+	switch {
+	case missing != nil:
+		in := cellsOf(part, missing)
+		c.find(BadTree, -1, i, in, "part %d: one legal box holds these %d cells, and none of the %d listed holds them", i, len(in), len(part.Boxes))
+		return false
+	case !ok:
+		c.find(Unproved, -1, i, nil, "part %d: the walk over its legal boxes did not end in %d steps", i, c.limits.Steps)
+		return false
 	}
-	return proved
+	return true
 }
+
+func one(cover.Cell) int64 { return 1 }
 
 // weightBound is what the weights of a part prove if they hold.
 func weightBound(part cover.Part) int {

@@ -104,16 +104,24 @@ func TestFindings(t *testing.T) {
 			"wrong-count: the lower bound is 2, the bounds of the parts add up to 0",
 			`wrong-method: the method is "exhaustive", that of its parts "fooling-set"`,
 		}},
-		{"a search", func(p *cover.Problem, s *cover.Solution) {
-			s.Method, s.Parts = cover.Exhaustive, []cover.Part{{Method: cover.Exhaustive, Bound: 2, Cells: slices.Clone(p.Ones)}}
-		}, nil},
-		{"a search for too many", func(p *cover.Problem, s *cover.Solution) {
-			s.Method, s.Parts = cover.Exhaustive, []cover.Part{{Method: cover.Exhaustive, Bound: 3, Cells: slices.Clone(p.Ones)}}
-			s.LowerBound, s.Optimal = 3, false
-		}, []string{
-			"bad-search: part 0: its 2 cells can be covered by 2 boxes, not 3",
+		{"a search", func(p *cover.Problem, s *cover.Solution) { *s = searched(*p, *s, 2) }, nil},
+		{"a search for too many", func(p *cover.Problem, s *cover.Solution) { *s = searched(*p, *s, 3) }, []string{
+			"bad-tree: part 0: its tree does not show that 3 boxes are needed: line 2: the case ends, and 1 boxes may do for 1 rows",
 			"wrong-count: the lower bound 3 is above the number of boxes 2",
 		}},
+		{"a search without a tree", func(p *cover.Problem, s *cover.Solution) {
+			*s = searched(*p, *s, 2)
+			s.Parts[0].Tree = nil
+		}, []string{"bad-tree: part 0: its tree does not show that 2 boxes are needed: line 1: the case ends, and 1 boxes may do for 2 rows"}},
+		{"a search among too few boxes", func(p *cover.Problem, s *cover.Solution) {
+			*s = searched(*p, *s, 2)
+			s.Witness = nil
+			p.DontCare = append(p.DontCare, cover.Cell{1, 1, 0})
+		}, []string{"bad-tree: part 0: one legal box holds these 2 cells, and none of the 2 listed holds them"}},
+		{"a search among boxes of other cells", func(p *cover.Problem, s *cover.Solution) {
+			*s = searched(*p, *s, 2)
+			s.Parts[0].Boxes[1] = []int32{2}
+		}, []string{"bad-tree: part 0: its tree does not show that 2 boxes are needed: box 1 holds cell 2 of 2"}},
 		{"a search among other cells", func(p *cover.Problem, s *cover.Solution) {
 			s.Method, s.Parts = cover.Exhaustive, []cover.Part{{Method: cover.Exhaustive, Bound: 2, Cells: []cover.Cell{{0, 1, 0}, {0, 0, 0}}}}
 		}, []string{"bad-parts: cell [0 0 0] is not a one"}},
@@ -351,50 +359,55 @@ func TestUsesTypesOnly(t *testing.T) {
 	}
 }
 
-// exhaustive is an optimal solution with the claim that a search found all ones to need so many boxes.
-func exhaustive(p cover.Problem, s cover.Solution, boxes int) cover.Solution {
+// searched gives the solution of crossed with the claim that a search found its ones to need so many boxes: the tree shows that they need two.
+func searched(p cover.Problem, s cover.Solution, boxes int) cover.Solution {
 	s.Method, s.LowerBound, s.Optimal = cover.Exhaustive, boxes, boxes == len(s.Boxes)
-	s.Parts = []cover.Part{{Method: cover.Exhaustive, Bound: boxes, Cells: p.Ones}}
+	s.Parts = []cover.Part{{Method: cover.Exhaustive, Bound: boxes, Cells: slices.Clone(p.Ones), Boxes: [][]int32{{0}, {1}}, Tree: []string{"take 0", "end"}}}
 	return s
 }
 
-func TestSearchAgrees(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		p := drawn(t)
-		s, err := cover.Solve(t.Context(), p, cover.Options{})
-		if err != nil || !s.Optimal {
-			t.Fatal(err, s.LowerBound, len(s.Boxes))
-		}
-		if n := len(s.Boxes); n > 0 {
-			if r := check.Check(p, exhaustive(p, s, n), check.Limits{}); len(r.Findings) > 0 || r.LowerBound != n {
-				t.Errorf("%d boxes: %d proved, %v", n, r.LowerBound, r.Findings)
-			}
-		}
-		n := len(s.Boxes) + 1
-		r := check.Check(p, exhaustive(p, s, n), check.Limits{})
-		if !slices.ContainsFunc(r.Findings, func(f check.Finding) bool { return f.Kind == check.BadSearch }) || r.LowerBound != n-1 {
-			t.Errorf("one box more: %d proved, %v", r.LowerBound, r.Findings)
-		}
-	})
-}
-
-func TestSearchHasALimit(t *testing.T) {
-	// All pairs of different indices, 20 of them, need 6 boxes.
-	p := cover.Problem{Dims: [3]int{20, 20, 1}}
-	for i := range int32(20) {
-		for j := range int32(20) {
+// unequal is all pairs of different indices below n, which need as many boxes as a set must have elements so that it has n subsets of half its
+// size (de Caen, Gregory, Pullman, "The boolean rank of zero-one matrices", 1981). No fooling set has more than three, and weights show little more.
+func unequal(n int32) (p cover.Problem) {
+	p.Dims = [3]int{int(n), int(n), 1}
+	for i := range n {
+		for j := range n {
 			if i != j {
 				p.Ones = append(p.Ones, cover.Cell{i, j, 0})
 			}
 		}
 	}
-	s, err := cover.Solve(t.Context(), p, cover.Options{Effort: cover.EffortQuick})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := check.Check(p, exhaustive(p, s, 6), check.Limits{Search: 100_000})
-	if !r.Valid() || r.LowerBound >= 6 || len(r.Findings) == 0 || r.Findings[0].Kind != check.Unproved {
-		t.Errorf("%d proved, %v", r.LowerBound, r.Findings)
+	return p
+}
+
+// TestSearches: what the solver found by search holds, tree, boxes and all.
+func TestSearches(t *testing.T) {
+	for n, need := range map[int32]int{4: 4, 5: 4, 6: 4, 7: 5, 8: 5, 10: 5} {
+		p := unequal(n)
+		s, err := cover.Solve(t.Context(), p, cover.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.LowerBound != need {
+			t.Errorf("%d: bound %d by %s, want %d", n, s.LowerBound, s.Method, need)
+		}
+		if r := check.Check(p, s, check.Limits{}); len(r.Findings) > 0 || r.LowerBound != need {
+			t.Errorf("%d: %d proved, %v", n, r.LowerBound, r.Findings)
+		}
+		at := slices.IndexFunc(s.Parts, func(part cover.Part) bool { return part.Method == cover.Exhaustive })
+		if n < 7 && at < 0 {
+			continue
+		}
+		if at < 0 {
+			t.Fatalf("%d: no part rests on a search", n)
+		}
+		if r := check.Check(p, s, check.Limits{Steps: 10}); !r.Valid() || len(r.Findings) == 0 || r.Findings[0].Kind != check.Unproved {
+			t.Errorf("%d, in ten steps: %v", n, r.Findings)
+		}
+		s.Parts[at].Boxes = s.Parts[at].Boxes[1:] // the tree speaks of other boxes then, or one is missing
+		if r := check.Check(p, s, check.Limits{}); r.Valid() {
+			t.Errorf("%d, without a box: nothing was found", n)
+		}
 	}
 }
 

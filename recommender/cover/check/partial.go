@@ -85,8 +85,9 @@ func (c *checker) partialBound() {
 			c.find(WrongCount, -1, 0, nil, "the lower bound is %d, the weights prove %d for this share", c.s.LowerBound, proved)
 		}
 	case cover.PartialExhaustive:
-		if proved < c.s.LowerBound {
-			c.find(Unproved, -1, 0, nil, "that %d boxes are needed rests on an exhaustive search, which was not repeated; the weights prove %d", c.s.LowerBound, proved)
+		if proved < c.s.LowerBound && c.count[BadDual] == before &&
+			c.exhaustive(0, part, c.s.LowerBound, c.share.budget, func(cell cover.Cell) int64 { return c.share.weight[cell] }) {
+			proved = c.s.LowerBound
 		}
 	}
 	c.claim(proved)

@@ -21,6 +21,13 @@ func threeApart() (cover.Problem, cover.Share, cover.Solution) {
 	}
 }
 
+// searchedShare lets the bound of threeApart rest on a search: the weights alone prove one box.
+func searchedShare(s *cover.Solution, tree ...string) {
+	s.Method = cover.PartialExhaustive
+	part := &s.Parts[0]
+	part.Weights, part.Bound, part.Boxes, part.Tree = []int64{10, 1, 1}, 2, [][]int32{{0}, {1}, {2}}, tree
+}
+
 func TestPartialFindings(t *testing.T) {
 	type change func(p *cover.Problem, h *cover.Share, s *cover.Solution)
 	for _, c := range []struct {
@@ -50,9 +57,13 @@ func TestPartialFindings(t *testing.T) {
 		{"a bound for all ones", func(p *cover.Problem, h *cover.Share, s *cover.Solution) {
 			s.Method, s.Witness, s.Parts = cover.FoolingSet, p.Ones[:2], nil
 		}, []string{`wrong-method: the method "fooling-set" is for covers of all ones`}, 0},
-		{"a search", func(p *cover.Problem, h *cover.Share, s *cover.Solution) {
-			s.Method, s.Parts[0].Weights, s.Parts[0].Bound = cover.PartialExhaustive, []int64{10, 1, 1}, 2
-		}, []string{"unproved: that 2 boxes are needed rests on an exhaustive search"}, 1},
+		{"a search", func(p *cover.Problem, h *cover.Share, s *cover.Solution) { searchedShare(s, "reach") }, nil, 2},
+		{"a search without a tree", func(p *cover.Problem, h *cover.Share, s *cover.Solution) { searchedShare(s) },
+			[]string{"bad-tree: part 0: its tree does not show that 2 boxes are needed: line 1: the case ends"}, 1},
+		{"a search among too few boxes", func(p *cover.Problem, h *cover.Share, s *cover.Solution) {
+			searchedShare(s, "reach")
+			s.Parts[0].Boxes = s.Parts[0].Boxes[:2]
+		}, []string{"bad-tree: part 0: one legal box holds these 1 cells, and none of the 2 listed holds them"}, 1},
 		{"no part", func(p *cover.Problem, h *cover.Share, s *cover.Solution) { s.Parts = nil },
 			[]string{"wrong-method: a bound by partial-dual has one part"}, 0},
 		{"weights of other ones", func(p *cover.Problem, h *cover.Share, s *cover.Solution) { h.Weights = h.Weights[:2] },
