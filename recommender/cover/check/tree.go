@@ -17,7 +17,8 @@ import (
 // of at most spare. Cells in the same boxes are one row, of their weights' sum; where everything is needed, each weighs 1 and
 // spare is 0.
 type tree struct {
-	boxes  []set // by box: its rows
+	boxes  []set   // by box: its rows
+	around [][]int // by row: its boxes
 	weight []int64
 	lines  []string
 	next   int // the line to read
@@ -78,6 +79,12 @@ func newTree(part cover.Part, weight func(cover.Cell) int64) (*tree, error) {
 			b.add(of[i])
 		}
 		t.boxes = append(t.boxes, b)
+	}
+	t.around = make([][]int, len(t.weight))
+	for j, b := range t.boxes {
+		for _, i := range b.list(b) {
+			t.around[i] = append(t.around[i], j)
+		}
 	}
 	return t, nil
 }
@@ -306,24 +313,29 @@ func (t *tree) price(c *claim, text string) (ended bool, err error) {
 		}
 	}
 	bound -= t.leftOut(c, single)
-	cost := make(map[int]int64)
-	for _, j := range c.open.list(c.open) {
-		pays := int64(0)
-		for _, p := range prices {
-			n := 0
-			for _, i := range p.rows {
-				if t.boxes[j].has(i) {
-					n++
+	pays := make([]int64, len(t.boxes))
+	held := make([]int64, len(t.boxes)) // rows of one price
+	for _, p := range prices {
+		for _, i := range p.rows {
+			for _, j := range t.around[i] {
+				if held[j]++; held[j] != 2 {
+					pays[j] += p.price
 				}
 			}
-			pays += p.price * int64((n+1)/2)
 		}
-		cost[j] = scale - pays
-		bound += min(cost[j], 0)
+		for _, i := range p.rows {
+			for _, j := range t.around[i] {
+				held[j] = 0
+			}
+		}
+	}
+	open := c.open.list(c.open)
+	for _, j := range open {
+		bound += min(scale-pays[j], 0)
 	}
 	limit := int64(c.left) * scale
-	for j, more := range cost {
-		if more > 0 && bound+more > limit {
+	for _, j := range open {
+		if more := scale - pays[j]; more > 0 && bound+more > limit {
 			c.open.drop(j)
 		}
 	}
