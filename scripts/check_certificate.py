@@ -1,17 +1,12 @@
 #!/usr/bin/env python3
-"""Checks the lower bound of a policy proposal (JSON) by what the proposal itself says; docs/proposal.md describes the certificate.
+"""usage: check_certificate.py PROPOSAL.json
 
-usage: check_certificate.py PROPOSAL.json
-
-It takes for granted that the rules are complete and that nothing else may be permitted: a cell may be in a rule if one of the rules holds it.
-(cordon verify checks that against the sessions.) It prints the bound that it could prove, and ends with status 1 if the proposal claims more.
-Python's standard library is all it needs.
-"""
+Proves the lower bound of a policy proposal by its certificate, which docs/proposal.md describes. It takes for granted that the rules hold every
+cell that may be permitted; cordon verify checks that against the sessions. It fails if the proposal claims more than it can prove."""
 import functools, ipaddress, itertools, json, re, sys
 from collections import Counter
 
 doc = json.load(open(sys.argv[1]))
-cert = doc["certificate"]
 cell = lambda c: (c["source"], c["destination"], c["service"])
 
 @functools.cache
@@ -51,35 +46,33 @@ def walk(cells, accept):
     """Whether accept says yes to sets of cells (bit masks) such that the cells of every legal box lie in one of them."""
     names = [sorted({c[m] for c in cells}) for m in range(3)]
     holders = [{x: sum(1 << i for i, c in enumerate(cells) if c[m] == x) for x in names[m]} for m in range(3)]
+    beside = [{x: sum(1 << i for i, c in enumerate(cells) if legal(*c[:m], x, *c[m + 1:])) for x in names[m]} for m in range(3)]
     never = {(s, d): frozenset(v for v in names[2] if not legal(s, d, v)) for s in names[0] for d in names[1]}
-
-    def descend(first, mask):
-        if mask in seen or accept(first, mask):
+    def descend(first, mask, own):  # own: indices, with their modes, that the box has
+        if not mask >> first & 1 or any(not mask & holders[m][x] for m, x in own) or accept(first, mask):
             return True
-        seen.add(mask)
-        held = [{x: n for x in names[m] if (n := (mask & holders[m][x]).bit_count())} for m in range(3)]
-        sources, dests, services = (set(h) for h in held)
-        wrong = [(s, d, next(iter(v))) for s in sources for d in dests if (v := services & never[s, d])]
-        own = cells[first]  # one of the other indices of a forbidden cell is left out, best one that many cells have
-        at = max(wrong, key=lambda x: min(held[m][x[m]] for m in range(3) if x[m] != own[m]), default=None)
-        return at is not None and all(descend(first, mask & ~holders[m][at[m]]) for m in range(3) if at[m] != own[m])
-
-    for first, a in enumerate(cells):
-        seen = set()
-        if not descend(first, sum(1 << i for i in range(first, len(cells)) if fit(a, cells[i]))):
-            return False
-    return True
+        sources, dests, services = ([x for x in names[m] if mask & holders[m][x]] for m in range(3))
+        wrong = next(((s, d, v) for s in sources for d in dests if never[s, d] for v in services if v in never[s, d]), None)
+        for index in enumerate(wrong or ()):  # the box lacks one of the three
+            if index not in own:
+                m, x = index
+                if not descend(first, mask & ~holders[m][x], own):
+                    return False
+                mask, own = mask & beside[m][x], own | {index}
+        return wrong is not None  # a box without such a cell is legal
+    def box(first):
+        own = set(enumerate(cells[first]))
+        return descend(first, functools.reduce(int.__and__, (beside[m][x] for m, x in own), -1 << first), own)
+    return all(box(first) for first in range(len(cells)))
 
 class Tree:
     """Reads the lines of a search that fails."""
     def __init__(self, boxes, lines):
         self.boxes, self.lines, self.next = boxes, lines, 0
         self.around = [[j for j, b in enumerate(boxes) if b >> i & 1] for i in range(max(boxes).bit_length())]
-
     def refute(self, rows, opened, left):
         """Reads to the end of the case; whether no `left` of the open boxes hold all rows."""
-        opened = set(opened)
-        done = False
+        opened, done = set(opened), False
         while True:
             held = functools.reduce(int.__or__, (self.boxes[j] for j in opened), 0)
             done = done or bool(rows & ~held) or (left <= 0 and rows != 0)
@@ -100,37 +93,31 @@ class Tree:
                 done = done or sum(gains[: max(left, 0)]) < rows.bit_count()
             elif word == "take":
                 opened.remove(int(rest[0]))
-                done = self.case(rows & ~self.boxes[int(rest[0])], opened, left - 1, done) and done
+                self.case(rows & ~self.boxes[int(rest[0])], opened, left - 1, done)
             elif word == "part":
                 self.next -= 1
                 done = self.parts(rows, opened, done) > left or done
-
     def case(self, rows, opened, left, done):
         assert self.refute(rows, opened, left) or done, f"the case that ends in line {self.next + 1} is open"
         self.next += 1
-        return done
-
     def parts(self, rows, opened, done):
         total, apart = 0, []
         while self.next < len(self.lines) and self.lines[self.next].startswith("part "):
             need, *list_ = map(int, self.lines[self.next].split()[1:])
             self.next += 1
             part = sum(1 << i for i in set(list_))
-            assert not part & ~rows and all(not part & p for p in apart)
-            assert all(not (self.boxes[j] & part and any(self.boxes[j] & p for p in apart)) for j in opened)
+            assert not part & ~rows and not any(part & p or any(self.boxes[j] & part and self.boxes[j] & p for j in opened) for p in apart)
             apart.append(part)
             self.case(part, opened, need - 1, done)
             total += need
         return total
-
     def price(self, words, rows, opened, left):
         scale = int(words[0])
         prices = [(sum(1 << int(i) for i in set(names.split(","))), int(y)) for names, y in (w.split(":") for w in words[1:])]
         assert scale > 0 and all(y >= 0 and not p & ~rows and p.bit_count() in (1, 3) for p, y in prices)
         cost = dict.fromkeys(opened, scale)
         for p, y in prices:  # a box pays once for one or two of three rows, and twice for all
-            held = Counter(j for i in bits(p) for j in self.around[i] if j in opened)
-            for j, n in held.items():
+            for j, n in Counter(j for i in bits(p) for j in self.around[i] if j in opened).items():
                 cost[j] -= y * ((n + 1) // 2)
         bound = sum(y * ((p.bit_count() + 1) // 2) for p, y in prices) + sum(min(c, 0) for c in cost.values())
         opened -= {j for j, c in cost.items() if c > 0 and bound + c > left * scale}
@@ -143,8 +130,7 @@ def proved(part):
         assert part["bound"] == len(cells) and not any(fit(a, b) for a, b in itertools.combinations(cells, 2))
     elif part["method"] == "dual":
         weights, scale = part["weights"], part["scale"]
-        assert -(-sum(weights) // scale) == part["bound"] and min(weights) >= 0
-        assert walk(cells, lambda _, mask: sum(weights[i] for i in bits(mask)) <= scale)
+        assert -(-sum(weights) // scale) == part["bound"] and walk(cells, lambda _, mask: sum(max(0, weights[i]) for i in bits(mask)) <= scale)
     elif part["method"] == "exhaustive":  # each cell is in boxes of its own, so cells are rows
         boxes = [sum(1 << int(i) for i in b.split()) for b in part["boxes"]]
         assert len({tuple(b >> i & 1 for b in boxes) for i in range(len(cells))}) == len(cells)
@@ -156,9 +142,9 @@ def proved(part):
     return part["bound"]
 
 sys.setrecursionlimit(100_000)
-parts = cert.get("parts") or [{"method": "fooling-set", "bound": len(cert["witness"]), "cells": cert["witness"]}]
+parts = doc["certificate"].get("parts") or [{"method": "fooling-set", "bound": len(doc["certificate"]["witness"]), "cells": doc["certificate"]["witness"]}]
 for one, other in itertools.combinations(parts, 2):
     assert not any(fit(cell(a), cell(b)) for a in one["cells"] for b in other["cells"])
 bound = sum(proved(p) for p in parts)
 print(f"{len(doc['rules'])} rules, at least {bound} are needed: proved")
-sys.exit(bound < cert["lowerBound"])
+sys.exit(bound < doc["certificate"]["lowerBound"])

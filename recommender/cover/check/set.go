@@ -8,17 +8,33 @@ import (
 // set is a set of small numbers: of a part's cells, of its rows, or of its boxes.
 type set []uint64
 
-func newSet(n int) set         { return make(set, (n+63)/64) }
-func (s set) add(i int)        { s[i>>6] |= 1 << (i & 63) }
-func (s set) drop(i int)       { s[i>>6] &^= 1 << (i & 63) }
-func (s set) has(i int) bool   { return s[i>>6]>>(i&63)&1 == 1 }
-func (s set) empty() bool      { return !slices.ContainsFunc(s, func(x uint64) bool { return x != 0 }) }
-func (s set) meets(o set) bool { return s.size(o) > 0 }
+func newSet(n int) set       { return make(set, (n+63)/64) }
+func (s set) add(i int)      { s[i>>6] |= 1 << (i & 63) }
+func (s set) drop(i int)     { s[i>>6] &^= 1 << (i & 63) }
+func (s set) has(i int) bool { return s[i>>6]>>(i&63)&1 == 1 }
+func (s set) empty() bool    { return !slices.ContainsFunc(s, func(x uint64) bool { return x != 0 }) }
+
+// meets reports whether the sets have a member in common.
+func (s set) meets(o set) bool {
+	for k, x := range s {
+		if x&o[k] != 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // minus removes the members of o.
 func (s set) minus(o set) {
 	for k := range s {
 		s[k] &^= o[k]
+	}
+}
+
+// keep removes what is not in o.
+func (s set) keep(o set) {
+	for k := range s {
+		s[k] &= o[k]
 	}
 }
 
