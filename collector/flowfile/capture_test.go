@@ -42,7 +42,7 @@ func TestRealExporters(t *testing.T) {
 			want := c.DataRecords
 			switch {
 			case c.Name == "issue_14370":
-				want = 2 // the other decoders lose a set
+				want = 0 // its template has times of no bytes, and its data has them
 			case i == 12:
 				want = 6 // the same records before and after their templates: in a file, the first wait
 			}
