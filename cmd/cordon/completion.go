@@ -139,6 +139,7 @@ func (a *app) ask(cmd *cobra.Command, query string) []string {
 		return nil
 	}
 	a.log = slog.New(slog.DiscardHandler)
+	a.settings.ConnectTimeout = 0 // nobody waits for a completion
 	if _, err := os.Stat(clickhouseDir(a.settings.DataDir)); err != nil && a.settings.ClickHouse.DSN == "" {
 		return nil // and no folder is made
 	}

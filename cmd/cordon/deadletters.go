@@ -231,33 +231,52 @@ func (a *app) openLetters(ctx context.Context) (_ *store, err error) {
 		}
 	}()
 	cfg := a.settings.bus(a.log)
-	if a.settings.NATS.URL == "" {
-		run, err := readRunFile(a.settings.DataDir)
-		if err == nil {
-			cfg.URL = run.NATS
-			if s.Bus, err = bus.Connect(cfg); err == nil {
-				s.onClose(s.Bus.Close)
-				return s, nil
-			}
-			a.log.Debug("the run file is of a process that has ended", "err", err)
+	p, passes := a.wait("NATS at "+bus.Redact(cfg.URL)), bus.Passing
+	connect := func() (err error) {
+		if s.Bus, err = bus.Connect(cfg); err != nil {
+			return unreachable(err)
 		}
-		own := a.settings.embeddedNATS(a.settings.DataDir, "", a.log)
-		if _, err := os.Stat(filepath.Join(own.Dir, "jetstream")); errors.Is(err, os.ErrNotExist) {
-			return s, nil
-		}
-		n, err := embedded.StartNATS(own)
-		if err != nil {
-			return nil, fmt.Errorf("embedded NATS: %w", err)
-		}
-		s.Own = true
-		s.onClose(func() { n.Close() })
-		cfg.URL, cfg.Options = n.URL(), inProcess(n)
+		s.onClose(s.Bus.Close)
+		return nil
 	}
+	if a.settings.NATS.URL == "" {
+		p, passes = a.wait("the process on the data folder"), inUse
+		connect = func() error { return s.openFolderBus(a, cfg) }
+	}
+	if err := p.try(ctx, passes, connect); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// openFolderBus connects to the NATS of a running `cordon up`, or starts one on
+// the data folder, if that holds streams.
+func (s *store) openFolderBus(a *app, cfg bus.Config) error {
+	run, err := readRunFile(a.settings.DataDir)
+	if err == nil {
+		cfg.URL = run.NATS
+		if s.Bus, err = bus.Connect(cfg); err == nil {
+			s.onClose(s.Bus.Close)
+			return nil
+		}
+		a.log.Debug("the run file is of a process that has ended", "err", err)
+	}
+	own := a.settings.embeddedNATS(a.settings.DataDir, "", a.log, a.command)
+	if _, err := os.Stat(filepath.Join(own.Dir, "jetstream")); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	n, err := embedded.StartNATS(own)
+	if err != nil {
+		return fmt.Errorf("embedded NATS: %w", err)
+	}
+	s.Own = true
+	s.onClose(func() { n.Close() })
+	cfg.URL, cfg.Options = n.URL(), inProcess(n)
 	if s.Bus, err = bus.Connect(cfg); err != nil {
-		return nil, unreachable(err)
+		return unreachable(err)
 	}
 	s.onClose(s.Bus.Close)
-	return s, nil
+	return nil
 }
 
 func writeLetters(w io.Writer, format string, letters []bus.DeadLetter) error {

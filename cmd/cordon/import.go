@@ -187,7 +187,8 @@ func (a *app) ingestMeanwhile(ctx context.Context, st *store) (stop func() error
 func (s *store) waitIngested(ctx context.Context, patience time.Duration) error {
 	var upTo uint64
 	known := false
-	answered := time.Now()
+	began := time.Now()
+	answered := began
 	for {
 		var settled bool
 		var err error
@@ -202,6 +203,8 @@ func (s *store) waitIngested(ctx context.Context, patience time.Duration) error 
 		case err == nil && settled:
 			return nil
 		case err == nil:
+			answered = time.Now()
+		case ctx.Err() == nil && s.wait.isComing(began):
 			answered = time.Now()
 		case ctx.Err() == nil && time.Since(answered) > patience:
 			return unreachable(err)

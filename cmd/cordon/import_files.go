@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"time"
 
@@ -48,6 +47,7 @@ func (a *app) importFiles(ctx context.Context, names []string, f importFlags) er
 	if err != nil {
 		return err
 	}
+	a.settings.ConnectTimeout = a.patience() // as long as batches may wait
 	st, err := a.openStore(ctx, storeNeeds{bus: true, create: true})
 	if err != nil {
 		return err
@@ -230,34 +230,23 @@ func (a *app) accounts(st *store) *imports.Store {
 // reached it tries again for a while, since it may be restarting. What is done may
 // be done twice.
 func (a *app) account(ctx context.Context, st *store, do func(*imports.Store) error) error {
-	began, said := time.Now(), false
-	for {
-		err := do(a.accounts(st))
-		var answer *clickhouse.Exception
-		var own *net.OpError
-		lost := errors.As(err, &own) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		switch {
-		case err == nil, ctx.Err() != nil, errors.As(err, &answer), !lost:
-			return err
-		case time.Since(began) > a.patience():
-			return unreachable(err)
-		case !said:
-			said = true
-			fmt.Fprintf(a.stderr, "cordon: ClickHouse does not answer; trying again for up to %v: %v\n", a.patience(), err)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
-		if err := st.reconnect(a); err != nil {
-			a.log.Debug("connect to ClickHouse again", "err", err)
-		}
+	err := st.wait.try(ctx, broke, func() error { return do(a.accounts(st)) })
+	if err != nil && broke(err) {
+		return unreachable(err)
 	}
+	return err
+}
+
+// broke says that the connection broke, and not that ClickHouse refused a statement.
+func broke(err error) bool {
+	var answer *clickhouse.Exception
+	return !errors.As(err, &answer) && connectionLost(err)
 }
 
 // patience is how long servers may be away while a command waits for them.
-func (a *app) patience() time.Duration { return max(a.settings.Collector.StopTimeout, 10*time.Second) }
+func (a *app) patience() time.Duration {
+	return max(a.settings.Collector.StopTimeout, a.settings.ConnectTimeout, 10*time.Second)
+}
 
 // importFile imports a file that was checked, unless its contents are stored, and
 // says whether it did.

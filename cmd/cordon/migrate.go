@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"cordon/internal/embedded"
 	"cordon/schema"
@@ -33,12 +34,13 @@ func (a *app) migrateStore(ctx context.Context) error {
 		if opts, err = parseDSN(dsn); err != nil {
 			return usageError(err)
 		}
+		patientOptions(opts, a.wait("ClickHouse at "+strings.Join(opts.Addr, ",")), nil)
 	} else {
 		if pid, _, err := embedded.RunningClickHouse(clickhouseDir(a.settings.DataDir)); err == nil && pid != 0 {
 			fmt.Fprintf(a.stdout, "process %d runs on %s and has migrated it\n", pid, a.settings.DataDir)
 			return nil
 		}
-		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(a.settings.DataDir, "", a.log))
+		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(a.settings.DataDir, "", a.log, a.command))
 		if err != nil {
 			return fmt.Errorf("embedded ClickHouse: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -182,13 +183,15 @@ func (a *app) role(ctx context.Context, r roles) (err error) {
 // migrates, and makes the parts.
 func (n *node) open(ctx context.Context, r roles) (err error) {
 	a, s := n.app, &n.app.settings
-	if err := n.openBus(ctx); err != nil {
-		return err
-	}
+	// Commands take the folder of ClickHouse first, too, so that none waits for
+	// the other's.
 	if r.ingest || !r.collect {
 		if err := n.openClickHouse(ctx, r); err != nil {
 			return err
 		}
+	}
+	if err := n.openBus(ctx); err != nil {
+		return err
 	}
 	if r.collect {
 		n.collector, err = collector.New(s.Collector, collector.Deps{
@@ -222,16 +225,33 @@ func (n *node) openBus(ctx context.Context) (err error) {
 	a, s := n.app, &n.app.settings
 	cfg := s.bus(a.log.With("part", "nats"))
 	if s.NATS.URL == "" {
-		n.nats, err = embedded.StartNATS(s.embeddedNATS(s.DataDir, s.NATS.Listen, a.log.With("part", "nats")))
+		err = n.whenFree(ctx, func() (err error) {
+			n.nats, err = embedded.StartNATS(s.embeddedNATS(s.DataDir, s.NATS.Listen, a.log.With("part", "nats"), ""))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("embedded NATS: %w", err)
 		}
 		cfg.URL, cfg.Options = n.nats.URL(), inProcess(n.nats)
 	}
-	if n.bus, err = bus.Connect(cfg); err != nil {
-		return unreachable(err)
-	}
-	return n.bus.EnsureStreams(ctx)
+	n.bus, err = connectBus(ctx, n.wait("NATS at "+redact(cfg.URL)), func() (bus.Config, error) { return cfg, nil })
+	return err
+}
+
+// wait is the patience of a role, which says in the log what does not answer.
+func (n *node) wait(server string) *patience {
+	return &patience{limit: n.app.settings.ConnectTimeout, say: func(limit time.Duration, err error) {
+		n.app.log.Warn(server+" does not answer; trying again", "connect_timeout", limit, "err", err)
+	}}
+}
+
+// whenFree opens a server of the data folder. If a command has the folder for a
+// while, it waits for as long as that takes.
+func (n *node) whenFree(ctx context.Context, open func() error) error {
+	p := &patience{limit: math.MaxInt64, say: func(_ time.Duration, err error) {
+		n.app.log.Warn("waiting for a command that has the data folder", "err", err)
+	}}
+	return p.try(ctx, takenByCommand, open)
 }
 
 func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
@@ -242,17 +262,24 @@ func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
 			return usageError(err)
 		}
 	} else {
-		n.clickhouse, err = embedded.OpenClickHouse(ctx, s.embeddedClickHouse(s.DataDir, s.ClickHouse.Listen, a.log.With("part", "clickhouse")))
+		err = n.whenFree(ctx, func() (err error) {
+			n.clickhouse, err = embedded.OpenClickHouse(ctx, s.embeddedClickHouse(s.DataDir, s.ClickHouse.Listen, a.log.With("part", "clickhouse"), ""))
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("embedded ClickHouse: %w", err)
 		}
 		opts = n.clickhouse.Options()
 	}
 	if r.collect && r.ingest { // `up` brings the schema to this version; the single roles leave that to `cordon migrate`
-		if err := a.migrate(ctx, opts); err != nil {
+		patient := *opts
+		if n.clickhouse == nil {
+			patientOptions(&patient, n.wait("ClickHouse at "+redact(s.ClickHouse.DSN)), nil)
+		}
+		if err := a.migrate(ctx, &patient); err != nil {
 			return err
 		}
-		changed, err := a.setRetention(ctx, opts)
+		changed, err := a.setRetention(ctx, &patient)
 		if err != nil {
 			return err
 		}

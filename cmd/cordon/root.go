@@ -24,6 +24,7 @@ type app struct {
 	loader     *config.Loader
 	settings   settings
 	log        *slog.Logger
+	command    string // that runs, such as "cordon import"
 }
 
 const rootHelp = `Cordon turns the sessions of a network into the smallest set of allow rules
@@ -117,6 +118,7 @@ func (a *app) bindSettings(fs *pflag.FlagSet) {
 
 // load reads the configuration and makes the logger, before any command runs.
 func (a *app) load(cmd *cobra.Command, _ []string) error {
+	a.command = cmd.CommandPath()
 	name, must := a.configFile, true
 	if name == "" {
 		name, must = os.Getenv(config.EnvName("config")), true

@@ -22,6 +22,8 @@ type settings struct {
 	// DataDir holds the embedded servers, the spool of batches that wait for
 	// NATS, and the exporters' templates.
 	DataDir string `mapstructure:"data_dir"`
+	// ConnectTimeout is how long a server that does not answer is tried again.
+	ConnectTimeout time.Duration `mapstructure:"connect_timeout"`
 
 	Log struct {
 		Level  string `mapstructure:"level"`
@@ -95,6 +97,7 @@ const database = "cordon"
 func defaultSettings() settings {
 	var s settings
 	s.DataDir = "cordon-data"
+	s.ConnectTimeout = 15 * time.Second
 	s.Log.Level, s.Log.Format = "info", "auto"
 	b := bus.DefaultConfig()
 	s.NATS = natsSettings{Listen: "127.0.0.1:4222", Replicas: b.Replicas, MaxBytes: b.MaxBytes, Duplicates: b.Duplicates}
@@ -147,6 +150,7 @@ func (s *settings) checkLimits() (errs []error) {
 		{"sql.max_rows", s.SQL.MaxRows, 1, s.SQL.MaxRows, "at least 1"},
 		{"clickhouse.max_memory", s.ClickHouse.MaxMemory, 0, s.ClickHouse.MaxMemory, "a size, or 0 for half of the machine's"},
 		{"nats.max_bytes", s.NATS.MaxBytes, 1 << 20, s.NATS.MaxBytes, "at least 1MiB"},
+		{"connect_timeout", int64(s.ConnectTimeout), 0, s.ConnectTimeout, "a duration, or 0 to try once"},
 		{"nats.replicas", int64(s.NATS.Replicas), 1, s.NATS.Replicas, "1 to 5"},
 		{"nats.duplicates", int64(s.NATS.Duplicates), int64(time.Second), s.NATS.Duplicates, "at least 1s"},
 	} {
@@ -167,15 +171,15 @@ func (s *settings) bus(log *slog.Logger) bus.Config {
 }
 
 // embeddedClickHouse is the engine on a data folder; without an address to
-// listen on only this process has access.
-func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger) embedded.ClickHouseConfig {
+// listen on only this process has access. by names a command that runs for a while.
+func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger, by string) embedded.ClickHouseConfig {
 	return embedded.ClickHouseConfig{
 		Dir: clickhouseDir(dir), Library: s.ClickHouse.Library, Listen: listen, Database: database,
 		Limits: embedded.Limits{
 			Memory: s.ClickHouse.MaxMemory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
 			OutsideQueries: s.SQL.MaxQueries,
 		},
-		EngineLog: s.ClickHouse.EngineLog, Log: log,
+		EngineLog: s.ClickHouse.EngineLog, Log: log, By: by,
 	}
 }
 
@@ -183,10 +187,10 @@ func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger) embe
 func clickhouseDir(dir string) string { return filepath.Join(dir, "clickhouse") }
 
 // embeddedNATS is the server on a data folder; without an address to listen
-// on only this process has access.
-func (s *settings) embeddedNATS(dir, listen string, log *slog.Logger) embedded.NATSConfig {
+// on only this process has access. by names a command that runs for a while.
+func (s *settings) embeddedNATS(dir, listen string, log *slog.Logger, by string) embedded.NATSConfig {
 	return embedded.NATSConfig{
-		Dir: filepath.Join(dir, "nats"), Listen: listen, SyncAlways: s.NATS.SyncAlways, Log: log,
+		Dir: filepath.Join(dir, "nats"), Listen: listen, SyncAlways: s.NATS.SyncAlways, Log: log, By: by,
 	}
 }
 

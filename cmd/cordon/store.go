@@ -46,6 +46,9 @@ type store struct {
 	Reader driver.Conn // read-only, within the limits for SQL
 	Bus    *bus.Bus    // nil unless asked for
 
+	// wait is the patience with ClickHouse.
+	wait *patience
+
 	// Own is set where the servers run inside this process, so that nothing
 	// else ingests what is published.
 	Own bool
@@ -65,7 +68,7 @@ func (s *store) onClose(f func()) { s.closers = append(s.closers, f) }
 // else to a running `cordon up` on the data folder, else it starts the
 // embedded servers on that folder for as long as the command runs.
 func (a *app) openStore(ctx context.Context, need storeNeeds) (_ *store, err error) {
-	s := &store{}
+	s := &store{wait: a.wait("ClickHouse")}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -90,42 +93,23 @@ func (a *app) openStore(ctx context.Context, need storeNeeds) (_ *store, err err
 }
 
 func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporary, create bool) error {
-	opts, migrate := (*clickhouse.Options)(nil), true
-	switch {
-	case a.settings.ClickHouse.DSN != "" && !temporary:
-		o, err := parseDSN(a.settings.ClickHouse.DSN)
-		if err != nil {
+	var opts *clickhouse.Options
+	var err error
+	if a.settings.ClickHouse.DSN != "" && !temporary {
+		if opts, err = parseDSN(a.settings.ClickHouse.DSN); err != nil {
 			return usageError(err)
 		}
-		opts, migrate = o, false // an external server is migrated by `cordon migrate`
-	default:
-		if !temporary {
-			_, o, err := embedded.RunningClickHouse(clickhouseDir(dir))
-			if err == nil && o != nil {
-				opts, migrate = o, false
-				break
-			}
-		}
-		if !temporary {
-			if err := checkDataFolder(dir, create); err != nil {
-				return usageError(err)
-			}
-		}
-		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(dir, "", a.log))
-		if err != nil {
-			return fmt.Errorf("embedded ClickHouse: %w", err)
-		}
-		s.Own = true
-		s.onClose(func() { ch.Close(context.WithoutCancel(ctx)) })
-		opts = ch.Options()
+		s.wait = a.wait("ClickHouse at " + strings.Join(opts.Addr, ","))
+		patientOptions(opts, s.wait, nil)
+	} else if opts, err = s.openFolder(ctx, a, dir, temporary, create); err != nil {
+		return err
 	}
 	opts.Auth.Database = database
-	if migrate {
+	if s.Own { // a running process has migrated its store, and `cordon migrate` an external one
 		if err := a.migrate(ctx, opts); err != nil {
 			return err
 		}
 	}
-	var err error
 	if s.Conn, err = clickhouse.Open(opts); err != nil {
 		return fmt.Errorf("ClickHouse: %w", err)
 	}
@@ -146,54 +130,108 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 	return nil
 }
 
-// reconnect finds the running `cordon up` again, which listens elsewhere perhaps
-// since it was started anew.
-func (s *store) reconnect(a *app) error {
-	if s.Own || a.settings.ClickHouse.DSN != "" {
+// openFolder gives the way to the engine of a data folder: that of a running
+// process, or one of its own. A process that has the folder and does not listen
+// is starting or stopping, or a command that will be done.
+func (s *store) openFolder(ctx context.Context, a *app, dir string, temporary, create bool) (opts *clickhouse.Options, err error) {
+	if !temporary && !isRunning(dir) {
+		if err := checkDataFolder(dir, create); err != nil {
+			return nil, usageError(err)
+		}
+	}
+	p := a.wait("the process on the data folder")
+	p.coming = func() bool { return isStarting(dir) }
+	err = p.try(ctx, inUse, func() error {
+		if !temporary {
+			if _, o, err := embedded.RunningClickHouse(clickhouseDir(dir)); err == nil && o != nil {
+				opts = o
+				s.wait = a.waitForUp(dir)
+				patientOptions(opts, s.wait, func() string { return runningAddress(dir) })
+				return nil
+			}
+		}
+		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(dir, "", a.log, a.command))
+		if err != nil {
+			return fmt.Errorf("embedded ClickHouse: %w", err)
+		}
+		s.Own = true
+		s.onClose(func() { ch.Close(context.WithoutCancel(ctx)) })
+		opts = ch.Options()
 		return nil
-	}
-	_, opts, err := embedded.RunningClickHouse(clickhouseDir(a.settings.DataDir))
+	})
+	return opts, err
+}
+
+// waitForUp is the patience with a running `cordon up`, which counts from when it
+// was started again.
+func (a *app) waitForUp(dir string) *patience {
+	p := a.wait("`cordon up` on " + dir)
+	p.coming = func() bool { return isStarting(dir) }
+	return p
+}
+
+// runningAddress is where the engine of a data folder listens now, or "".
+func runningAddress(dir string) string {
+	_, opts, err := embedded.RunningClickHouse(clickhouseDir(dir))
 	if err != nil || opts == nil {
-		return err
+		return ""
 	}
-	opts.Auth.Database = database
-	conn, err := clickhouse.Open(opts)
-	if err != nil {
-		return fmt.Errorf("ClickHouse: %w", err)
-	}
-	s.Conn.Close()
-	s.Conn = conn
-	return nil
+	return opts.Addr[0]
+}
+
+// isRunning says whether a process has the engine of a data folder.
+func isRunning(dir string) bool {
+	pid, _, err := embedded.RunningClickHouse(clickhouseDir(dir))
+	return err == nil && pid != 0
+}
+
+// isStarting says whether a process has the engine of a data folder that does not
+// listen yet.
+func isStarting(dir string) bool {
+	pid, opts, err := embedded.RunningClickHouse(clickhouseDir(dir))
+	return err == nil && pid != 0 && opts == nil
 }
 
 func (s *store) openBus(ctx context.Context, a *app, dir string, temporary bool) error {
 	cfg := a.settings.bus(a.log)
+	p := a.wait("NATS at " + bus.Redact(cfg.URL))
+	config := func() (bus.Config, error) { return cfg, nil }
 	switch {
 	case a.settings.NATS.URL != "" && !temporary:
 	case !s.Own:
-		run, err := readRunFile(dir)
-		if err != nil {
-			return unreachable(err)
+		p = s.wait
+		config = func() (bus.Config, error) {
+			run, err := readRunFile(dir)
+			cfg.URL = run.NATS
+			return cfg, err
 		}
-		cfg.URL = run.NATS
 	default:
-		n, err := embedded.StartNATS(a.settings.embeddedNATS(dir, "", a.log))
+		n, err := a.startNATS(ctx, dir)
 		if err != nil {
-			return fmt.Errorf("embedded NATS: %w", err)
+			return err
 		}
 		s.onClose(func() { n.Close() })
 		cfg.URL, cfg.Options = n.URL(), inProcess(n)
 	}
-	b, err := bus.Connect(cfg)
+	b, err := connectBus(ctx, p, config)
 	if err != nil {
-		return unreachable(err)
-	}
-	s.onClose(b.Close)
-	if err := b.EnsureStreams(ctx); err != nil {
 		return err
 	}
+	s.onClose(b.Close)
 	s.Bus = b
 	return nil
+}
+
+// startNATS starts the embedded NATS for a command, once the folder is free.
+func (a *app) startNATS(ctx context.Context, dir string) (n *embedded.NATS, err error) {
+	cfg := a.settings.embeddedNATS(dir, "", a.log, a.command)
+	err = a.wait("the process on the data folder").try(ctx, inUse, func() error {
+		if n, err = embedded.StartNATS(cfg); err != nil {
+			err = fmt.Errorf("embedded NATS: %w", err)
+		}
+		return err
+	})
+	return n, err
 }
 
 // parseDSN reads the address of an external ClickHouse's HTTP interface.
@@ -220,15 +258,7 @@ func parseDSN(dsn string) (*clickhouse.Options, error) {
 }
 
 // redact hides the password of a URL.
-func redact(s string) string {
-	parts := strings.Split(s, ",")
-	for i, p := range parts {
-		if u, err := url.Parse(p); err == nil && u.User != nil {
-			parts[i] = u.Redacted()
-		}
-	}
-	return strings.Join(parts, ",")
-}
+func redact(s string) string { return bus.Redact(s) }
 
 func writeRunFile(dir string, r running) error {
 	data, err := json.Marshal(r)

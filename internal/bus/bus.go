@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -93,10 +95,10 @@ func Connect(cfg Config) (*Bus, error) {
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.Warn("NATS connection lost; reconnecting", "server", cfg.URL, "err", err)
+				log.Warn("NATS connection lost; reconnecting", "server", Redact(cfg.URL), "err", hide(err, cfg.URL))
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("NATS connection restored", "server", nc.ConnectedUrl()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("NATS connection restored", "server", nc.ConnectedUrlRedacted()) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Warn("NATS", "err", err) }),
 	}
 	if cfg.Credentials != "" {
@@ -104,18 +106,39 @@ func Connect(cfg Config) (*Bus, error) {
 	}
 	nc, err := nats.Connect(cfg.URL, append(opts, cfg.Options...)...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS at %s: %w (is the server up, and nats.url right?)", ErrUnreachable, cfg.URL, err)
+		return nil, fmt.Errorf("%w: NATS at %s: %w (is the server up, and nats.url right?)", ErrUnreachable, Redact(cfg.URL), hide(err, cfg.URL))
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("NATS at %s: JetStream: %w", cfg.URL, err)
+		return nil, fmt.Errorf("NATS at %s: JetStream: %w", Redact(cfg.URL), err)
 	}
 	return &Bus{NC: nc, JS: js, cfg: cfg}, nil
 }
 
 // ErrUnreachable says that no NATS server answered.
 var ErrUnreachable = errors.New("cannot reach NATS")
+
+// Passing says of an error of [Connect] or [Bus.EnsureStreams] that it may pass
+// by itself, since the server is away or starting: no connection, no answer, no
+// leader. A refused login or certificate does not pass.
+func Passing(err error) bool {
+	for _, e := range []error{
+		nats.ErrNoServers, nats.ErrTimeout, nats.ErrConnectionClosed, nats.ErrDisconnected, nats.ErrStaleConnection,
+		nats.ErrConnectionReconnecting, nats.ErrReconnectBufExceeded, nats.ErrNoResponders, jetstream.ErrJetStreamNotEnabled,
+		io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Op == "dial" || op.Op == "read" || op.Op == "write"
+	}
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code == 503
+}
 
 // EnsureStreams creates the streams, or brings them to this configuration.
 func (b *Bus) EnsureStreams(ctx context.Context) error {
@@ -167,7 +190,7 @@ func (b *Bus) refused(c jetstream.StreamConfig, err error) error {
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == codeNoStorage || api.ErrorCode == codeInsufficientResources || api.ErrorCode == codeNoAccountStorage) {
 		return fmt.Errorf("stream %s: NATS at %s lets JetStream use less in its store folder (max_file_store there) than the %d MiB that this stream may grow to: lower nats.max_bytes, or give the server more: %w",
-			c.Name, b.cfg.URL, c.MaxBytes>>20, err)
+			c.Name, Redact(b.cfg.URL), c.MaxBytes>>20, err)
 	}
 	return fmt.Errorf("stream %s: %w", c.Name, err)
 }

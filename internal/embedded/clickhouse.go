@@ -38,6 +38,9 @@ type ClickHouseConfig struct {
 	EngineLog string
 	// Log receives what the interface has to say; nil means slog.Default.
 	Log *slog.Logger
+	// By names the command that runs the engine for a while, for others that
+	// want the folder; empty for a process that stays.
+	By string
 }
 
 // Limits bound what the engine takes. Zero fields mean the defaults.
@@ -155,7 +158,7 @@ func OpenClickHouse(ctx context.Context, cfg ClickHouseConfig) (_ *ClickHouse, e
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("ClickHouse data folder: %w", err)
 	}
-	if c.lock, err = lockFolder(c.dir, clickhouseLockFile); err != nil {
+	if c.lock, err = lockFolder(c.dir, clickhouseLockFile, cfg.By); err != nil {
 		return nil, err
 	}
 	undo = append(undo, c.lock.release)

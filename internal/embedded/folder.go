@@ -31,10 +31,35 @@ const ReaderUser = "cordon_reader"
 
 // folderLock marks a data folder as in use by this process. The lock goes with
 // the process, however it ends; the file stays.
-type folderLock struct{ f *os.File }
+type folderLock struct {
+	f  *os.File
+	by string // the command that holds it
+}
+
+// InUseError says that another process runs the server of a data folder.
+type InUseError struct {
+	Dir  string
+	PID  int    // 0 if unknown
+	Addr string // that it answers on; empty for none, or not yet
+	By   string // the command that runs there for a while, empty for a process that stays
+}
+
+func (e *InUseError) Error() string {
+	who := "another process"
+	if e.PID != 0 {
+		who = "process " + strconv.Itoa(e.PID)
+	}
+	if e.By != "" {
+		who += " (" + e.By + ")"
+	}
+	if e.Addr != "" {
+		who += ", which answers on " + e.Addr
+	}
+	return fmt.Sprintf("data folder %s is in use by %s; stop it, or choose another data folder", e.Dir, who)
+}
 
 // lockFolder takes the lock, or says which process holds it.
-func lockFolder(dir, name string) (*folderLock, error) {
+func lockFolder(dir, name, by string) (*folderLock, error) {
 	path := filepath.Join(dir, name)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -45,17 +70,10 @@ func lockFolder(dir, name string) (*folderLock, error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock of data folder, %s: %w", path, err)
 		}
-		pid, addr := readLock(f)
-		who := "another process"
-		if pid != 0 {
-			who = "process " + strconv.Itoa(pid)
-		}
-		if addr != "" {
-			who += ", which answers on " + addr
-		}
-		return nil, fmt.Errorf("data folder %s is in use by %s; stop it, or choose another data folder", dir, who)
+		pid, addr, by := readLock(f)
+		return nil, &InUseError{Dir: dir, PID: pid, Addr: addr, By: by}
 	}
-	l := &folderLock{f}
+	l := &folderLock{f, by}
 	if err := l.describe(""); err != nil {
 		l.release()
 		return nil, err
@@ -63,9 +81,9 @@ func lockFolder(dir, name string) (*folderLock, error) {
 	return l, nil
 }
 
-// describe writes who holds the lock: process id and address, a line each.
+// describe writes who holds the lock: process id, address and command, a line each.
 func (l *folderLock) describe(addr string) error {
-	text := fmt.Sprintf("%d\n%s\n", os.Getpid(), addr)
+	text := fmt.Sprintf("%d\n%s\n%s\n", os.Getpid(), addr, l.by)
 	if err := l.f.Truncate(0); err != nil {
 		return fmt.Errorf("lock of data folder: %w", err)
 	}
@@ -77,14 +95,14 @@ func (l *folderLock) describe(addr string) error {
 
 func (l *folderLock) release() { l.f.Close() }
 
-func readLock(r io.Reader) (pid int, addr string) {
+func readLock(r io.Reader) (pid int, addr, by string) {
 	b, err := io.ReadAll(io.LimitReader(r, 1<<10))
 	if err != nil {
-		return 0, ""
+		return 0, "", ""
 	}
-	first, rest, _ := strings.Cut(string(b), "\n")
-	pid, _ = strconv.Atoi(first)
-	return pid, trimLine(rest)
+	lines := append(strings.Split(string(b), "\n"), "", "")
+	pid, _ = strconv.Atoi(lines[0])
+	return pid, lines[1], lines[2]
 }
 
 func trimLine(s string) string { return strings.TrimRight(s, "\n") }
@@ -123,7 +141,7 @@ func RunningClickHouse(dir string) (pid int, _ *clickhouse.Options, _ error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err == nil {
 		return 0, nil, nil // nobody holds it; closing the file gives our own up
 	}
-	pid, addr := readLock(f)
+	pid, addr, _ := readLock(f)
 	if addr == "" {
 		return pid, nil, nil
 	}

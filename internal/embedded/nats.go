@@ -35,6 +35,9 @@ type NATSConfig struct {
 	SyncAlways bool
 	// Log receives the server's log; nil means slog.Default.
 	Log *slog.Logger
+	// By names the command that runs the server for a while, for others that
+	// want the folder; empty for a process that stays.
+	By string
 }
 
 // Defaults of NATSConfig.
@@ -85,7 +88,7 @@ func StartNATS(cfg NATSConfig) (_ *NATS, err error) {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("NATS data folder: %w", err)
 	}
-	if n.lock, err = lockFolder(n.dir, natsLockFile); err != nil {
+	if n.lock, err = lockFolder(n.dir, natsLockFile, cfg.By); err != nil {
 		return nil, err
 	}
 	defer func() {
