@@ -8,10 +8,13 @@ import (
 	"path/filepath"
 )
 
+// dataDirSetting is how to name another data folder.
+const dataDirSetting = "--data-dir (data_dir, CORDON_DATA_DIR)"
+
 // checkDataFolder says why the embedded servers cannot be opened on a data folder:
 // there is none, and create does not ask for a new one, or it is someone else's.
 func checkDataFolder(dir string, create bool) error {
-	const hint = "or name the folder with --data-dir (data_dir, CORDON_DATA_DIR)"
+	const hint = "or name the folder with " + dataDirSetting
 	_, err := os.Stat(clickhouseDir(dir))
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !create:

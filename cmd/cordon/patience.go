@@ -23,8 +23,9 @@ type patience struct {
 	// to run; nil for never.
 	coming func() bool
 
-	mu   sync.Mutex
-	said bool
+	mu    sync.Mutex
+	tries int // that go on; one may be inside another
+	said  bool
 }
 
 // Pauses between attempts, and by how much a server that is starting prolongs
@@ -38,14 +39,12 @@ const (
 // try calls attempt until it succeeds, fails for a reason that does not pass, or
 // the time is over.
 func (p *patience) try(ctx context.Context, passes func(error) bool, attempt func() error) error {
+	p.enter(1)
+	defer p.enter(-1)
 	began, first := time.Now(), time.Now()
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		err := attempt()
-		if err == nil {
-			p.note(nil)
-			return nil
-		}
-		if ctx.Err() != nil || !passes(err) {
+		if err == nil || ctx.Err() != nil || !passes(err) {
 			return err
 		}
 		if p.isComing(first) {
@@ -72,10 +71,19 @@ func (p *patience) isComing(since time.Time) bool {
 func (p *patience) note(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil && !p.said {
+	if !p.said {
 		p.say(p.limit, err)
 	}
-	p.said = err != nil
+	p.said = true
+}
+
+// enter counts the tries that go on; after the last one the outage is over.
+func (p *patience) enter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tries += n; p.tries == 0 {
+		p.said = false
+	}
 }
 
 // wait is the patience of a command, which says on standard error what does not

@@ -175,6 +175,7 @@ func (a *app) role(ctx context.Context, r roles) (err error) {
 	if err := n.open(ctx, r); err != nil {
 		return err
 	}
+	n.reg.MustRegister(newDiskMetrics(n))
 	a.log.Debug("cordon starts", "version", buildVersion(), "collect", r.collect, "ingest", r.ingest)
 	return n.run(ctx)
 }
@@ -225,6 +226,9 @@ func (n *node) openBus(ctx context.Context) (err error) {
 	a, s := n.app, &n.app.settings
 	cfg := s.bus(a.log.With("part", "nats"))
 	if s.NATS.URL == "" {
+		if err := checkSpace(s.DataDir, dataDirSetting); err != nil {
+			return err
+		}
 		err = n.whenFree(ctx, func() (err error) {
 			n.nats, err = embedded.StartNATS(s.embeddedNATS(s.DataDir, s.NATS.Listen, a.log.With("part", "nats"), ""))
 			return err
@@ -262,6 +266,9 @@ func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
 			return usageError(err)
 		}
 	} else {
+		if err := checkSpace(s.DataDir, dataDirSetting); err != nil {
+			return err
+		}
 		err = n.whenFree(ctx, func() (err error) {
 			n.clickhouse, err = embedded.OpenClickHouse(ctx, s.embeddedClickHouse(s.DataDir, s.ClickHouse.Listen, a.log.With("part", "clickhouse"), ""))
 			return err
@@ -311,6 +318,9 @@ func (n *node) readiness() map[string]func() error {
 			return nil
 		},
 	}
+	if n.collector != nil || n.nats != nil || n.clickhouse != nil {
+		checks["disk"] = n.diskReady
+	}
 	if n.collector != nil {
 		checks["collector"] = n.collector.Ready
 	}
@@ -331,6 +341,7 @@ func (n *node) readiness() map[string]func() error {
 func (n *node) ownStatus(ctx context.Context) *status.Document {
 	d := &status.Document{Version: buildVersion(), Role: n.roles.String(), ID: n.id, PID: os.Getpid(), Started: n.started, Taken: time.Now()}
 	d.Host, _ = os.Hostname()
+	d.Disks = n.disks()
 	d.External = n.nats == nil || n.conn != nil && n.clickhouse == nil
 	if n.collector != nil {
 		c := n.collector.Status()

@@ -150,6 +150,13 @@ func (s *store) openFolder(ctx context.Context, a *app, dir string, temporary, c
 				return nil
 			}
 		}
+		setting := dataDirSetting
+		if temporary {
+			setting = "TMPDIR"
+		}
+		if err := checkSpace(dir, setting); err != nil {
+			return err
+		}
 		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(dir, "", a.log, a.command))
 		if err != nil {
 			return fmt.Errorf("embedded ClickHouse: %w", err)

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -61,6 +62,8 @@ func hide(err error, urls string) error {
 	for _, one := range append([]string{urls}, strings.Split(urls, ",")...) {
 		one = strings.TrimSpace(one)
 		if clean := Redact(one); clean != one {
+			quoted := strconv.Quote(one)
+			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], clean) // as url.Parse has it
 			text = strings.ReplaceAll(text, one, clean)
 		}
 	}

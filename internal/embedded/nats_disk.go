@@ -11,7 +11,8 @@ import (
 // itself. The watch begins it again, in place and with its connections, once
 // there is space: what was acknowledged is on the disk.
 const (
-	diskFull  = 8 << 20  // free bytes below which nothing can be relied on to be written
+	// DiskFull is how many free bytes are too few to rely on anything being written.
+	DiskFull  = 8 << 20
 	diskFreed = 64 << 20 // free bytes from which JetStream begins again
 	diskWatch = time.Second
 )
@@ -37,7 +38,7 @@ func (n *NATS) lookAtDisk() {
 	ended := !n.server.JetStreamEnabled()
 	full := n.full.Load()
 	switch {
-	case err == nil && free < diskFull || ended && !full:
+	case err == nil && free < DiskFull || ended && !full:
 		if !full {
 			n.full.Store(true)
 			n.log.Error("the disk is full, or could not be written: NATS takes no messages until there is space; collectors keep what waits", "folder", n.dir, "free_bytes", free)

@@ -29,7 +29,7 @@ const (
 // Finding is one answer to "why is there no data", and what to do about it.
 type Finding struct {
 	Severity Severity `json:"severity"`
-	Part     string   `json:"part"` // collector, nats, ingest, store
+	Part     string   `json:"part"` // disk, collector, nats, ingest, store
 	Text     string   `json:"text"`
 	Remedy   string   `json:"remedy,omitempty"`
 }
@@ -49,6 +49,7 @@ func (d *Document) Diagnose() []Finding {
 	ingesters := 0
 	for _, p := range d.processes() {
 		f.where = d.where(p)
+		f.disks(p.Disks)
 		if c := p.Collector; c != nil {
 			f.receiving(c, p.Taken.Sub(p.Started))
 			f.foreign(c)
@@ -137,6 +138,23 @@ func (f *findings) allWell(d *Document) {
 
 // batches counts batches in words.
 func batches[N text.Integer](n N) string { return text.Count(n, "batch", "batches") }
+
+// lowSpace is how many free bytes are worth a warning.
+const lowSpace = 1 << 30
+
+// disks is about folders that cannot be written, or soon cannot.
+func (f *findings) disks(list []Disk) {
+	for _, d := range list {
+		switch {
+		case d.Full:
+			f.add(Problem, "disk", fmt.Sprintf("the disk of %s is full (%d MiB free): %s cannot write there", d.Folder, d.Free>>20, d.Holds),
+				"make space on that disk; everything goes on by itself within a minute")
+		case d.Free < lowSpace:
+			f.add(Warning, "disk", fmt.Sprintf("the disk of %s is nearly full: %d MiB are free (%s)", d.Folder, d.Free>>20, d.Holds),
+				"make space on that disk, or shorten retention.flows and retention.sessions")
+		}
+	}
+}
 
 // receiving is about sockets: nothing came, or it was refused or dropped
 // before decoding.

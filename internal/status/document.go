@@ -31,12 +31,23 @@ type Document struct {
 	Ingest    *ingest.Status    `json:"ingest,omitempty"`
 	Store     *Store            `json:"store,omitempty"`
 
+	// Disks are those of the folders that the process writes to.
+	Disks []Disk `json:"disks,omitempty"`
+
 	// Roles are the other processes of Cordon that answered over NATS. They
 	// have no parts Stream, Store and Roles.
 	Roles []*Document `json:"roles,omitempty"`
 	// External says that NATS or ClickHouse is a server of its own, so that
 	// the roles may run elsewhere.
 	External bool `json:"external,omitempty"`
+}
+
+// Disk is the disk of a folder.
+type Disk struct {
+	Folder string `json:"folder"`
+	Holds  string `json:"holds"` // NATS, ClickHouse or spool
+	Free   uint64 `json:"freeBytes"`
+	Full   bool   `json:"full"` // nothing can be relied on to be written
 }
 
 // Stream is what lies in NATS between collectors and ingesters.

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"cordon/internal/embedded"
+	"cordon/internal/status"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// startSpace is what the embedded servers need of the disk to start: an empty
+// store takes about 10 MiB, and ClickHouse writes before it merges.
+const startSpace = 64 << 20
+
+// checkSpace says why the embedded servers cannot start on a folder: its disk is
+// full. The folder, or one above it, exists.
+func checkSpace(dir, setting string) error {
+	free, err := embedded.FreeSpace(existing(dir))
+	if err != nil || free >= startSpace {
+		return nil
+	}
+	return fmt.Errorf("the disk of %s has %d MiB free, and the embedded servers need %d MiB to start: make space there, or name a folder on another disk with %s",
+		dir, free>>20, startSpace>>20, setting)
+}
+
+// disks looks at the disks of the folders that this process writes to.
+func (n *node) disks() (list []status.Disk) {
+	dir := n.app.settings.DataDir
+	add := func(uses bool, holds, folder string) {
+		if !uses {
+			return
+		}
+		free, err := embedded.FreeSpace(existing(folder))
+		if err != nil {
+			return
+		}
+		list = append(list, status.Disk{Folder: folder, Holds: holds, Free: free, Full: free < embedded.DiskFull})
+	}
+	add(n.nats != nil, "NATS", filepath.Join(dir, "nats"))
+	add(n.clickhouse != nil, "ClickHouse", clickhouseDir(dir))
+	add(n.collector != nil, "spool", filepath.Join(dir, "collector"))
+	return list
+}
+
+// diskReady says which folders cannot be written for want of space.
+func (n *node) diskReady() error {
+	var full []string
+	for _, d := range n.disks() {
+		if d.Full {
+			full = append(full, fmt.Sprintf("%s (%s, %d MiB free)", d.Folder, d.Holds, d.Free>>20))
+		}
+	}
+	if len(full) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the disk is full under %s; everything goes on by itself once there is space", strings.Join(full, ", "))
+}
+
+// diskMetrics are the gauges of the disks.
+type diskMetrics struct {
+	n          *node
+	free, full *prometheus.Desc
+}
+
+func newDiskMetrics(n *node) *diskMetrics {
+	labels := []string{"holds", "folder"}
+	return &diskMetrics{n,
+		prometheus.NewDesc("cordon_disk_free_bytes", "Bytes that may still be written to the disk of a folder of Cordon's.", labels, nil),
+		prometheus.NewDesc("cordon_disk_full", "1 while the disk of a folder is full, so that what the folder holds is not written.", labels, nil),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (m *diskMetrics) Describe(c chan<- *prometheus.Desc) { c <- m.free; c <- m.full }
+
+// Collect implements [prometheus.Collector].
+func (m *diskMetrics) Collect(c chan<- prometheus.Metric) {
+	for _, d := range m.n.disks() {
+		full := 0.0
+		if d.Full {
+			full = 1
+		}
+		c <- prometheus.MustNewConstMetric(m.free, prometheus.GaugeValue, float64(d.Free), strings.ToLower(d.Holds), d.Folder)
+		c <- prometheus.MustNewConstMetric(m.full, prometheus.GaugeValue, full, strings.ToLower(d.Holds), d.Folder)
+	}
+}
