@@ -11,8 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// startSpace is what the embedded servers need of the disk to start: an empty
-// store takes about 10 MiB, and ClickHouse writes before it merges.
+// startSpace is what the embedded servers need of the disk to start. An empty
+// store takes about 1 MiB; the rest is for ClickHouse, which writes the new part
+// before it deletes those that it merged, and is what NATS waits for after a full disk.
 const startSpace = 64 << 20
 
 // checkSpace says why the embedded servers cannot start on a folder: its disk is
