@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"cordon/internal/text"
 )
 
 // ParseError is everything that is wrong with a groups file, by line.
@@ -130,45 +132,11 @@ func checkCategoryName(s string) error {
 
 // suggest returns `; did you mean "x"?` for the nearest candidate, or "".
 func suggest(word string, candidates []string) string {
-	best, bestDistance := "", 1+max(1, min(len(word), 12)/3)
-	for _, c := range candidates {
-		if d := editDistance(word, c, bestDistance); d < bestDistance {
-			best, bestDistance = c, d
-		}
-	}
+	best := text.Nearest(word, candidates, 1+max(1, min(len(word), 12)/3))
 	if best == "" {
 		return ""
 	}
 	return "; did you mean " + quote(best) + "?"
-}
-
-// editDistance counts the letters to add, drop, change, or swap with their
-// neighbour (optimal string alignment), case ignored. It returns limit if it is
-// no smaller.
-func editDistance(a, b string, limit int) int {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before, last, row = last, row, before
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last[j]
-			if a[i] != b[j] {
-				cost++
-			}
-			row[j+1] = min(cost, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-	}
-	return min(row[len(b)], limit)
 }
 
 // suggestSorted is suggest for candidates in no particular order.

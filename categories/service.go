@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"cordon/internal/iana"
 )
 
 // Service is what a server offers: the key of a cell's third dimension. It is
@@ -24,9 +26,9 @@ type Service struct {
 // protocols with ports, icmpType for ICMP and ICMPv6, neither for the rest.
 func NewService(proto uint8, port uint16, icmpType uint8) Service {
 	switch {
-	case HasPorts(proto):
+	case iana.HasPorts(proto):
 		return Service{Proto: proto, Port: port}
-	case IsICMP(proto):
+	case iana.IsICMP(proto):
 		return Service{Proto: proto, Port: uint16(icmpType)}
 	}
 	return Service{Proto: proto}
@@ -43,9 +45,9 @@ const (
 
 func kindOf(proto uint8) ServiceKind {
 	switch {
-	case HasPorts(proto):
+	case iana.HasPorts(proto):
 		return KindPort
-	case IsICMP(proto):
+	case iana.IsICMP(proto):
 		return KindICMPType
 	}
 	return KindProtocol
@@ -57,9 +59,9 @@ func (s Service) Kind() ServiceKind { return kindOf(s.Proto) }
 // String returns the form of the public contract: "tcp/443", "icmp/8", "gre".
 func (s Service) String() string {
 	if s.Kind() == KindProtocol {
-		return ProtocolName(s.Proto)
+		return iana.ProtocolName(s.Proto)
 	}
-	return ProtocolName(s.Proto) + "/" + strconv.Itoa(int(s.Port))
+	return iana.ProtocolName(s.Proto) + "/" + strconv.Itoa(int(s.Port))
 }
 
 // AppendText implements encoding.TextAppender with the form of String.
@@ -90,6 +92,15 @@ func (s Service) Term() ServiceTerm {
 		t.Lo, t.Hi = 0, 0
 	}
 	return t
+}
+
+// ParseProtocol reads the name or the number of a protocol, as
+// [iana.ProtocolNumber] does.
+func ParseProtocol(s string) (uint8, error) {
+	if proto, ok := iana.ProtocolNumber(s); ok {
+		return proto, nil
+	}
+	return 0, fmt.Errorf("unknown protocol %s: use an IANA name such as tcp, udp, icmp or gre, or a number from 0 to 255", quote(s))
 }
 
 // ParseService reads one service: "tcp/443", "icmp/8", "gre". A range, or
@@ -137,7 +148,7 @@ func ParseServiceTerm(s string) (ServiceTerm, error) {
 	limit, what := maxPort(proto), "port"
 	switch kindOf(proto) {
 	case KindProtocol:
-		return ServiceTerm{}, fmt.Errorf("service %s: %s has no ports, write %s alone", quote(s), ProtocolName(proto), ProtocolName(proto))
+		return ServiceTerm{}, fmt.Errorf("service %s: %s has no ports, write %s alone", quote(s), iana.ProtocolName(proto), iana.ProtocolName(proto))
 	case KindICMPType:
 		what = "type"
 	}
@@ -151,10 +162,10 @@ func ParseServiceTerm(s string) (ServiceTerm, error) {
 	t.Hi, hiOK = parsePort(hi, limit)
 	if !loOK || !hiOK {
 		return ServiceTerm{}, fmt.Errorf("service %s: the %s must be a number from 0 to %d or a range such as %s/1-9; %s alone means every %s",
-			quote(s), what, limit, ProtocolName(proto), ProtocolName(proto), what)
+			quote(s), what, limit, iana.ProtocolName(proto), iana.ProtocolName(proto), what)
 	}
 	if t.Lo > t.Hi {
-		return ServiceTerm{}, fmt.Errorf("service %s: the range runs backwards, write %s/%d-%d", quote(s), ProtocolName(proto), t.Hi, t.Lo)
+		return ServiceTerm{}, fmt.Errorf("service %s: the range runs backwards, write %s/%d-%d", quote(s), iana.ProtocolName(proto), t.Hi, t.Lo)
 	}
 	return t, nil
 }
@@ -185,7 +196,7 @@ func (t ServiceTerm) Size() int { return int(t.Hi) - int(t.Lo) + 1 }
 
 // String returns the shortest form that ParseServiceTerm reads back.
 func (t ServiceTerm) String() string {
-	name := ProtocolName(t.Proto)
+	name := iana.ProtocolName(t.Proto)
 	switch {
 	case t.Any():
 		return name

@@ -3,6 +3,8 @@ package categories
 import (
 	"cmp"
 	"slices"
+
+	"cordon/internal/iana"
 )
 
 // NamedService is a name for a set of services, as in the groups file.
@@ -54,7 +56,7 @@ func (n *ServiceNames) Name(s Service) string {
 	if name := n.Lookup(s); name != "" {
 		return name
 	}
-	if name, ok := KnownService(s.Proto, s.Port); ok {
+	if name, ok := iana.ServiceName(s.Proto, s.Port); ok {
 		return name
 	}
 	return s.String()

@@ -2,47 +2,11 @@ package categories
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 )
-
-func TestProtocolNames(t *testing.T) {
-	for n := range 256 {
-		name := ProtocolName(uint8(n))
-		for _, text := range []string{name, strings.ToUpper(name)} {
-			if got, err := ParseProtocol(text); err != nil || int(got) != n {
-				t.Errorf("ParseProtocol(%q) = %d, %v; want %d", text, got, err, n)
-			}
-		}
-		if strings.ContainsAny(name, "/ ,") || name != strings.ToLower(name) {
-			t.Errorf("protocol %d is called %q", n, name)
-		}
-	}
-	for name, want := range map[string]uint8{
-		"icmp": 1, "igmp": 2, "ipv4": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51,
-		"ipv6-icmp": 58, "icmpv6": 58, "icmp6": 58, "eigrp": 88, "ospf": 89, "ospfigp": 89, "pim": 103, "vrrp": 112,
-		"l2tp": 115, "sctp": 132, "udplite": 136, "a/n": 107, "0": 0, "255": 255,
-	} {
-		if got, err := ParseProtocol(name); err != nil || got != want {
-			t.Errorf("ParseProtocol(%q) = %d, %v; want %d", name, got, err, want)
-		}
-	}
-	for _, n := range []uint8{61, 63, 68, 99, 114, 148, 253, 255} {
-		if name := ProtocolName(n); name[0] < '0' || name[0] > '9' {
-			t.Errorf("protocol %d has no keyword at IANA, got %q", n, name)
-		}
-	}
-	for _, bad := range []string{"", "256", "-1", "+6", "0x6", "tcpp", "tcp ", "ip", strings.Repeat("x", 1000)} {
-		if n, err := ParseProtocol(bad); err == nil {
-			t.Errorf("ParseProtocol(%q) = %d, want an error", bad, n)
-		} else if len(err.Error()) > 250 || strings.Contains(err.Error(), "\n") {
-			t.Errorf("ParseProtocol: error is not one short line: %v", err)
-		}
-	}
-}
 
 func TestServiceString(t *testing.T) {
 	for _, tc := range []struct {
@@ -198,56 +162,5 @@ func TestServiceNames(t *testing.T) {
 	}
 	if got := new(ServiceNames).Name(Service{6, 22}); got != "ssh" {
 		t.Errorf("tcp/22 is called %q without a file", got)
-	}
-}
-
-func TestKnownServices(t *testing.T) {
-	for text, want := range map[string]string{
-		"tcp/22": "ssh", "tcp/80": "http", "tcp/443": "https", "udp/443": "https", "udp/53": "dns", "tcp/53": "dns",
-		"udp/123": "ntp", "tcp/88": "kerberos", "tcp/389": "ldap", "tcp/636": "ldaps", "tcp/445": "smb", "tcp/135": "msrpc",
-		"tcp/3389": "rdp", "tcp/5985": "winrm", "tcp/1433": "mssql", "tcp/5432": "postgres", "tcp/3306": "mysql",
-		"tcp/6379": "redis", "tcp/27017": "mongodb", "tcp/9092": "kafka", "tcp/5672": "amqp", "tcp/4222": "nats",
-		"tcp/9000": "clickhouse", "tcp/50051": "grpc", "udp/514": "syslog", "tcp/514": "rsh", "udp/67": "dhcp",
-		"udp/4739": "ipfix", "icmp/8": "ping", "ipv6-icmp/128": "ping6",
-	} {
-		s, err := ParseService(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, ok := KnownService(s.Proto, s.Port); !ok || got != want {
-			t.Errorf("%s is %q, want %q", text, got, want)
-		}
-	}
-	for _, text := range []string{"tcp/49152", "udp/60000", "gre", "icmp/0"} {
-		s, _ := ParseService(text)
-		if got, ok := KnownService(s.Proto, s.Port); ok {
-			t.Errorf("%s is known as %q", text, got)
-		}
-	}
-	if len(knownPorts) < 150 {
-		t.Errorf("only %d ports", len(knownPorts))
-	}
-	seen := map[Service]bool{}
-	for _, k := range knownPorts {
-		for _, on := range []transport{tcp, udp, sctp} {
-			if s := (Service{uint8(on), k.port}); k.on&on != 0 {
-				if seen[s] {
-					t.Errorf("port %d is in the table twice", k.port)
-				}
-				seen[s] = true
-			}
-		}
-		if checkName(k.name) != nil || k.name != strings.ToLower(k.name) {
-			t.Errorf("port %d has the name %q", k.port, k.name)
-		}
-	}
-	if !slices.IsSortedFunc(knownPorts, func(a, b struct {
-		port uint16
-		on   transport
-		name string
-	}) int {
-		return int(a.port) - int(b.port)
-	}) {
-		t.Error("the table is not in order of port")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 	"cordon/schema"
 
@@ -161,7 +162,7 @@ func (r *run) ownReasons() string {
 	case HalfOpenAllow:
 		halfOpen = ""
 	case HalfOpenAllowUDP:
-		halfOpen = fmt.Sprintf("%s AND proto != %d, %d,", unanswered, categories.ProtoUDP, reasonNumber(policy.HalfOpen))
+		halfOpen = fmt.Sprintf("%s AND proto != %d, %d,", unanswered, iana.UDP, reasonNumber(policy.HalfOpen))
 	}
 	scanner := ""
 	if r.ScannerTargets > 0 {
@@ -211,5 +212,5 @@ func (r *run) windowSessions() (query string, args []any) {
         %[7]s
         GROUP BY vrf, client, server, proto, port
         %[8]s`,
-		categories.ProtoICMP, categories.ProtoICMPv6, bytes, hours, r.lossyOf("w.exporters"), window, where, having), args
+		iana.ICMP, iana.ICMPv6, bytes, hours, r.lossyOf("w.exporters"), window, where, having), args
 }

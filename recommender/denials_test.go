@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 	"cordon/recommender/verify"
 	"cordon/schema"
@@ -111,7 +112,7 @@ func TestDenialsReachEveryMember(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := flow{client: c.client, server: c.server, proto: x.Proto, port: x.Port, packets: 3, reply: 3, completeness: schema.BothWays}
-		if x.Proto == categories.ProtoICMP {
+		if x.Proto == iana.ICMP {
 			f.port, f.icmpType = 0, uint8(x.Port)
 		}
 		flows, text = append(flows, f), text+"  - "+c.rules+"\n"

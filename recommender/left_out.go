@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
 )
 
@@ -71,7 +72,7 @@ func (l *Listing) LeftOut(reasons []policy.Reason) string {
 	var names, numbers, asked []string
 	for i, reason := range ListedReasons() {
 		number := strconv.Itoa(i + 1)
-		names, numbers = append(names, text(string(reason))), append(numbers, number)
+		names, numbers = append(names, sqltext.Text(string(reason))), append(numbers, number)
 		if len(reasons) == 0 || slices.Contains(reasons, reason) {
 			asked = append(asked, number)
 		}
@@ -90,6 +91,6 @@ func (l *Listing) LeftOut(reasons []policy.Reason) string {
         WHERE s.vrf = %[9]s AND why IN (%[10]s)
     ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
     LEFT JOIN %[11]s AS n ON n.reason = m.why AND n.place = m.place AND n.client = m.told
-)`, strings.Join(numbers, ", "), strings.Join(names, ", "), scannerNumber, listedColumns, r.whole(), why, note, from, text(r.VRF),
+)`, strings.Join(numbers, ", "), strings.Join(names, ", "), scannerNumber, listedColumns, r.whole(), why, note, from, sqltext.Text(r.VRF),
 		strings.Join(asked, ", "), r.table("notes"))
 }

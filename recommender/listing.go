@@ -6,6 +6,8 @@ import (
 	"math/bits"
 
 	"cordon/categories"
+	"cordon/internal/iana"
+	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -218,7 +220,7 @@ func (r *run) known(vrf string) string {
 			SELECT server FROM %[1]s WHERE vrf = %[2]s
 			UNION ALL
 			SELECT address FROM %[3]s
-		)`, r.table("sessions"), text(vrf), r.table("named"))
+		)`, r.table("sessions"), sqltext.Text(vrf), r.table("named"))
 	return "SELECT address, known.1 AS class FROM (" + r.lookUp(addresses, "address", "known", "class") + ")"
 }
 
@@ -270,7 +272,7 @@ func (r *run) whole() string {
             arraySort(groupUniqArrayArray(w.exporters)) AS exporters
         FROM %s AS w
         WHERE w.vrf = %s
-        GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port`, categories.ProtoICMP, categories.ProtoICMPv6, window, text(r.VRF))
+        GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port`, iana.ICMP, iana.ICMPv6, window, sqltext.Text(r.VRF))
 }
 
 // Sessions is the SQL, for a FROM clause, of the sessions under the rules: the
@@ -291,7 +293,7 @@ func (l *Listing) Sessions() string {
         WHERE v.reason = 0 AND x.vrf = %[3]s
     ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
     INNER JOIN %[6]s AS n ON n.rule = m.rule
-)`, listedColumns, r.whole(), text(r.VRF), r.table("sessions"), r.table("verdicts"), r.table("rules"))
+)`, listedColumns, r.whole(), sqltext.Text(r.VRF), r.table("sessions"), r.table("verdicts"), r.table("rules"))
 }
 
 // Unobserved is the SQL of a query for the pairs of known endpoints that the rules permit

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
 )
 
@@ -35,7 +36,7 @@ func (r *run) span() (since, until time.Time) {
 // hoursOfReceipt gives a condition on column hour: those in which records of
 // [from, to] may have come.
 func hoursOfReceipt(from, to time.Time) string {
-	format := func(t time.Time) string { return text(t.UTC().Format("2006-01-02 15:04:05")) }
+	format := func(t time.Time) string { return sqltext.Text(t.UTC().Format("2006-01-02 15:04:05")) }
 	return fmt.Sprintf("hour >= %s AND hour <= %s", format(from.Truncate(time.Hour)), format(to.Add(reportedWithin)))
 }
 
@@ -70,7 +71,7 @@ func (r *run) lossyOf(column string) string {
 func textArray(list []string) string {
 	quoted := make([]string, len(list))
 	for i, s := range list {
-		quoted[i] = text(s)
+		quoted[i] = sqltext.Text(s)
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
@@ -153,7 +154,7 @@ func (r *run) sawScope() string {
 		return ""
 	}
 	from, where, _ := r.window()
-	where, having := r.scoped(strings.ReplaceAll(where, "?", text(r.VRF)))
+	where, having := r.scoped(strings.ReplaceAll(where, "?", sqltext.Text(r.VRF)))
 	return fmt.Sprintf(`AND (exporter = toIPv6('::') OR (vrf, exporter) GLOBAL IN (SELECT vrf, toIPv6(arrayJoin(exporters)) FROM
 			(
 				SELECT w.vrf AS vrf, groupUniqArrayArray(w.exporters) AS exporters FROM %s AS w %s

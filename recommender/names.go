@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 )
 
@@ -135,7 +136,7 @@ func (n *namer) data(r *policy.Rule) NameData {
 	var distinct []string
 	seen := map[string]bool{}
 	for _, s := range r.Services {
-		ns := NameService{Name: n.serviceName(s), Literal: s.String(), Protocol: categories.ProtocolName(s.Term.Proto)}
+		ns := NameService{Name: n.serviceName(s), Literal: s.String(), Protocol: iana.ProtocolName(s.Term.Proto)}
 		d.Services = append(d.Services, ns)
 		if !seen[ns.Name] {
 			seen[ns.Name] = true
@@ -179,10 +180,10 @@ func (n *namer) serviceName(s policy.Service) string {
 		if name := n.services.Lookup(one); name != "" {
 			return name
 		}
-		if name, ok := categories.KnownService(one.Proto, one.Port); ok {
+		if name, ok := iana.ServiceName(one.Proto, one.Port); ok {
 			return strings.ToLower(name)
 		}
-		if one.Kind() == categories.KindPort && t.Proto == categories.ProtoTCP {
+		if one.Kind() == categories.KindPort && t.Proto == iana.TCP {
 			return fmt.Sprint(t.Lo)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 )
 
@@ -246,7 +247,7 @@ func (p *plan) rangesOf(cells []cell, parts []part, weak []candidate) []rangeOf 
 // named reports whether a service has a name of its own: a name for a range says
 // nothing about one port of it.
 func (p *plan) named(s categories.Service) bool {
-	if _, ok := categories.KnownService(s.Proto, s.Port); ok {
+	if _, ok := iana.ServiceName(s.Proto, s.Port); ok {
 		return true
 	}
 	return slices.ContainsFunc(p.file.Services, func(n categories.NamedService) bool {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 	"cordon/schema"
 )
@@ -162,7 +163,7 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 		case HalfOpenAllow:
 			half = false
 		case HalfOpenAllowUDP:
-			half = half && s.service.Proto != categories.ProtoUDP
+			half = half && s.service.Proto != iana.UDP
 		}
 		switch {
 		case local:
@@ -256,7 +257,7 @@ func (x *reference) scanners(sessions []*refSession) map[netip.Addr]bool {
 	}
 	var targets []*refSession
 	for _, s := range sessions {
-		if categories.HasPorts(s.service.Proto) && !s.server.IsMulticast() {
+		if iana.HasPorts(s.service.Proto) && !s.server.IsMulticast() {
 			targets = append(targets, s)
 		}
 	}
@@ -278,7 +279,7 @@ func (x *reference) scanners(sessions []*refSession) map[netip.Addr]bool {
 			if _, _, n := spread(used); s.replies == 0 && n == 1 && hours >= scanHours && categories.KindOf(s.server) != categories.Public {
 				oneOff++
 				began[s.first/time.Hour] = append(began[s.first/time.Hour], s)
-				if s.service.Proto == categories.ProtoTCP && s.sent <= 2*s.flows { // packets of 100 octets are drawn
+				if s.service.Proto == iana.TCP && s.sent <= 2*s.flows { // packets of 100 octets are drawn
 					attempts[s.first/time.Hour]++
 				}
 			}

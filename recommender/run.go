@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -85,9 +86,9 @@ func (r *run) dropLeftovers(ctx context.Context, older time.Duration) error {
 			return err
 		}
 		if dictionary == 1 {
-			drops = append(drops, "DROP DICTIONARY IF EXISTS "+identifier(name))
+			drops = append(drops, "DROP DICTIONARY IF EXISTS "+sqltext.Name(name))
 		} else {
-			drops = append(drops, "DROP TABLE IF EXISTS "+identifier(name))
+			drops = append(drops, "DROP TABLE IF EXISTS "+sqltext.Name(name))
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -102,15 +103,7 @@ func (r *run) dropLeftovers(ctx context.Context, older time.Duration) error {
 }
 
 // table gives the quoted name of one of the run's tables.
-func (r *run) table(suffix string) string { return identifier(r.name + "_" + suffix) }
-
-func identifier(name string) string {
-	return "`" + strings.NewReplacer(`\`, `\\`, "`", "\\`").Replace(name) + "`"
-}
-
-func text(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
-}
+func (r *run) table(suffix string) string { return sqltext.Name(r.name + "_" + suffix) }
 
 // step runs f and tells the observer how long it took. f returns a number of rows.
 func (p *plan) step(name string, server bool, f func() (uint64, error)) error {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"cordon/categories"
+	"cordon/internal/iana"
+	"cordon/internal/sqltext"
 )
 
 // What tells a scanner from a busy client, beside the number of its targets.
@@ -94,7 +94,7 @@ FROM by_hour AS h
 GROUP BY vrf, client
 HAVING 2 * fruitless > targets AND
     (sum(unanswered) >= %[9]d OR fruitless > sum(unanswered) AND max(if(ports >= %[10]d, one_off, attempts)) >= %[9]d)`,
-		r.table("scanners"), categories.ProtoTCP, window, where, hasPorts("proto"),
+		r.table("scanners"), iana.TCP, window, where, hasPorts("proto"),
 		r.lookUp("SELECT * FROM targets", "server", "known", "kind"), categories.Public, scanHours, r.ScannerTargets, scanPorts, attemptPackets, attemptOctets, neverAnswers("server_ip")), args...); err != nil {
 		return 0, err
 	}
@@ -122,24 +122,13 @@ func (s scanner) note() string {
 }
 
 // hasPorts is the condition that a column's protocol has ports.
-func hasPorts(column string) string { return protocolIn(column, categories.HasPorts) }
+func hasPorts(column string) string { return sqltext.ProtocolIn(column, iana.HasPorts) }
 
 // hasClient is the condition that a column's protocol has a client and a
 // server, which a rule must not mistake for each other. Between the ends of a
 // tunnel (GRE, ESP) there is neither, and a rule permits both ways.
 func hasClient(column string) string {
-	return protocolIn(column, func(proto uint8) bool {
+	return sqltext.ProtocolIn(column, func(proto uint8) bool {
 		return (categories.Service{Proto: proto}).Kind() != categories.KindProtocol
 	})
-}
-
-// protocolIn is the condition that a column is one of some protocols.
-func protocolIn(column string, in func(uint8) bool) string {
-	var list []string
-	for proto := range 256 {
-		if in(uint8(proto)) {
-			list = append(list, strconv.Itoa(proto))
-		}
-	}
-	return column + " IN (" + strings.Join(list, ", ") + ")"
 }

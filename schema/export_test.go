@@ -2,10 +2,8 @@ package schema
 
 // For tests in package schema_test.
 var (
-	ICMPRepliesSQL, ICMPRequestsSQL = icmpPairsSQL()
-	ProtocolNames                   = protocolNames
-	StatsColumnNames                = statsColumnNames
-	NameColumnNames                 = nameColumnNames
+	StatsColumnNames = statsColumnNames
+	NameColumnNames  = nameColumnNames
 )
 
 // TableColumns gives name, type and default of the columns of table flows.

@@ -4,6 +4,8 @@ import (
 	"hash/maphash"
 	"time"
 
+	"cordon/internal/iana"
+
 	"github.com/ClickHouse/ch-go/proto"
 )
 
@@ -102,35 +104,9 @@ const (
 	kinds
 )
 
-const (
-	protoICMP   = 1
-	protoTCP    = 6
-	protoUDP    = 17
-	protoICMPv6 = 58
-)
-
 // portTFTP is where TFTP is asked for. It is answered from another port (RFC
 // 1350), to the client's, which sessions keep therefore.
 const portTFTP = 69
-
-// hasPorts reports whether the protocol has ports that tell services apart.
-func hasPorts(proto uint8) bool {
-	switch proto {
-	case protoTCP, 17, 33, 132, 136: // TCP, UDP, DCCP, SCTP, UDP-Lite
-		return true
-	}
-	return false
-}
-
-// icmpRequests maps 256 * protocol + type of a reply to the type of its
-// request.
-var icmpRequests = func() map[uint16]uint8 {
-	m := make(map[uint16]uint8, len(icmpPairs))
-	for _, p := range icmpPairs {
-		m[p.reply] = uint8(p.request)
-	}
-	return m
-}()
 
 // Times that a clock can show and be believed.
 var (
@@ -180,7 +156,7 @@ func (r *single) read(f *Folder, c *rows, i int, m *month) {
 	*k = sessionKey{origin: f.origin(origin{c.exporter[i], c.imports[i]}), proto: c.proto[i], vrf: f.vrf(c.vrf[i]), egress: egress(c, i)}
 
 	src, dst, srcPort, dstPort := ends(&c.src[i], &c.dst[i], &c.postSrc[i], &c.postDst[i], c.srcPort[i], c.dstPort[i], c.postSrcPort[i], c.postDstPort[i])
-	if !hasPorts(k.proto) {
+	if !iana.HasPorts(k.proto) {
 		srcPort, dstPort = 0, 0
 	} else if srcPort|dstPort == 0 {
 		d = DirectionUnknown // a later fragment, of whatever session
@@ -200,13 +176,13 @@ func (r *single) read(f *Folder, c *rows, i int, m *month) {
 	if known {
 		k.decided = 1
 	}
-	if !known || k.proto == protoUDP && k.port == portTFTP {
+	if !known || k.proto == iana.UDP && k.port == portTFTP {
 		k.clientPort = srcPort
 		if turned {
 			k.clientPort = dstPort
 		}
 	}
-	if k.proto == protoICMP || k.proto == protoICMPv6 {
+	if iana.IsICMP(k.proto) {
 		k.icmpType, k.icmpCode = icmpService(k.proto, c.icmpType[i], c.icmpCode[i], known && turned)
 	}
 	first, last, received := saneTimes(c.start[i], c.end[i], c.received[i])
@@ -404,7 +380,7 @@ func sourceIsServer(d Direction, srcPort, dstPort uint16, src, dst *[16]byte) bo
 // tells and its code says nothing.
 func icmpService(proto, typ, code uint8, isReply bool) (uint8, uint8) {
 	if isReply {
-		if request, ok := icmpRequests[uint16(proto)<<8|uint16(typ)]; ok {
+		if request, ok := iana.ICMPRequest(proto, typ); ok {
 			return request, 0
 		}
 	}

@@ -1,5 +1,7 @@
 package schema
 
+import "cordon/internal/iana"
+
 // Bits of TCP flags.
 const (
 	tcpFIN = 0x01
@@ -21,7 +23,7 @@ func classify(c *rows, i int, d Direction, turned bool) kind {
 		return complete
 	}
 	flags, revFlags := c.tcpFlags[i], c.revTCPFlags[i]
-	if c.proto[i] != protoTCP {
+	if c.proto[i] != iana.TCP {
 		flags, revFlags = 0, 0
 	}
 	if how == BothWays {
@@ -36,7 +38,7 @@ func classify(c *rows, i int, d Direction, turned bool) kind {
 		} else if d == Reverse {
 			revAnswered = true
 		}
-		if !answered || !revAnswered || c.proto[i] == protoTCP && neverOpened(c, i, d) {
+		if !answered || !revAnswered || c.proto[i] == iana.TCP && neverOpened(c, i, d) {
 			return halfOpen
 		}
 		return complete

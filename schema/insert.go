@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 
+	"cordon/internal/sqltext"
+
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
@@ -165,6 +167,6 @@ func insertBlock(ctx context.Context, conn clickhouse.Conn, opts InsertOptions, 
 	if database == "" {
 		database = defaultDatabase
 	}
-	query := "INSERT INTO " + quoteName(database) + "." + table + " (" + strings.Join(columns, ", ") + ")"
+	query := "INSERT INTO " + sqltext.Name(database) + "." + table + " (" + strings.Join(columns, ", ") + ")"
 	return conn.InsertFormat(clickhouse.Context(ctx, clickhouse.WithSettings(settings)), "Native", query, bytes.NewReader(block))
 }

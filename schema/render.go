@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 	"text/template"
+
+	"cordon/internal/sqltext"
 )
 
 //go:embed migrations/*.sql
@@ -49,7 +51,7 @@ func Rendered(cfg MigrateConfig) (fs.FS, error) {
 
 // funcs are the words of the migrations.
 func (c MigrateConfig) funcs() template.FuncMap {
-	name := func(table string) string { return quoteName(c.Database) + "." + table }
+	name := func(table string) string { return sqltext.Name(c.Database) + "." + table }
 	local := func(table string) string {
 		if c.Cluster != "" {
 			table += "_local"
@@ -60,14 +62,14 @@ func (c MigrateConfig) funcs() template.FuncMap {
 		if c.Cluster == "" {
 			return ""
 		}
-		return "ON CLUSTER " + quoteName(c.Cluster)
+		return "ON CLUSTER " + sqltext.Name(c.Cluster)
 	}
 	// {uuid} is the same on every node because ON CLUSTER creates the table
 	// with one; {shard} and {replica} are macros of each server.
 	replicated := func(engine, zkPath, replica string, args ...string) string {
 		if c.Cluster != "" {
 			engine = "Replicated" + engine
-			args = append([]string{quoteText(zkPath), quoteText(replica)}, args...)
+			args = append([]string{sqltext.Text(zkPath), sqltext.Text(replica)}, args...)
 		}
 		if len(args) == 0 {
 			return engine
@@ -104,7 +106,7 @@ func (c MigrateConfig) funcs() template.FuncMap {
 			}
 			return fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s %s AS %s\nENGINE = Distributed(%s, %s, %s, %s);",
 				name(table), onCluster(), local(table),
-				quoteText(c.Cluster), quoteText(c.Database), quoteText(table+"_local"), shardingKey)
+				sqltext.Text(c.Cluster), sqltext.Text(c.Database), sqltext.Text(table+"_local"), shardingKey)
 		},
 		// alsoDistributed changes the distributed table above a local one.
 		"alsoDistributed": func(table, change string) string {
@@ -113,18 +115,8 @@ func (c MigrateConfig) funcs() template.FuncMap {
 			}
 			return fmt.Sprintf("ALTER TABLE %s %s %s;", name(table), onCluster(), change)
 		},
-		"text":         addressText,
-		"service":      serviceText,
-		"portless":     portlessText,
-		"icmpReplies":  func() string { replies, _ := icmpPairsSQL(); return replies },
-		"icmpRequests": func() string { _, requests := icmpPairsSQL(); return requests },
+		"text":     addressText,
+		"service":  serviceText,
+		"portless": portlessText,
 	}
-}
-
-func quoteName(s string) string {
-	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(s) + "`"
-}
-
-func quoteText(s string) string {
-	return "'" + strings.NewReplacer("\\", "\\\\", "'", "\\'").Replace(s) + "'"
 }

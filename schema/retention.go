@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"cordon/internal/sqltext"
 )
 
 // expiry is the TTL of a table that does not keep its rows for ever: when its
@@ -60,12 +62,12 @@ func SetRetention(ctx context.Context, db *sql.DB, cfg MigrateConfig) (changed [
 	}
 	suffix, onCluster := "", ""
 	if cfg.Cluster != "" {
-		suffix, onCluster = "_local", " ON CLUSTER "+quoteName(cfg.Cluster)
+		suffix, onCluster = "_local", " ON CLUSTER "+sqltext.Name(cfg.Cluster)
 	}
 	for _, e := range expiries {
 		table := e.table + suffix
 		var text string
-		row := db.QueryRowContext(ctx, "SELECT create_table_query FROM system.tables WHERE database = "+quoteText(cfg.Database)+" AND name = "+quoteText(table))
+		row := db.QueryRowContext(ctx, "SELECT create_table_query FROM system.tables WHERE database = "+sqltext.Text(cfg.Database)+" AND name = "+sqltext.Text(table))
 		if err := row.Scan(&text); errors.Is(err, sql.ErrNoRows) {
 			return changed, fmt.Errorf("retention of table %s.%s: there is no such table; migrate first", cfg.Database, table)
 		} else if err != nil {
@@ -80,7 +82,7 @@ func SetRetention(ctx context.Context, db *sql.DB, cfg MigrateConfig) (changed [
 		if was == e.seconds(cfg) {
 			continue
 		}
-		alter := "ALTER TABLE " + quoteName(cfg.Database) + "." + table + onCluster
+		alter := "ALTER TABLE " + sqltext.Name(cfg.Database) + "." + table + onCluster
 		for _, change := range []string{
 			// Parts have their expiry written down. This writes it anew and
 			// leaves the rows alone.

@@ -33,15 +33,8 @@ func TestFlowsHasTheColumnsOfBatches(t *testing.T) {
 	}
 }
 
-// Names of protocols are the same in SQL as in package categories.
+// SQL names services as package categories does.
 func TestServiceNamesAreThoseOfCategories(t *testing.T) {
-	for n := range 256 {
-		want := categories.ProtocolName(uint8(n))
-		got, ok := schema.ProtocolNames[uint8(n)]
-		if ok && got != want || !ok && want[0] > '9' {
-			t.Errorf("protocol %d is %q here, %q in categories", n, got, want)
-		}
-	}
 	s := newStore(t)
 	var records []schema.Record
 	for n := range 256 {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 
+	"cordon/internal/sqltext"
+
 	"github.com/pressly/goose/v3/database"
 )
 
@@ -21,18 +23,18 @@ type versionStore struct{ cfg MigrateConfig }
 var _ database.Store = (*versionStore)(nil)
 
 func (s *versionStore) table() string {
-	return quoteName(s.cfg.Database) + "." + versionTable
+	return sqltext.Name(s.cfg.Database) + "." + versionTable
 }
 
 func (s *versionStore) onCluster() string {
 	if s.cfg.Cluster == "" {
 		return ""
 	}
-	return " ON CLUSTER " + quoteName(s.cfg.Cluster)
+	return " ON CLUSTER " + sqltext.Name(s.cfg.Cluster)
 }
 
 func (s *versionStore) createDatabase(ctx context.Context, db *sql.DB) error {
-	if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+quoteName(s.cfg.Database)+s.onCluster()); err != nil {
+	if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+sqltext.Name(s.cfg.Database)+s.onCluster()); err != nil {
 		return fmt.Errorf("create database %s: %w", s.cfg.Database, err)
 	}
 	return nil

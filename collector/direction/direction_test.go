@@ -366,19 +366,3 @@ func BenchmarkInfer(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/record")
 }
-
-func TestReply(t *testing.T) {
-	for proto, pairs := range map[uint8][][2]uint8{1: icmpPairs[:], 58: icmpv6Pairs[:]} {
-		for _, p := range pairs {
-			if reply, ok := Reply(proto, p[0]); !ok || reply != p[1] || request(proto, reply) != p[0] {
-				t.Errorf("protocol %d: the reply to %d is %d, want %d", proto, p[0], reply, p[1])
-			}
-			if _, ok := Reply(proto, p[1]); ok {
-				t.Errorf("protocol %d: there is a reply to the reply %d", proto, p[1])
-			}
-		}
-	}
-	if _, ok := Reply(6, 8); ok {
-		t.Error("TCP has a reply type")
-	}
-}

@@ -1,9 +1,9 @@
 package direction
 
-import "cordon/schema"
-
-// systemPorts is the first port above IANA's System Ports (RFC 6335).
-const systemPorts = 1024
+import (
+	"cordon/internal/iana"
+	"cordon/schema"
+)
 
 // wellKnownPairs are services, all over UDP, whose client has a known port too.
 var wellKnownPairs = [...]struct{ client, server uint16 }{
@@ -53,12 +53,12 @@ func (r *Rules) byPorts(src, dst uint16, known class) (schema.Direction, schema.
 	case s == d:
 		return alike(src, dst, s, known)
 	case s == ephemeral|known && d&ephemeral == 0:
-		if d == known || dst < systemPorts {
+		if d == known || dst < iana.FirstUserPort {
 			return schema.Forward, schema.BasisPortRange
 		}
 		return schema.DirectionUnknown, schema.BasisNone
 	case d == ephemeral|known && s&ephemeral == 0:
-		if s == known || src < systemPorts {
+		if s == known || src < iana.FirstUserPort {
 			return schema.Reverse, schema.BasisPortRange
 		}
 		return schema.DirectionUnknown, schema.BasisNone
@@ -73,8 +73,8 @@ func (r *Rules) byPorts(src, dst uint16, known class) (schema.Direction, schema.
 func alike(src, dst uint16, kind, known class) (schema.Direction, schema.Basis) {
 	switch kind {
 	case 0:
-		if (src < systemPorts) != (dst < systemPorts) {
-			if dst < systemPorts {
+		if (src < iana.FirstUserPort) != (dst < iana.FirstUserPort) {
+			if dst < iana.FirstUserPort {
 				return schema.Forward, schema.BasisKnownPort
 			}
 			return schema.Reverse, schema.BasisKnownPort

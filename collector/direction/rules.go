@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -12,14 +13,14 @@ type PortRange struct{ Lo, Hi uint16 }
 
 // DefaultEphemeral are the ports that clients are given by IANA's rule
 // (RFC 6335, section 6) and by Linux (ip_local_port_range).
-var DefaultEphemeral = []PortRange{{49152, 65535}, {32768, 60999}}
+var DefaultEphemeral = []PortRange{{iana.FirstDynamicPort, 65535}, {32768, 60999}}
 
 // Config configures [Rules].
 type Config struct {
 	// Ephemeral are the port ranges from which clients take their ports. Empty
 	// means [DefaultEphemeral].
 	Ephemeral []PortRange
-	// Services are known services beside those of [categories.KnownService],
+	// Services are known services beside those of [iana.ServiceName],
 	// such as a site's own applications inside the ephemeral ranges.
 	Services []categories.ServiceTerm
 }
@@ -45,13 +46,13 @@ const (
 // the protocol has no ports.
 func knownIn(proto uint8) class {
 	switch proto {
-	case categories.ProtoTCP:
+	case iana.TCP:
 		return knownTCP
-	case categories.ProtoUDP, categories.ProtoUDPLite:
+	case iana.UDP, iana.UDPLite:
 		return knownUDP
-	case categories.ProtoSCTP:
+	case iana.SCTP:
 		return knownSCTP
-	case categories.ProtoDCCP:
+	case iana.DCCP:
 		return knownDCCP
 	}
 	return 0
@@ -73,10 +74,10 @@ func New(c Config) (*Rules, error) {
 			r.class[p] |= ephemeral
 		}
 	}
-	for _, proto := range []uint8{categories.ProtoTCP, categories.ProtoUDP, categories.ProtoDCCP, categories.ProtoSCTP} {
+	for _, proto := range []uint8{iana.TCP, iana.UDP, iana.DCCP, iana.SCTP} {
 		bit := knownIn(proto)
 		for p := range r.class {
-			if _, ok := categories.KnownService(proto, uint16(p)); ok {
+			if _, ok := iana.ServiceName(proto, uint16(p)); ok {
 				r.class[p] |= bit
 			}
 		}
@@ -85,7 +86,7 @@ func New(c Config) (*Rules, error) {
 		bit := knownIn(t.Proto)
 		switch {
 		case bit == 0:
-			return nil, fmt.Errorf("service %s: %s has no ports, and only a port can be told from an ephemeral one", t, categories.ProtocolName(t.Proto))
+			return nil, fmt.Errorf("service %s: %s has no ports, and only a port can be told from an ephemeral one", t, iana.ProtocolName(t.Proto))
 		case t.Any():
 			return nil, fmt.Errorf("service %s: name the ports, since a port that is known tells the server from the client", t)
 		}
@@ -104,17 +105,17 @@ func (r *Rules) Infer(rec *schema.Record) {
 		return
 	}
 	switch rec.Proto {
-	case categories.ProtoTCP:
+	case iana.TCP:
 		if d := byFlags(rec); d != schema.DirectionUnknown {
 			rec.Direction, rec.Basis = d, schema.BasisTCPFlags
 			return
 		}
 		rec.Direction, rec.Basis = r.byRecordPorts(rec, knownTCP)
-	case categories.ProtoUDP, categories.ProtoUDPLite:
+	case iana.UDP, iana.UDPLite:
 		rec.Direction, rec.Basis = r.byRecordPorts(rec, knownUDP)
-	case categories.ProtoSCTP, categories.ProtoDCCP:
+	case iana.SCTP, iana.DCCP:
 		rec.Direction, rec.Basis = r.byRecordPorts(rec, knownIn(rec.Proto))
-	case categories.ProtoICMP, categories.ProtoICMPv6:
+	case iana.ICMP, iana.ICMPv6:
 		rec.Direction, rec.Basis = byICMP(rec), schema.BasisICMP
 	default:
 		rec.Direction = schema.DirectionUnknown

@@ -1,7 +1,7 @@
 package direction
 
 import (
-	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -12,12 +12,12 @@ import (
 func Service(rec *schema.Record) (proto uint8, port uint16, icmpType, icmpCode uint8) {
 	reverse := rec.Direction == schema.Reverse
 	switch {
-	case categories.IsICMP(rec.Proto):
-		if t := request(rec.Proto, rec.ICMPType); reverse && t != rec.ICMPType {
+	case iana.IsICMP(rec.Proto):
+		if t, ok := iana.ICMPRequest(rec.Proto, rec.ICMPType); ok && reverse {
 			return rec.Proto, 0, t, 0 // a reply's code is not the request's
 		}
 		return rec.Proto, 0, rec.ICMPType, rec.ICMPCode
-	case !categories.HasPorts(rec.Proto):
+	case !iana.HasPorts(rec.Proto):
 		return rec.Proto, 0, 0, 0
 	}
 	_, _, src, dst := rec.Ends()

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -184,17 +185,17 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 
 // service leaves a record the ports, type and flags that its protocol has.
 func (c *csvReader) service(rec *schema.Record, icmp bool) {
-	if rec.Proto != categories.ProtoTCP {
+	if rec.Proto != iana.TCP {
 		rec.TCPFlags = 0
 	}
 	switch {
-	case categories.HasPorts(rec.Proto):
+	case iana.HasPorts(rec.Proto):
 		rec.ICMPType, rec.ICMPCode = 0, 0
 		if rec.SrcPort == 0 {
 			rec.Direction, rec.Basis = schema.Forward, schema.BasisStated
 		}
 		return
-	case !categories.IsICMP(rec.Proto):
+	case !iana.IsICMP(rec.Proto):
 		rec.ICMPType, rec.ICMPCode = 0, 0
 	case !icmp && rec.DstPort > 255:
 		rec.ICMPType, rec.ICMPCode = uint8(rec.DstPort>>8), uint8(rec.DstPort)

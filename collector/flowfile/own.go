@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -42,15 +43,15 @@ func parseService(rec *schema.Record, text string) bool {
 	}
 	rec.Proto = p
 	if number == "" {
-		return !categories.HasPorts(p) && !categories.IsICMP(p)
+		return !iana.HasPorts(p) && !iana.IsICMP(p)
 	}
 	n, err := strconv.ParseUint(number, 10, 16)
 	switch {
 	case err != nil:
 		return false
-	case categories.IsICMP(p) && n <= 255:
+	case iana.IsICMP(p) && n <= 255:
 		rec.ICMPType = uint8(n)
-	case categories.HasPorts(p):
+	case iana.HasPorts(p):
 		rec.DstPort = uint16(n)
 	default:
 		return false

@@ -6,6 +6,7 @@ import (
 
 	calmh "github.com/calmh/ipfix"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -32,7 +33,7 @@ func benchMessages() (template, data []byte) {
 			case 152, 153:
 				binary.BigEndian.PutUint64(v, 1_700_000_000_000)
 			case 4:
-				v[0] = protoTCP
+				v[0] = iana.TCP
 			default:
 				v[len(v)-1] = byte(i + 1)
 			}

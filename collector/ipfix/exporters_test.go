@@ -10,6 +10,7 @@ import (
 
 	calmh "github.com/calmh/ipfix"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -135,7 +136,7 @@ func checkExpected(t *testing.T, raw json.RawMessage, got records) {
 	same := func(r schema.Record) bool {
 		src, dst := schema.Addr(r.Src).String(), schema.Addr(r.Dst).String()
 		ports := r.SrcPort == want.SrcPort && r.DstPort == want.DstPort
-		if r.Proto == protoICMP || r.Proto == protoICMPv6 {
+		if r.Proto == iana.ICMP || r.Proto == iana.ICMPv6 {
 			ports = true
 		}
 		return (src == want.Src4 || src == want.Src6) && (dst == want.Dst4 || dst == want.Dst6) && ports && r.Proto == want.Proto &&
@@ -274,7 +275,7 @@ func compare(r *schema.Record, specifiers []calmh.TemplateFieldSpecifier, values
 
 func portOf(proto uint8, port uint64) uint64 {
 	switch proto {
-	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite, 0:
+	case iana.TCP, iana.UDP, iana.SCTP, iana.DCCP, iana.UDPLite, 0:
 		return port
 	}
 	return 0

@@ -6,12 +6,14 @@ import (
 	"io"
 	"path/filepath"
 	"testing"
+
+	"cordon/internal/iana"
 )
 
 // seeds are messages to begin with: bad ones by hand, and some of exporters.
 func seeds(f *testing.F) (streams [][][]byte) {
 	w := newWriter(7, testExport)
-	template, data := encode(w, 256, append(ends(protoTCP, 1, 2), num(150, 4, 1), num(21, 4, 5), text4(236, "blue"), num(48, 1, 1)))
+	template, data := encode(w, 256, append(ends(iana.TCP, 1, 2), num(150, 4, 1), num(21, 4, 5), text4(236, "blue"), num(48, 1, 1)))
 	streams = append(streams,
 		[][]byte{w.message(template, data)},
 		[][]byte{w.message(data), w.message(template)},

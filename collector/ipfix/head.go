@@ -2,6 +2,8 @@ package ipfix
 
 import (
 	"encoding/binary"
+
+	"cordon/internal/iana"
 )
 
 // head is what the beginning of a packet tells. Fields that were cut off, or
@@ -183,14 +185,14 @@ func (h *head) ipv6(b []byte) bool {
 // transport reads the beginning of what an IP packet carries.
 func (h *head) transport(b []byte) {
 	switch h.proto {
-	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite:
+	case iana.TCP, iana.UDP, iana.SCTP, iana.DCCP, iana.UDPLite:
 		if len(b) >= 4 {
 			h.srcPort, h.dstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 		}
-		if h.proto == protoTCP && len(b) >= 14 {
+		if h.proto == iana.TCP && len(b) >= 14 {
 			h.tcpFlags = tcpFlags(uint64(binary.BigEndian.Uint16(b[12:])))
 		}
-	case protoICMP, protoICMPv6:
+	case iana.ICMP, iana.ICMPv6:
 		if len(b) >= 2 {
 			h.icmpType, h.icmpCode = b[0], b[1]
 		}

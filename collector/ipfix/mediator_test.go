@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -38,7 +39,7 @@ func TestMediator(t *testing.T) {
 			d := New(Config{})
 			d.Trust(trusted)
 			var got records
-			template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), c.named...))
+			template, data := encode(w, 256, append(ends(iana.TCP, 40000, 443), c.named...))
 			if err := d.Message(c.src, w.message(template, data), testRecv, &got); err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +63,7 @@ func TestNamesOthers(t *testing.T) {
 		want     bool
 	}{{"10.255.0.1", false}, {"10.255.0.1", false}, {"0.0.0.0", false}, {"10.255.0.2", true}, {"10.255.0.1", true}} {
 		w.export++
-		template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), addr4(130, c.exporter)))
+		template, data := encode(w, 256, append(ends(iana.TCP, 40000, 443), addr4(130, c.exporter)))
 		d.Message(testSource, w.message(template, data), testRecv, new(discard))
 		if got := d.Stats().Sources[0].Domains[0].Names; got != c.want {
 			t.Errorf("record %d: %v", i, got)
@@ -83,7 +84,7 @@ func TestMediatorSampling(t *testing.T) {
 	rate := func(exporter string) uint32 {
 		w.export++
 		var got records
-		template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), addr4(130, exporter)))
+		template, data := encode(w, 256, append(ends(iana.TCP, 40000, 443), addr4(130, exporter)))
 		d.Message(testSource, w.message(template, data), testRecv, &got)
 		return got[0].Sampling
 	}

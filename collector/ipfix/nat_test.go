@@ -1,12 +1,16 @@
 package ipfix
 
-import "testing"
+import (
+	"testing"
+
+	"cordon/internal/iana"
+)
 
 // A record that logs that a translation began or ended (RFC 8158) is no flow,
 // however many addresses it has. It is counted as such.
 func TestNATEventsAreNoFlows(t *testing.T) {
-	event := append(ends(protoTCP, 40000, 443), num(230, 1, 4), bin(225, 9, 9, 9, 9), bin(226, 9, 9, 9, 8), num(227, 2, 1), num(228, 2, 2), num(323, 8, testExport*1000))
-	flow := append(ends(protoTCP, 40000, 443), num(230, 1, 4), bin(225, 9, 9, 9, 9), num(2, 8, 3))
+	event := append(ends(iana.TCP, 40000, 443), num(230, 1, 4), bin(225, 9, 9, 9, 9), bin(226, 9, 9, 9, 8), num(227, 2, 1), num(228, 2, 2), num(323, 8, testExport*1000))
+	flow := append(ends(iana.TCP, 40000, 443), num(230, 1, 4), bin(225, 9, 9, 9, 9), num(2, 8, 3))
 	for _, c := range []struct {
 		name   string
 		values []value

@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -194,7 +195,7 @@ func model(fields []field, values [][]byte) schema.Record {
 // same compares what the model knows.
 func same(got, want schema.Record) bool {
 	switch want.Proto {
-	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite, 0:
+	case iana.TCP, iana.UDP, iana.SCTP, iana.DCCP, iana.UDPLite, 0:
 	default:
 		want.SrcPort, want.DstPort = 0, 0
 	}

@@ -3,18 +3,8 @@ package ipfix
 import (
 	"encoding/binary"
 
+	"cordon/internal/iana"
 	"cordon/schema"
-)
-
-// IANA protocol numbers that matter for ports and ICMP.
-const (
-	protoICMP    = 1
-	protoTCP     = 6
-	protoUDP     = 17
-	protoDCCP    = 33
-	protoICMPv6  = 58
-	protoSCTP    = 132
-	protoUDPLite = 136
 )
 
 // scratch holds what a record says that needs more than a copy.
@@ -260,12 +250,12 @@ func (x *decoding) finish(p *plan) bool {
 	}
 	x.times(p)
 	switch r.Proto {
-	case protoTCP, protoUDP, protoSCTP, protoDCCP, protoUDPLite, 0:
+	case iana.TCP, iana.UDP, iana.SCTP, iana.DCCP, iana.UDPLite, 0:
 		// 0 is also what a template without a protocol gives.
 		if p.needs&needICMP != 0 {
 			r.ICMPType, r.ICMPCode = 0, 0
 		}
-	case protoICMP, protoICMPv6:
+	case iana.ICMP, iana.ICMPv6:
 		// NetFlow exporters carry type and code in the destination port.
 		if r.ICMPType|r.ICMPCode == 0 {
 			r.ICMPType, r.ICMPCode = uint8(r.DstPort>>8), uint8(r.DstPort)

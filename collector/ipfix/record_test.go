@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -47,13 +48,13 @@ func encode(w *writer, id uint16, values []value) (template, data []byte) {
 	return w.template(id, fields), set(id, body)
 }
 
-// base is the record of ends(protoTCP, 40000, 443) without times.
+// base is the record of ends(iana.TCP, 40000, 443) without times.
 func base() schema.Record {
 	return schema.Record{
 		Exporter: schema.Addr16(testSource.Addr.Addr()), Domain: 7, Received: testRecv,
 		Start: testTime, End: testTime,
 		Src: [16]byte{10: 0xff, 0xff, 10, 0, 0, 1}, Dst: [16]byte{10: 0xff, 0xff, 10, 0, 0, 2},
-		SrcPort: 40000, DstPort: 443, Proto: protoTCP,
+		SrcPort: 40000, DstPort: 443, Proto: iana.TCP,
 	}
 }
 
@@ -74,7 +75,7 @@ func decodeOne(t *testing.T, values []value) schema.Record {
 
 func TestElements(t *testing.T) {
 	const ms, us = 1000, 1
-	tcp := ends(protoTCP, 40000, 443)
+	tcp := ends(iana.TCP, 40000, 443)
 	with := func(values ...value) []value { return append(slices.Clone(tcp), values...) }
 	type change = func(*schema.Record)
 	v6a, v6b := append([]byte{0x20, 1, 0xd, 0xb8}, make([]byte, 12)...), append([]byte{0xfd}, make([]byte, 15)...)
@@ -104,7 +105,7 @@ func TestElements(t *testing.T) {
 		{"the first fragment", with(num(88, 2, 0)), func(r *schema.Record) {}},
 		{"a later fragment", with(num(88, 2, 185)), func(r *schema.Record) { r.SrcPort, r.DstPort = 0, 0 }},
 		{"ports of TCP", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(4, 1, 6), num(182, 2, 40000), num(183, 2, 443)}, func(r *schema.Record) {}},
-		{"ports of UDP", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(4, 1, 17), num(180, 2, 40000), num(181, 2, 443)}, func(r *schema.Record) { r.Proto = protoUDP }},
+		{"ports of UDP", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(4, 1, 17), num(180, 2, 40000), num(181, 2, 443)}, func(r *schema.Record) { r.Proto = iana.UDP }},
 		{"ports without a protocol", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(7, 2, 40000), num(11, 2, 443)}, func(r *schema.Record) { r.Proto = 0 }},
 		{"ports of one byte, protocol of four", []value{bin(8, 10, 0, 0, 1), bin(12, 10, 0, 0, 2), num(7, 1, 200), num(11, 1, 80), num(4, 4, 17)},
 			func(r *schema.Record) { r.Proto, r.SrcPort, r.DstPort = 17, 200, 80 }},
@@ -121,22 +122,22 @@ func TestElements(t *testing.T) {
 			func(r *schema.Record) { r.TCPFlags, r.RevTCPFlags = 0x02, 0x14 }},
 
 		// ICMP
-		{"ICMP in one element", append(ends(protoICMP, 0, 0), num(32, 2, 8<<8|3)), func(r *schema.Record) {
+		{"ICMP in one element", append(ends(iana.ICMP, 0, 0), num(32, 2, 8<<8|3)), func(r *schema.Record) {
 			r.Proto, r.SrcPort, r.DstPort, r.ICMPType, r.ICMPCode = 1, 0, 0, 8, 3
 		}},
-		{"ICMP in two elements", append(ends(protoICMP, 0, 0), num(176, 1, 3), num(177, 1, 4)), func(r *schema.Record) {
+		{"ICMP in two elements", append(ends(iana.ICMP, 0, 0), num(176, 1, 3), num(177, 1, 4)), func(r *schema.Record) {
 			r.Proto, r.SrcPort, r.DstPort, r.ICMPType, r.ICMPCode = 1, 0, 0, 3, 4
 		}},
-		{"ICMPv6 in one element", append(ends(protoICMPv6, 0, 0), num(139, 2, 128<<8)), func(r *schema.Record) {
+		{"ICMPv6 in one element", append(ends(iana.ICMPv6, 0, 0), num(139, 2, 128<<8)), func(r *schema.Record) {
 			r.Proto, r.SrcPort, r.DstPort, r.ICMPType = 58, 0, 0, 128
 		}},
-		{"ICMPv6 in two elements", append(ends(protoICMPv6, 0, 0), num(178, 1, 135), num(179, 1, 1)), func(r *schema.Record) {
+		{"ICMPv6 in two elements", append(ends(iana.ICMPv6, 0, 0), num(178, 1, 135), num(179, 1, 1)), func(r *schema.Record) {
 			r.Proto, r.SrcPort, r.DstPort, r.ICMPType, r.ICMPCode = 58, 0, 0, 135, 1
 		}},
-		{"ICMP in the destination port", ends(protoICMP, 0, 11<<8|1), func(r *schema.Record) {
+		{"ICMP in the destination port", ends(iana.ICMP, 0, 11<<8|1), func(r *schema.Record) {
 			r.Proto, r.SrcPort, r.DstPort, r.ICMPType, r.ICMPCode = 1, 0, 0, 11, 1
 		}},
-		{"ICMP in the destination port, its element zero", append(ends(protoICMP, 5, 8<<8), num(32, 2, 0)), func(r *schema.Record) {
+		{"ICMP in the destination port, its element zero", append(ends(iana.ICMP, 5, 8<<8), num(32, 2, 0)), func(r *schema.Record) {
 			r.Proto, r.SrcPort, r.DstPort, r.ICMPType = 1, 0, 0, 8
 		}},
 		{"ICMP elements on TCP", with(num(32, 2, 0x1234), num(176, 1, 8)), func(r *schema.Record) {}},
@@ -307,7 +308,7 @@ func TestReducedSize(t *testing.T) {
 		if got := uintOf(uintBytes(v, n)); got != v {
 			t.Errorf("%d bytes: %x, want %x", n, got, v)
 		}
-		values := append(ends(protoTCP, 40000, 443), num(1, uint16(n), v), value{ie(2, variable), uintBytes(v, n)})
+		values := append(ends(iana.TCP, 40000, 443), num(1, uint16(n), v), value{ie(2, variable), uintBytes(v, n)})
 		want := base()
 		want.Bytes, want.Packets = v, v
 		if got := decodeOne(t, values); got != want {
@@ -321,7 +322,7 @@ func TestExportTimeUnset(t *testing.T) {
 	for _, export := range []uint32{0, math.MaxUint32} {
 		w := newWriter(7, export)
 		var got records
-		template, data := encode(w, 256, append(ends(protoTCP, 1, 2), num(158, 4, 500), num(159, 4, 100)))
+		template, data := encode(w, 256, append(ends(iana.TCP, 1, 2), num(158, 4, 500), num(159, 4, 100)))
 		New(Config{}).Message(testSource, w.message(template, data), testRecv, &got)
 		if len(got) != 1 || got[0].Start != testRecv-500 || got[0].End != testRecv-100 {
 			t.Errorf("export time %d: %+v", export, got)
@@ -334,8 +335,8 @@ func TestExportTimeUnset(t *testing.T) {
 // time they come.
 func TestLateRecords(t *testing.T) {
 	w := newWriter(7, testExport)
-	template, inTime := encode(w, 256, append(ends(protoTCP, 1, 2), num(153, 8, uint64(testRecv-lateAfter)/1000+1)))
-	_, late := encode(w, 256, append(ends(protoTCP, 1, 2), num(153, 8, uint64(testRecv-lateAfter)/1000-1)))
+	template, inTime := encode(w, 256, append(ends(iana.TCP, 1, 2), num(153, 8, uint64(testRecv-lateAfter)/1000+1)))
+	_, late := encode(w, 256, append(ends(iana.TCP, 1, 2), num(153, 8, uint64(testRecv-lateAfter)/1000-1)))
 	for src, want := range map[Source]uint64{testSource: 1, {Transport: File}: 0} {
 		d := New(Config{})
 		for _, m := range [][]byte{w.message(template, inTime), w.message(template, late)} {
@@ -361,7 +362,7 @@ func afterOptions(t *testing.T, scope []value, option []value, flow []value) (sc
 		fields = append(fields, v.field)
 		body = appendValue(body, v.field, v.bytes, false)
 	}
-	template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), flow...))
+	template, data := encode(w, 256, append(ends(iana.TCP, 40000, 443), flow...))
 	for _, m := range [][]byte{w.message(w.optionsTemplate(300, len(scope), fields), set(300, body)), w.message(template, data)} {
 		if err := d.Message(testSource, m, testRecv, &got); err != nil {
 			t.Error(err)
@@ -425,9 +426,9 @@ func TestOptions(t *testing.T) {
 // where there is no transport.
 func TestExporterAddress(t *testing.T) {
 	w := newWriter(7, testExport)
-	template, data := encode(w, 256, append(ends(protoTCP, 1, 2), bin(130, 192, 0, 2, 99), bin(131, make([]byte, 16)...)))
-	six, sixData := encode(w, 258, append(ends(protoTCP, 1, 2), bin(131, append([]byte{0x20, 1}, make([]byte, 14)...)...)))
-	plain, plainData := encode(w, 257, ends(protoTCP, 1, 2))
+	template, data := encode(w, 256, append(ends(iana.TCP, 1, 2), bin(130, 192, 0, 2, 99), bin(131, make([]byte, 16)...)))
+	six, sixData := encode(w, 258, append(ends(iana.TCP, 1, 2), bin(131, append([]byte{0x20, 1}, make([]byte, 14)...)...)))
+	plain, plainData := encode(w, 257, ends(iana.TCP, 1, 2))
 	opts := w.optionsTemplate(300, 1, []field{ie(144, 4), ie(130, 4)})
 	msg := w.message(opts, set(300, []byte{0, 0, 0, 1, 192, 0, 2, 77}), template, data, plain, plainData, six, sixData)
 	for src, want := range map[Source][3]string{
@@ -448,9 +449,9 @@ func TestExporterAddress(t *testing.T) {
 // TestRecordsIndependent: what one record has does not show in the next.
 func TestRecordsIndependent(t *testing.T) {
 	w := newWriter(7, testExport)
-	full := append(ends(protoTCP, 40000, 443), num(48, 1, 3), num(161, 4, 5000), num(239, 1, 1), num(89, 1, 130), num(34, 4, 9), text4(236, "blue"))
+	full := append(ends(iana.TCP, 40000, 443), num(48, 1, 3), num(161, 4, 5000), num(239, 1, 1), num(89, 1, 130), num(34, 4, 9), text4(236, "blue"))
 	t1, d1 := encode(w, 256, full)
-	t2, d2 := encode(w, 257, ends(protoTCP, 40000, 443))
+	t2, d2 := encode(w, 257, ends(iana.TCP, 40000, 443))
 	empty := make([]value, len(full))
 	for i, v := range full {
 		empty[i] = value{v.field, make([]byte, len(v.bytes))}
@@ -458,7 +459,7 @@ func TestRecordsIndependent(t *testing.T) {
 			empty[i].bytes = nil
 		}
 	}
-	copy(empty, ends(protoTCP, 40000, 443))
+	copy(empty, ends(iana.TCP, 40000, 443))
 	_, d3 := encode(w, 256, empty)
 	var got records
 	if err := New(Config{}).Message(testSource, w.message(t1, t2, d1, d2, d1, d3), testRecv, &got); err != nil {
@@ -481,7 +482,7 @@ func TestRecordsIndependent(t *testing.T) {
 // value of the record before.
 func TestLeftOutValues(t *testing.T) {
 	w := newWriter(7, testExport)
-	values := ends(protoTCP, 40000, 443)
+	values := ends(iana.TCP, 40000, 443)
 	for _, id := range []uint16{34, 48, 161, 239, 89} {
 		values = append(values, value{ie(id, variable), []byte{2}})
 	}
@@ -519,7 +520,7 @@ func TestStartOfExporterUnknown(t *testing.T) {
 		{7216, 5, 1<<20 + 1, 7216}, //
 	} {
 		w := newWriter(7, uint32(testExport+c.export))
-		template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), num(22, 4, c.start*1000), num(21, 4, c.end*1000)))
+		template, data := encode(w, 256, append(ends(iana.TCP, 40000, 443), num(22, 4, c.start*1000), num(21, 4, c.end*1000)))
 		d.Message(testSource, w.message(template, data), testRecv+int64(c.export)*second, &got)
 		r := got[len(got)-1]
 		if want := testTime + c.wantEnd*second; r.End != want || r.Start != want-int64(c.end-c.start)*second {

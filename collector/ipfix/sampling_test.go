@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -113,7 +114,7 @@ func TestSamplingElsewhere(t *testing.T) {
 			d := New(Config{})
 			var got records
 			w := newWriter(7, testExport)
-			template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), c.flow...))
+			template, data := encode(w, 256, append(ends(iana.TCP, 40000, 443), c.flow...))
 			d.Message(here, w.message(template), testRecv, &got)
 			for i, s := range c.said {
 				if err := d.Message(s.src, newWriter(s.domain, testExport).message(optionsSets(w, uint16(300+i), s.scope, s.values...)), testRecv, &got); err != nil {
@@ -174,7 +175,7 @@ func restarted(t *testing.T, d *Decoder) *Decoder {
 // holds for the records that follow.
 func TestSamplingChanges(t *testing.T) {
 	w := newWriter(7, testExport)
-	template, data := encode(w, 256, ends(protoTCP, 40000, 443))
+	template, data := encode(w, 256, ends(iana.TCP, 40000, 443))
 	d := New(Config{})
 	here, port := udpSource("192.0.2.1:4739"), udpSource("192.0.2.1:5000")
 	n := 0
@@ -222,7 +223,7 @@ func TestSamplingChanges(t *testing.T) {
 func TestSamplingAllocates(t *testing.T) {
 	w := newWriter(7, testExport)
 	d := New(Config{})
-	template, data := encode(w, 256, append(ends(protoTCP, 40000, 443), num(10, 4, 5), num(48, 4, 9)))
+	template, data := encode(w, 256, append(ends(iana.TCP, 40000, 443), num(10, 4, 5), num(48, 4, 9)))
 	var n discard
 	d.Message(testSource, w.message(template, optionsSets(w, 300, 1, num(10, 4, 5), num(34, 4, 7)), data), testRecv, &n)
 	i := 0

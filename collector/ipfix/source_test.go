@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -344,7 +345,7 @@ func TestErrorText(t *testing.T) {
 func TestNoAllocation(t *testing.T) {
 	tmpl, msg := benchMessages()
 	w := newWriter(7, testExport)
-	rich := append(ends(protoTCP, 40000, 443), num(48, 1, 3), num(160, 8, testExport*1000-90000), num(22, 4, 1000), num(21, 4, 2000), text4(236, "blue"), text4(82, "Ethernet1"), num(34, 4, 9))
+	rich := append(ends(iana.TCP, 40000, 443), num(48, 1, 3), num(160, 8, testExport*1000-90000), num(22, 4, 1000), num(21, 4, 2000), text4(236, "blue"), text4(82, "Ethernet1"), num(34, 4, 9))
 	t2, d2 := encode(w, 256, rich)
 	for name, m := range map[string][2][]byte{"fixed": {tmpl, msg}, "variable": {w.message(t2, d2), w.message(d2)}} {
 		d := New(Config{})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"cordon/internal/iana"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
@@ -23,7 +25,7 @@ func taught(t testing.TB) *Decoder {
 			t.Fatal(err)
 		}
 	}
-	uptimes, _ := encode(w, 257, append(ends(protoTCP, 1, 2), num(22, 4, 0), num(21, 4, 0), num(234, 4, 0), text4(82, "")))
+	uptimes, _ := encode(w, 257, append(ends(iana.TCP, 1, 2), num(22, 4, 0), num(21, 4, 0), num(234, 4, 0), text4(82, "")))
 	learn(testSource, w.template(256, pair), uptimes)
 	learn(testSource, w.optionsTemplate(300, 1, []field{ie(144, 4), ie(34, 4), ie(160, 8), ie(130, 4)}),
 		set(300, bytes.Join([][]byte{uintBytes(1, 4), uintBytes(100, 4), uintBytes((testExport-100)*1000, 8), {192, 0, 2, 77}}, nil)))
@@ -49,7 +51,7 @@ func TestRestartOfCollector(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWriter(7, testExport)
-	_, data := encode(w, 257, append(ends(protoTCP, 40000, 443), num(22, 4, 60_000), num(21, 4, 90_000), num(234, 4, 9), text4(82, "x")))
+	_, data := encode(w, 257, append(ends(iana.TCP, 40000, 443), num(22, 4, 60_000), num(21, 4, 90_000), num(234, 4, 9), text4(82, "x")))
 	var want, got records
 	for d, to := range map[*Decoder]*records{before: &want, after: &got} {
 		if err := d.Message(testSource, w.message(data), testRecv, to); err != nil {

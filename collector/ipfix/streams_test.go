@@ -14,6 +14,7 @@ import (
 
 	"github.com/gopacket/gopacket/pcapgo"
 
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -90,7 +91,7 @@ func datagrams(t testing.TB, path string) [][]byte {
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		if ip[0]>>4 != 4 || ip[9] != protoUDP {
+		if ip[0]>>4 != 4 || ip[9] != iana.UDP {
 			t.Fatalf("%s: a packet that is not UDP over IPv4", path)
 		}
 		udp := ip[int(ip[0]&0xf)*4:]

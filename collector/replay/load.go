@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"time"
 
-	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/schema"
 
 	"golang.org/x/net/ipv4"
@@ -113,7 +113,7 @@ func loadDatagram(rng *rand.Rand, domain uint32, n int) []byte {
 			Packets: packets, Bytes: packets * (60 + rng.Uint64N(1000)),
 			Start: now - rng.Int64N(60e6), End: now, InIf: uint32(1 + rng.IntN(48)), OutIf: 49, VLAN: 100, VRFID: 1,
 		}
-		if s.proto == categories.ProtoTCP {
+		if s.proto == iana.TCP {
 			r.TCPFlags = 0x1b
 		}
 		if !m.append(&templates[0], &r) {

@@ -3,8 +3,7 @@ package replay
 import (
 	"encoding/binary"
 
-	"cordon/categories"
-	"cordon/collector/direction"
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -103,7 +102,7 @@ func endReason(r *schema.Record) uint8 {
 	switch {
 	case r.EndReason != 0:
 		return r.EndReason
-	case r.Proto == categories.ProtoTCP && r.TCPFlags&finRst != 0:
+	case r.Proto == iana.TCP && r.TCPFlags&finRst != 0:
 		return 3 // end of flow detected
 	}
 	return 1 // idle timeout
@@ -186,7 +185,7 @@ func kindOf(r *schema.Record, biflow bool) int {
 	if !schema.Addr(r.Src).Is4() || !schema.Addr(r.Dst).Is4() {
 		kind |= kindIPv6
 	}
-	if categories.IsICMP(r.Proto) {
+	if iana.IsICMP(r.Proto) {
 		kind |= kindICMP
 	}
 	if biflow {
@@ -238,7 +237,7 @@ func mirror(r *schema.Record) schema.Record {
 	m.PacketsAssumed = false
 	m.TCPFlags, m.RevTCPFlags = r.RevTCPFlags, 0
 	m.InIf, m.OutIf = r.OutIf, r.InIf
-	if reply, ok := direction.Reply(r.Proto, r.ICMPType); ok {
+	if reply, ok := iana.ICMPReply(r.Proto, r.ICMPType); ok {
 		m.ICMPType, m.ICMPCode = reply, 0
 	}
 	return m

@@ -9,8 +9,9 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
+
+	"cordon/internal/text"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -124,38 +125,7 @@ func (l *Loader) nearest(key string) string {
 			}
 		}
 	}
-	names := make([]string, 0, len(candidates))
-	for k := range candidates {
-		names = append(names, k)
-	}
-	sort.Strings(names)
-	best, bestD := "", len(key)/3+2
-	for _, k := range names {
-		if d := editDistance(key, k); d < bestD {
-			best, bestD = k, d
-		}
-	}
-	return best
-}
-
-// editDistance is the Levenshtein distance of two short texts.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diag, row[j+1] = row[j+1], min(diag+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return text.Nearest(key, slices.Sorted(maps.Keys(candidates)), len(key)/3+2)
 }
 
 // UnknownVariables gives an error for each variable of the environment that has a
@@ -173,12 +143,7 @@ func (l *Loader) UnknownVariables(environment []string, others ...string) (errs 
 		if !strings.HasPrefix(name, EnvPrefix+"_") || known[name] != "" || name+"=" == entry {
 			continue
 		}
-		best, bestD := "", len(name)/4+1
-		for _, k := range slices.Sorted(maps.Keys(known)) {
-			if d := editDistance(name, k); d < bestD {
-				best, bestD = k, d
-			}
-		}
+		best := text.Nearest(name, slices.Sorted(maps.Keys(known)), len(name)/4+1)
 		hint := "; `cordon config show` lists the keys, of which nats.url is " + EnvName("nats.url")
 		if best != "" {
 			hint = "; did you mean " + best + "?"

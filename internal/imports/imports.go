@@ -18,6 +18,8 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/sqltext"
+
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -77,7 +79,7 @@ func (s *Store) Get(ctx context.Context, id uint32) (*Import, error) {
 
 // Same gives the imports with a digest that are not taken back, the last first.
 func (s *Store) Same(ctx context.Context, digest string) ([]Import, error) {
-	return s.read(ctx, "digest = "+quote(digest)+" AND state != 'undone'")
+	return s.read(ctx, "digest = "+sqltext.Text(digest)+" AND state != 'undone'")
 }
 
 const unknownTable = 60 // UNKNOWN_TABLE among ClickHouse's error codes
@@ -114,7 +116,7 @@ func (s *Store) read(ctx context.Context, where string) (list []Import, err erro
 // with the same instance it gives the same import.
 func (s *Store) Begin(ctx context.Context, file, digest, instance string) (*Import, error) {
 	// An earlier call may have written, and its answer been lost.
-	if begun, err := s.read(ctx, "instance = "+quote(instance)+" AND state = 'started'"); err != nil {
+	if begun, err := s.read(ctx, "instance = "+sqltext.Text(instance)+" AND state = 'started'"); err != nil {
 		return nil, err
 	} else if len(begun) > 0 {
 		return &begun[0], nil
@@ -155,8 +157,8 @@ func (s *Store) write(ctx context.Context, i *Import, state State) error {
 	err := s.Conn.Exec(ctx, "INSERT INTO "+s.table("import_rows")+
 		" (id, instance, state, file, digest, records, bad_rows, process, started, changed, version) SELECT "+
 		strings.Join([]string{
-			fmt.Sprint(i.ID), quote(i.Instance), quote(string(i.State)), quote(i.File), quote(i.Digest), fmt.Sprint(i.Records), fmt.Sprint(i.BadRows),
-			quote(i.Process), millis(i.Started), millis(i.Changed), fmt.Sprint(i.version),
+			fmt.Sprint(i.ID), sqltext.Text(i.Instance), sqltext.Text(string(i.State)), sqltext.Text(i.File), sqltext.Text(i.Digest), fmt.Sprint(i.Records), fmt.Sprint(i.BadRows),
+			sqltext.Text(i.Process), millis(i.Started), millis(i.Changed), fmt.Sprint(i.version),
 		}, ", "))
 	if err != nil {
 		return fmt.Errorf("write the state of import %d: %w", i.ID, err)
@@ -215,7 +217,7 @@ func (s *Store) TakeBack(ctx context.Context, i *Import) error {
 	number := fmt.Sprintf("import = %d", i.ID)
 	for _, d := range []deletion{
 		{"sessions_hourly", number},
-		{"exporter_stats", "collector = " + quote(i.Instance)},
+		{"exporter_stats", "collector = " + sqltext.Text(i.Instance)},
 		{"flows", number},
 	} {
 		if err := s.delete(ctx, d); err != nil {
@@ -236,8 +238,4 @@ func (s *Store) Stored(ctx context.Context, i *Import) (n uint64, err error) {
 
 func millis(t time.Time) string { return fmt.Sprintf("fromUnixTimestamp64Milli(%d)", t.UnixMilli()) }
 
-func quote(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
-}
-
-func (s *Store) table(name string) string { return "`" + s.Database + "`." + name }
+func (s *Store) table(name string) string { return sqltext.Name(s.Database) + "." + name }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -237,7 +238,7 @@ func (b *builder) services(values []string) error {
 			cond := "proto = " + strconv.Itoa(int(t.Proto))
 			if !t.Any() {
 				column := "port"
-				if categories.IsICMP(t.Proto) {
+				if iana.IsICMP(t.Proto) {
 					column = "icmp_type"
 				}
 				cond += fmt.Sprintf(" AND %s BETWEEN %d AND %d", column, t.Lo, t.Hi)
@@ -251,7 +252,7 @@ func (b *builder) services(values []string) error {
 
 // terms reads a term, a bare port (TCP and UDP), or a name, from the groups file or
 // the usual one.
-func (b *builder) terms(v string) ([]categories.ServiceTerm, error) {
+func (b *builder) terms(v string) (terms []categories.ServiceTerm, err error) {
 	if b.file != nil {
 		for _, s := range b.file.Services {
 			if strings.EqualFold(s.Name, v) {
@@ -271,8 +272,11 @@ func (b *builder) terms(v string) ([]categories.ServiceTerm, error) {
 	if err == nil {
 		return []categories.ServiceTerm{t}, nil
 	}
-	if known := categories.KnownTerms(v); len(known) > 0 {
-		return known, nil
+	for _, s := range iana.ServicesNamed(v) {
+		terms = append(terms, categories.ServiceTerm{Proto: s.Proto, Lo: s.Port, Hi: s.Port})
 	}
-	return nil, err
+	if len(terms) == 0 {
+		return nil, err
+	}
+	return terms, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 )
 
 // Audited is what an audit finds about a rule in force.
@@ -78,7 +79,7 @@ const maxAuditSteps = 200_000
 // NumServices is how many services "any" stands for: each port of each protocol.
 var NumServices = func() (n uint64) {
 	for p := range 256 {
-		if t, err := categories.ParseServiceTerm(categories.ProtocolName(uint8(p))); err == nil {
+		if t, err := categories.ParseServiceTerm(iana.ProtocolName(uint8(p))); err == nil {
 			n += uint64(t.Size())
 		}
 	}
@@ -454,7 +455,7 @@ func (s *space) services(sets [][]Service) {
 	slices.SortFunc(begins, func(a, b key) int { return cmp.Or(cmp.Compare(a.proto, b.proto), cmp.Compare(a.port, b.port)) })
 	classes := map[string]int{}
 	for _, at := range slices.Compact(begins) {
-		all, err := categories.ParseServiceTerm(categories.ProtocolName(at.proto))
+		all, err := categories.ParseServiceTerm(iana.ProtocolName(at.proto))
 		if err != nil || at.port > uint32(all.Hi) {
 			continue
 		}

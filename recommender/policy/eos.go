@@ -1,6 +1,6 @@
 package policy
 
-import "cordon/categories"
+import "cordon/internal/iana"
 
 // Families says which address families a rule needs: one match each.
 type Families struct{ IPv4, IPv6 bool }
@@ -30,7 +30,7 @@ func (r *Rule) EOSLines(f Families) int {
 	for _, s := range r.Services {
 		switch {
 		case s.Any:
-		case categories.HasPorts(s.Term.Proto):
+		case iana.HasPorts(s.Term.Proto):
 			fieldSet = 1
 		default:
 			lines++

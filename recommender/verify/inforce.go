@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 )
 
@@ -101,7 +102,7 @@ func (t *trial) run() {
 	}
 	var services []categories.Service
 	for p := range 256 {
-		if all, err := categories.ParseServiceTerm(categories.ProtocolName(uint8(p))); err == nil {
+		if all, err := categories.ParseServiceTerm(iana.ProtocolName(uint8(p))); err == nil {
 			for _, r := range t.rules.pieces(rangeOf(all)) {
 				services = append(services, serviceOf(r.lo))
 			}

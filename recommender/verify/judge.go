@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 )
 
@@ -107,7 +108,7 @@ func (j *judge) alone(s *Session) (policy.Reason, cell) {
 	case "allow":
 		halfOpen = false
 	case "allow-udp":
-		halfOpen = halfOpen && s.Service.Proto != categories.ProtoUDP
+		halfOpen = halfOpen && s.Service.Proto != iana.UDP
 	}
 	_, scans := j.scans[s.Client]
 	switch {

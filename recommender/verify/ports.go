@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 )
 
@@ -25,7 +26,7 @@ func (j *judge) joinPorts(list []Session, cells map[cell]*support) {
 	}
 	dynamic := map[destination][]cell{}
 	for c := range cells {
-		if t := c.service.Term; categories.HasPorts(t.Proto) && t.Lo >= lowestDynamic && !j.named(t) {
+		if t := c.service.Term; iana.HasPorts(t.Proto) && t.Lo >= lowestDynamic && !j.named(t) {
 			d := destination{c.dst, t.Proto}
 			dynamic[d] = append(dynamic[d], c)
 		}
@@ -47,7 +48,7 @@ func (j *judge) joinPorts(list []Session, cells map[cell]*support) {
 // named reports whether a port is a service in its own right: a well-known one,
 // or one that the groups file names by itself.
 func (j *judge) named(t categories.ServiceTerm) bool {
-	if _, known := categories.KnownService(t.Proto, t.Lo); known {
+	if _, known := iana.ServiceName(t.Proto, t.Lo); known {
 		return true
 	}
 	for _, s := range j.file.Services {

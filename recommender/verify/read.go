@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -99,7 +100,7 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, o *
 		s.Exporters = slices.DeleteFunc(s.Exporters, func(e string) bool {
 			return !slices.ContainsFunc(loss, func(l policy.Loss) bool { return l.Exporter == e })
 		})
-		if categories.IsICMP(proto) {
+		if iana.IsICMP(proto) {
 			k := key{s.Client, s.Server, s.Service}
 			if at, ok := codes[k]; ok {
 				out[at].add(&s)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 )
 
 // What makes a scanner, as docs/noise.md has it.
@@ -43,7 +44,7 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 	byClient := map[netip.Addr][]*Session{} // sessions that are targets
 	for i := range list {
 		s := &list[i]
-		if !categories.HasPorts(s.Service.Proto) || standsForMany(s.Server) {
+		if !iana.HasPorts(s.Service.Proto) || standsForMany(s.Server) {
 			continue
 		}
 		at := target{s.Server, s.Service}
@@ -97,12 +98,12 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 // nothing but RST.
 func (s *Session) unanswered() bool {
 	refused := s.ServerFlags&tcpRST != 0 && s.ServerFlags&^(tcpRST|tcpACK) == 0
-	return !s.Complete && (s.HalfOpen || s.Denied) || s.Service.Proto == categories.ProtoTCP && refused
+	return !s.Complete && (s.HalfOpen || s.Denied) || s.Service.Proto == iana.TCP && refused
 }
 
 // attempt reports whether the client sent no more than it takes to try a TCP
 // port, as far as the counts tell.
 func (s *Session) attempt() bool {
-	return s.Service.Proto == categories.ProtoTCP && s.Sampling <= 1 && s.ClientFlags&tcpACK == 0 &&
+	return s.Service.Proto == iana.TCP && s.Sampling <= 1 && s.ClientFlags&tcpACK == 0 &&
 		s.ClientPackets <= attemptPackets*s.Flows && s.ClientBytes > 0 && s.ClientBytes <= attemptOctets*s.ClientPackets
 }

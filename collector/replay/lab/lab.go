@@ -19,7 +19,7 @@ import (
 	"slices"
 	"time"
 
-	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/schema"
 )
 
@@ -175,14 +175,14 @@ func (n *node) ephemeral() uint16 { return uint16(32768 + n.rng.IntN(28232)) }
 
 func (n *node) dns(at time.Duration, client, resolver [16]byte) {
 	n.add(at, n.upTo(40*time.Millisecond), schema.Record{
-		Src: client, Dst: resolver, Proto: categories.ProtoUDP, SrcPort: n.ephemeral(), DstPort: 53,
+		Src: client, Dst: resolver, Proto: iana.UDP, SrcPort: n.ephemeral(), DstPort: 53,
 		Packets: 1, Bytes: 60 + n.rng.Uint64N(30), RevPackets: 1, RevBytes: 90 + n.rng.Uint64N(200),
 	})
 }
 
 func (n *node) ntp(at time.Duration, client [16]byte, port uint16, server [16]byte) {
 	n.add(at, n.upTo(20*time.Millisecond), schema.Record{
-		Src: client, Dst: server, Proto: categories.ProtoUDP, SrcPort: port, DstPort: 123,
+		Src: client, Dst: server, Proto: iana.UDP, SrcPort: port, DstPort: 123,
 		Packets: 1, Bytes: 76, RevPackets: 1, RevBytes: 76,
 	})
 }
@@ -191,7 +191,7 @@ func (n *node) ntp(at time.Duration, client [16]byte, port uint16, server [16]by
 func (n *node) tcp(at, duration time.Duration, client, server [16]byte, port uint16, packets, octets, revPackets, revOctets uint64) {
 	const whole = 0x1b // FIN, SYN, PSH, ACK
 	n.add(at, duration, schema.Record{
-		Src: client, Dst: server, Proto: categories.ProtoTCP, SrcPort: n.ephemeral(), DstPort: port, TCPFlags: whole, RevTCPFlags: whole,
+		Src: client, Dst: server, Proto: iana.TCP, SrcPort: n.ephemeral(), DstPort: port, TCPFlags: whole, RevTCPFlags: whole,
 		Packets: packets, Bytes: octets, RevPackets: revPackets, RevBytes: revOctets,
 	})
 }
@@ -200,19 +200,19 @@ func (n *node) tcp(at, duration time.Duration, client, server [16]byte, port uin
 func (n *node) attempt(at time.Duration, client, server [16]byte, port uint16, packets uint64) {
 	const syn = 0x02
 	n.add(at, time.Duration(packets-1)*time.Second, schema.Record{
-		Src: client, Dst: server, Proto: categories.ProtoTCP, SrcPort: n.ephemeral(), DstPort: port, TCPFlags: syn,
+		Src: client, Dst: server, Proto: iana.TCP, SrcPort: n.ephemeral(), DstPort: port, TCPFlags: syn,
 		Packets: packets, Bytes: 60 * packets,
 	})
 }
 
 func (n *node) unanswered(at time.Duration, src, dst [16]byte, srcPort, dstPort uint16, packets uint64) {
 	n.add(at, time.Duration(packets-1)*time.Second, schema.Record{
-		Src: src, Dst: dst, Proto: categories.ProtoUDP, SrcPort: srcPort, DstPort: dstPort, Packets: packets, Bytes: 96 * packets,
+		Src: src, Dst: dst, Proto: iana.UDP, SrcPort: srcPort, DstPort: dstPort, Packets: packets, Bytes: 96 * packets,
 	})
 }
 
 func (n *node) ping(at time.Duration, client, server [16]byte, answered bool) {
-	r := schema.Record{Src: client, Dst: server, Proto: categories.ProtoICMP, ICMPType: 8, Packets: 4, Bytes: 336}
+	r := schema.Record{Src: client, Dst: server, Proto: iana.ICMP, ICMPType: 8, Packets: 4, Bytes: 336}
 	if answered {
 		r.RevPackets, r.RevBytes = 4, 336
 	}

@@ -1,6 +1,7 @@
-package categories
+package iana
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -321,36 +322,45 @@ const (
 	both = tcp | udp
 )
 
-var knownServices = func() map[Service]string {
+// Service is a protocol and what tells its services apart: a port, or the type of
+// an ICMP or ICMPv6 message.
+type Service struct {
+	Proto uint8
+	Port  uint16
+}
+
+var serviceNames = func() map[Service]string {
 	m := make(map[Service]string, 2*len(knownPorts))
 	for _, k := range knownPorts {
-		for proto, on := range map[uint8]transport{ProtoTCP: tcp, ProtoUDP: udp, ProtoSCTP: sctp} {
+		for proto, on := range map[uint8]transport{TCP: tcp, UDP: udp, SCTP: sctp} {
 			if k.on&on != 0 {
 				m[Service{proto, k.port}] = k.name
 			}
 		}
 	}
-	m[Service{ProtoICMP, 8}] = "ping"
-	m[Service{ProtoICMPv6, 128}] = "ping6"
+	m[Service{ICMP, 8}] = "ping"
+	m[Service{ICMPv6, 128}] = "ping6"
 	return m
 }()
 
-// KnownService returns the usual name of a port at the server's side, such as
+// ServiceName returns the usual name of a port at the server's side, such as
 // "https" for TCP port 443. For ICMP and ICMPv6 the port is the message type. The
 // table covers TCP, UDP and SCTP.
-func KnownService(proto uint8, port uint16) (name string, ok bool) {
-	name, ok = knownServices[Service{proto, port}]
+func ServiceName(proto uint8, port uint16) (name string, ok bool) {
+	name, ok = serviceNames[Service{proto, port}]
 	return name, ok
 }
 
-// KnownTerms gives what has a usual name, such as tcp/443 and udp/443 for
-// "https", whatever the case; none if nothing has.
-func KnownTerms(name string) (terms []ServiceTerm) {
-	for s, known := range knownServices {
+// ServicesNamed gives what has a usual name, such as TCP and UDP port 443 for
+// "https", whatever the case, in order of protocol and port.
+func ServicesNamed(name string) (services []Service) {
+	for s, known := range serviceNames {
 		if strings.EqualFold(known, name) {
-			terms = append(terms, ServiceTerm{Proto: s.Proto, Lo: s.Port, Hi: s.Port})
+			services = append(services, s)
 		}
 	}
-	slices.SortFunc(terms, ServiceTerm.Compare)
-	return terms
+	slices.SortFunc(services, func(a, b Service) int {
+		return cmp.Or(cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
+	})
+	return services
 }

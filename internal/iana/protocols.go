@@ -1,22 +1,21 @@
-package categories
+package iana
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
 
 // Protocol numbers that Cordon treats in a way of their own.
 const (
-	ProtoICMP    uint8 = 1
-	ProtoTCP     uint8 = 6
-	ProtoUDP     uint8 = 17
-	ProtoDCCP    uint8 = 33
-	ProtoGRE     uint8 = 47
-	ProtoESP     uint8 = 50
-	ProtoICMPv6  uint8 = 58
-	ProtoSCTP    uint8 = 132
-	ProtoUDPLite uint8 = 136
+	ICMP    = 1
+	TCP     = 6
+	UDP     = 17
+	DCCP    = 33
+	GRE     = 47
+	ESP     = 50
+	ICMPv6  = 58
+	SCTP    = 132
+	UDPLite = 136
 )
 
 // protocolNames holds the keywords of IANA's "Assigned Internet Protocol
@@ -68,7 +67,7 @@ var protocolNumbers = func() map[string]uint8 {
 
 // ProtocolName returns the IANA keyword of an IP protocol number in lower
 // case ("tcp", "ipv6-icmp"), or the number in decimal where IANA has none.
-// ParseProtocol reads every name back to the same number.
+// ProtocolNumber reads every name back to the same number.
 func ProtocolName(proto uint8) string {
 	if name := protocolNames[proto]; name != "" {
 		return name
@@ -76,25 +75,24 @@ func ProtocolName(proto uint8) string {
 	return strconv.Itoa(int(proto))
 }
 
-// ParseProtocol reads an IANA keyword in any case, a common alias ("icmpv6",
-// "icmp6", "ospf", ...) or a number from 0 to 255.
-func ParseProtocol(s string) (uint8, error) {
+// ProtocolNumber reads an IANA keyword in any case, a common alias ("icmpv6",
+// "icmp6", "ospf", ...) or a number from 0 to 255. It reports whether s is one.
+func ProtocolNumber(s string) (proto uint8, ok bool) {
 	if n, err := strconv.ParseUint(s, 10, 8); err == nil {
-		return uint8(n), nil
+		return uint8(n), true
 	}
-	if len(s) <= 32 {
-		if n, ok := protocolNumbers[strings.ToLower(s)]; ok {
-			return n, nil
-		}
+	if len(s) > 32 { // longer than every name
+		return 0, false
 	}
-	return 0, fmt.Errorf("unknown protocol %s: use an IANA name such as tcp, udp, icmp or gre, or a number from 0 to 255", quote(s))
+	proto, ok = protocolNumbers[strings.ToLower(s)]
+	return proto, ok
 }
 
 // HasPorts reports whether the protocol carries port numbers: TCP, UDP, DCCP,
 // SCTP and UDP-Lite.
 func HasPorts(proto uint8) bool {
 	switch proto {
-	case ProtoTCP, ProtoUDP, ProtoDCCP, ProtoSCTP, ProtoUDPLite:
+	case TCP, UDP, DCCP, SCTP, UDPLite:
 		return true
 	}
 	return false
@@ -102,4 +100,4 @@ func HasPorts(proto uint8) bool {
 
 // IsICMP reports whether the protocol is ICMP or ICMPv6, whose services are
 // message types.
-func IsICMP(proto uint8) bool { return proto == ProtoICMP || proto == ProtoICMPv6 }
+func IsICMP(proto uint8) bool { return proto == ICMP || proto == ICMPv6 }
