@@ -118,7 +118,7 @@ func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&g.settings.MinHours, "min-hours", 1, "distinct hours in which a cell needs sessions")
 	f.Uint64Var(&g.settings.Recurring, "recurring", 0, "distinct hours in which one client and server of a cell need sessions: what came once is left out")
 	optionalNumber(f, "recurring", fmt.Sprint(recommender.DefaultRecurring))
-	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", 0, "report the sessions of clients that scan: nothing came of so many of their targets, and of most")
+	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", 0, "report the sessions of clients that scan: so many of their targets, and more than half of them, were never answered or used only once")
 	optionalNumber(f, "exclude-scanners", fmt.Sprint(recommender.DefaultScannerTargets))
 	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128), report, or prefix (the fewest prefixes for those that do the same; see --max-extra)")
 	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")

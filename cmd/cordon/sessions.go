@@ -208,7 +208,7 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	const frame = 2 // lines of a table that are no rows
 	switch {
 	case s.format == "table" && lines == 0:
-		fmt.Fprintln(a.stderr, "No session is like that; `cordon status` says what is stored, and why there is no data.")
+		fmt.Fprintln(a.stderr, "No stored session matches these filters. `cordon status` says what is stored, and why data may be missing.")
 	case s.format == "table" && !s.limited && lines >= shownSessions+frame:
 		fmt.Fprintf(a.stderr, "The first %d sessions are shown, there may be more: --limit 0 gives all.\n", shownSessions)
 	}
