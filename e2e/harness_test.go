@@ -112,10 +112,17 @@ func environment(extra ...string) []string {
 // start starts cordon with args; it is killed at the end of the test.
 func start(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
+	p := prepare(t, env, args...)
+	p.run()
+	return p
+}
+
+// prepare is start without starting it.
+func prepare(t testing.TB, env []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: args[0], cmd: exec.Command(binary, args...), log: new(logBuffer), done: make(chan struct{})}
 	p.cmd.Env = environment(env...)
 	p.cmd.Dir = t.TempDir()
-	p.run()
 	return p
 }
 

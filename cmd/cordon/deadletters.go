@@ -265,6 +265,9 @@ func (s *store) openFolderBus(a *app, cfg bus.Config) error {
 	if _, err := os.Stat(filepath.Join(own.Dir, "jetstream")); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
+	if err := checkDataFolder(a.settings.DataDir, true); err != nil {
+		return usageError(err)
+	}
 	n, err := embedded.StartNATS(own)
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)

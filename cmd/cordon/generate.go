@@ -247,7 +247,7 @@ const leastMemory = 1 << 20
 // sessionStore opens the store that the flags ask for: with --from a temporary one with the sessions of those files.
 func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClock) (_ *store, err error) {
 	temporary := len(g.from) > 0
-	readers, err := openFlowFiles(g.from, time.Now())
+	readers, err := openFlowFiles(ctx, g.from, time.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -46,9 +46,9 @@ are compressed: what is stored already is not stored twice.
 
 // openFlowFiles opens all files before anything is read, so that a wrong name
 // costs nothing. Records without a time get the time untimed, the same in all.
-func openFlowFiles(files []string, untimed time.Time) (readers []flowfile.Reader, err error) {
+func openFlowFiles(ctx context.Context, files []string, untimed time.Time) (readers []flowfile.Reader, err error) {
 	for _, f := range files {
-		r, err := flowfile.OpenAt(f, untimed)
+		r, err := flowfile.OpenWith(f, flowfile.Options{Untimed: untimed, Context: ctx})
 		if err != nil {
 			closeAll(readers)
 			return nil, usageError(err)

@@ -34,7 +34,7 @@ func (a *app) importFiles(ctx context.Context, names []string, f importFlags) er
 	if err := a.settings.check(); err != nil {
 		return usageError(err)
 	}
-	files, err := openInputs(names)
+	files, err := openInputs(ctx, names)
 	defer func() {
 		for _, in := range files {
 			in.content.Close()
@@ -88,10 +88,10 @@ func (a *app) importFiles(ctx context.Context, names []string, f importFlags) er
 
 // openInputs opens all files before anything is read, so that a wrong name costs
 // nothing. What cannot be read twice is copied.
-func openInputs(names []string) (files []*inputFile, err error) {
+func openInputs(ctx context.Context, names []string) (files []*inputFile, err error) {
 	for _, name := range names {
 		in := &inputFile{name: name}
-		if in.content, err = openSeekable(name); err != nil {
+		if in.content, err = openSeekable(ctx, name); err != nil {
 			return files, usageError(err)
 		}
 		files = append(files, in)
@@ -108,13 +108,12 @@ func openInputs(names []string) (files []*inputFile, err error) {
 
 // openSeekable opens a file, or for a pipe or standard input a copy of it that is
 // gone when it is closed.
-func openSeekable(name string) (*os.File, error) {
-	f := os.Stdin
+func openSeekable(ctx context.Context, name string) (*os.File, error) {
+	f, err := flowfile.OpenUntil(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	if name != "-" {
-		var err error
-		if f, err = os.Open(name); err != nil {
-			return nil, err
-		}
 		info, err := f.Stat()
 		switch {
 		case err != nil:
@@ -133,7 +132,7 @@ func openSeekable(name string) (*os.File, error) {
 		return nil, fmt.Errorf("a copy of %s: %w", name, err)
 	}
 	os.Remove(c.Name())
-	if _, err := io.Copy(c, f); err != nil {
+	if _, err := io.Copy(c, flowfile.ReadUntil(ctx, f)); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("a copy of %s: %w", name, err)
 	}

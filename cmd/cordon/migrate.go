@@ -40,6 +40,9 @@ func (a *app) migrateStore(ctx context.Context) error {
 			fmt.Fprintf(a.stdout, "process %d runs on %s and has migrated it\n", pid, a.settings.DataDir)
 			return nil
 		}
+		if err := checkDataFolder(a.settings.DataDir, true); err != nil {
+			return usageError(err)
+		}
 		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(a.settings.DataDir, "", a.log, a.command))
 		if err != nil {
 			return fmt.Errorf("embedded ClickHouse: %w", err)

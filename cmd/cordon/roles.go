@@ -139,6 +139,9 @@ func (a *app) up(ctx context.Context) error {
 	if err := a.settings.check(); err != nil {
 		return usageError(err)
 	}
+	if err := checkDataFolder(a.settings.DataDir, true); err != nil {
+		return usageError(err)
+	}
 	if err := os.MkdirAll(a.settings.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}

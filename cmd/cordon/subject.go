@@ -69,7 +69,7 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 	if stored && len(f.from) > 0 {
 		return nil, nil, usagef("%s: no such file, and with --from no stored proposal is at hand", what)
 	}
-	readers, err := openFlowFiles(f.from, madeAt(s.proposals))
+	readers, err := openFlowFiles(ctx, f.from, madeAt(s.proposals))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -11,7 +12,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -39,6 +39,8 @@ type Options struct {
 	// Content is read in place of the file, whose name then only stands in
 	// messages; nil for none. It stays open.
 	Content *io.SectionReader
+	// Context ends reads that wait for someone to write; nil for never.
+	Context context.Context
 }
 
 // OpenWith opens a flow file; "-" means standard input.
@@ -55,14 +57,17 @@ func OpenWith(name string, o Options) (Reader, error) {
 		s.size = o.Content.Size()
 		return s.open(o.Content)
 	}
-	f, size := os.Stdin, int64(0)
+	if o.Context == nil {
+		o.Context = context.Background()
+	}
+	f, err := OpenUntil(o.Context, name)
+	if err != nil {
+		return nil, err
+	}
+	size, waits := int64(0), true
 	if name == "-" {
 		s.name = StandardInput
 	} else {
-		var err error
-		if f, err = os.Open(name); err != nil {
-			return nil, err
-		}
 		info, err := f.Stat()
 		switch {
 		case err != nil:
@@ -72,11 +77,15 @@ func OpenWith(name string, o Options) (Reader, error) {
 			f.Close()
 			return nil, fmt.Errorf("%s: is a folder; name a file in it", name)
 		case info.Mode().IsRegular():
-			size = info.Size()
+			size, waits = info.Size(), false
 		}
 	}
 	s.file, s.size = f, size
-	r, err := s.open(f)
+	var content io.Reader = f
+	if waits {
+		content = ReadUntil(o.Context, f)
+	}
+	r, err := s.open(content)
 	if err != nil {
 		f.Close()
 		return nil, err
