@@ -147,13 +147,21 @@ func (f *findings) disks(list []Disk) {
 	for _, d := range list {
 		switch {
 		case d.Full:
-			f.add(Problem, "disk", fmt.Sprintf("the disk of %s is full (%d MiB free): %s cannot write there", d.Folder, d.Free>>20, d.Holds),
+			f.add(Problem, "disk", fmt.Sprintf("the disk of %s is full (%d MiB free): %s cannot be written", d.Folder, d.Free>>20, held(d.Holds)),
 				"make space on that disk; everything goes on by itself within a minute")
 		case d.Free < lowSpace:
-			f.add(Warning, "disk", fmt.Sprintf("the disk of %s is nearly full: %d MiB are free (%s)", d.Folder, d.Free>>20, d.Holds),
+			f.add(Warning, "disk", fmt.Sprintf("the disk of %s is nearly full: %d MiB are free for %s", d.Folder, d.Free>>20, held(d.Holds)),
 				"make space on that disk, or shorten retention.flows and retention.sessions")
 		}
 	}
+}
+
+// held names what a folder holds, as a sentence needs it.
+func held(what string) string {
+	if what == "spool" {
+		return "the spool"
+	}
+	return "what " + what + " stores"
 }
 
 // receiving is about sockets: nothing came, or it was refused or dropped

@@ -196,3 +196,28 @@ func TestTextShowsFindingsFirst(t *testing.T) {
 		t.Errorf("does not begin with the findings:\n%s", b.String())
 	}
 }
+
+// A full disk is a problem that names folder and what lies there; little space is
+// a warning, and enough is nothing to say.
+func TestDisks(t *testing.T) {
+	d := &Document{PID: 1, Disks: []Disk{
+		{Folder: "/data/nats", Holds: "NATS", Free: 1 << 20, Full: true},
+		{Folder: "/data/clickhouse", Holds: "ClickHouse", Free: 100 << 20},
+		{Folder: "/data/collector", Holds: "spool", Free: 1 << 40},
+	}}
+	var got []Finding
+	for _, f := range d.Diagnose() {
+		if f.Part == "disk" {
+			got = append(got, f)
+		}
+	}
+	if len(got) != 2 || got[0].Severity != Problem || got[1].Severity != Warning {
+		t.Fatalf("findings: %+v", got)
+	}
+	if want := "the disk of /data/nats is full (1 MiB free): what NATS stores cannot be written"; got[0].Text != want {
+		t.Errorf("%q, want %q", got[0].Text, want)
+	}
+	if want := "the disk of /data/clickhouse is nearly full: 100 MiB are free for what ClickHouse stores"; got[1].Text != want {
+		t.Errorf("%q, want %q", got[1].Text, want)
+	}
+}
