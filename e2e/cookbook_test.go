@@ -423,7 +423,7 @@ func cookbookClients(t *testing.T, a addresses, blocks []codeBlock) {
 		switch b.lang {
 		case "sh":
 			if !strings.Contains(text, "curl") {
-				continue // needs programs of which Cordon's tests know nothing
+				continue // TestDocs runs it
 			}
 			cmd = exec.Command("sh", "-euc", text)
 		case "python":
