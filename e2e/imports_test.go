@@ -94,6 +94,13 @@ func TestImports(t *testing.T) {
 			t.Errorf("folder %s has no rule here: say what it may import", from)
 			continue
 		}
+		if strings.HasPrefix(p.ImportPath, module+"recommender/target") {
+			for _, i := range p.Imports {
+				if strings.HasPrefix(i, module) && i != module+"recommender/policy" && i != module+"categories" && i != module+"internal/iana" {
+					t.Errorf("%s imports %s; a target knows policies only", p.ImportPath, i)
+				}
+			}
+		}
 		for _, i := range p.Imports {
 			if to := folder(i); strings.HasPrefix(i, module) && to != from && !slices.Contains(allowed, to) {
 				t.Errorf("%s imports %s; of Cordon's, folder %s may import %v", p.ImportPath, i, from, allowed)

@@ -100,7 +100,7 @@ func (r *run) countForce(ctx context.Context, d *draft, parts []part, f *force, 
 		rule.Beyond = policy.Beyond{PermittedPairs: r.permittedPairs(j, known), ObservedPairs: reached[p].pairs}
 		var ports bool
 		rule.Beyond.PermittedPorts, rule.Beyond.ObservedPorts, ports = d.ports(rule.Services, held[p], parts)
-		rule.Wider = rule.Action != policy.Deny && !rule.Partly && len(held[p]) > 0 &&
+		rule.Wider = rule.Action == policy.Allow && !rule.Partly && len(held[p]) > 0 &&
 			(ports || r.unneeded(r.existing.src, j, known, reached[p].ends[0]) || r.unneeded(r.existing.dst, j, known, reached[p].ends[1]))
 	}
 	return nil

@@ -126,7 +126,7 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy, readin
 	var out []statement
 	for _, doc := range policies {
 		for i, r := range doc.Rules {
-			st := statement{note: r.Label(i), vrf: doc.VRF, deny: r.Action == policy.Deny, services: r.Services}
+			st := statement{note: r.Label(i), vrf: doc.VRF, deny: r.Action != policy.Allow, services: r.Services}
 			for _, side := range []struct {
 				from []policy.Endpoint
 				to   *[]member

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
+	"cordon/recommender/target/eos"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -60,10 +62,12 @@ type generateFlags struct {
 	existing   []string
 	guardrails []string
 	inForce    namedPolicies // of existing
+	guarding   namedPolicies // of guardrails
 	effort     string
 	maxMemory  string
 	format     string
 	output     string
+	target     targetFlags
 	verbose    bool
 }
 
@@ -95,6 +99,7 @@ func (a *app) generateCommand() *cobra.Command {
 	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names, of .Source, .Destination, .Service (docs/proposal.md) (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
 	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
 	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
+	g.target.flags(f)
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
 	if err := c.RegisterFlagCompletionFunc("coverage-by", cobra.FixedCompletions([]string{"sessions", "bytes"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic("BUG: complete --coverage-by: " + err.Error())
@@ -151,10 +156,15 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 	if err != nil {
 		return err
 	}
+	opts, err := g.target.eos()
+	if err != nil {
+		return err
+	}
 	file, err := g.complete(time.Now())
 	if err != nil {
 		return err
 	}
+	a.policyNotes(slices.Concat(g.inForce, g.guarding))
 	var clock stepClock
 	g.settings.Observe = clock.add
 
@@ -169,7 +179,7 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 	if len(proposals) == 0 {
 		fmt.Fprintln(a.stderr, "cordon: "+nothingToPropose(g))
 	}
-	if err := a.writeProposals(out, g.output, proposals, file); err != nil {
+	if err := a.writeProposals(out, g.output, proposals, file, opts); err != nil {
 		return err
 	}
 	if g.verbose {
@@ -217,7 +227,7 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Guardrails = guardrails.list()
+	g.guarding, s.Guardrails = guardrails, guardrails.list()
 	if g.groups == "" {
 		return nil, nil
 	}
@@ -326,14 +336,16 @@ func (a *app) proposalFormat(format, output string) (string, error) {
 
 // writeProposals writes the documents, several one after another, to standard
 // output or, complete or not at all, to a file.
-func (a *app) writeProposals(format, output string, proposals []policy.Proposal, groups *categories.File) error {
-	opts := render.Options{Groups: groups}
+func (a *app) writeProposals(format, output string, proposals []policy.Proposal, groups *categories.File, target eos.Options) error {
+	opts := render.Options{Groups: groups, EOS: target, Note: func(s string) { fmt.Fprintln(a.stderr, "cordon: "+s) }}
 	if output == "" && isTerminal(a.stdout) {
 		opts.Color = true
 		opts.Width = terminalWidth(a.stdout)
 	}
 	var buf bytes.Buffer
-	if err := render.Write(&buf, format, proposals, opts); err != nil {
+	if err := render.Write(&buf, format, proposals, opts); render.ErrTarget(err) {
+		return usageError(err)
+	} else if err != nil {
 		return err
 	}
 	if output == "" {

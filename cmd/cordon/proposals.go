@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/categories"
 	"cordon/internal/text"
 	"cordon/recommender"
 	"cordon/recommender/policy"
@@ -40,17 +41,19 @@ func (a *app) proposalsCommand() *cobra.Command {
 
 	show := a.showCommand()
 
-	var exportFormat, output string
+	var e exportFlags
 	export := &cobra.Command{
-		Use:   "export ID --format F",
-		Short: "Write a proposal in a format",
-		Args:  oneID,
+		Use:   "export FILE|ID --format F",
+		Short: "Write a proposal in a format, such as a device's own configuration",
+		Args:  oneProposal,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.proposalsExport(cmd.Context(), args[0], exportFormat, output)
+			return a.proposalsExport(cmd.Context(), args[0], &e)
 		},
 	}
-	export.Flags().StringVarP(&exportFormat, "format", "f", "yaml", strings.Join(render.Names(), ", "))
-	export.Flags().StringVarP(&output, "output", "o", "", "write to this file instead of standard output")
+	export.Flags().StringVarP(&e.format, "format", "f", "yaml", strings.Join(render.Names(), ", "))
+	export.Flags().StringVarP(&e.output, "output", "o", "", "write to this file instead of standard output")
+	export.Flags().StringVarP(&e.groups, "groups", "g", "", "groups file that the proposal was made with, where the configuration of a device needs the addresses of groups")
+	e.target.flags(export.Flags())
 
 	diff := &cobra.Command{
 		Use:   "diff A B",
@@ -68,13 +71,6 @@ func (a *app) proposalsCommand() *cobra.Command {
 	}
 	c.AddCommand(list, show, export, diff)
 	return c
-}
-
-func oneID(cmd *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return usagef("%s takes one id, got %d; `cordon proposals list` shows them", cmd.CommandPath(), len(args))
-	}
-	return nil
 }
 
 func (a *app) proposalsList(ctx context.Context, vrf string, limit int, format string) error {
@@ -117,20 +113,43 @@ func shortID(id string) string {
 	return digits[:min(12, len(digits))]
 }
 
-func (a *app) proposalsExport(ctx context.Context, id, format, output string) error {
-	if err := render.Check(format); err != nil {
+// exportFlags are the flags of proposals export.
+type exportFlags struct {
+	format, output, groups string
+	target                 targetFlags
+}
+
+func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) error {
+	if err := render.Check(e.format); err != nil {
 		return usageError(err)
 	}
-	st, err := a.openStore(ctx, storeNeeds{})
+	opts, err := e.target.eos()
 	if err != nil {
 		return err
 	}
-	defer st.close()
-	p, err := a.proposal(ctx, st, id)
+	var groups *categories.File
+	if e.groups != "" {
+		if groups, err = categories.ReadFile(e.groups); err != nil {
+			return usageError(err)
+		}
+	}
+	proposals, stored, err := readProposals(what)
 	if err != nil {
 		return err
 	}
-	return a.writeProposals(format, output, []policy.Proposal{*p}, nil)
+	if stored {
+		st, err := a.openStore(ctx, storeNeeds{})
+		if err != nil {
+			return err
+		}
+		defer st.close()
+		p, err := a.proposal(ctx, st, what)
+		if err != nil {
+			return err
+		}
+		proposals = []policy.Proposal{*p}
+	}
+	return a.writeProposals(e.format, e.output, proposals, groups, opts)
 }
 
 // proposalsDiff compares what two proposals permit, term by term, whatever

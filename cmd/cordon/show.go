@@ -12,6 +12,7 @@ import (
 	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
+	"cordon/recommender/target/eos"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
@@ -110,9 +111,9 @@ func (a *app) show(ctx context.Context, what string, s *showFlags) error {
 		return err
 	}
 	if stored {
-		return a.proposalsExport(ctx, what, s.format, "")
+		return a.proposalsExport(ctx, what, &exportFlags{format: s.format, target: defaultTarget})
 	}
-	return a.writeProposals(s.format, "", proposals, nil)
+	return a.writeProposals(s.format, "", proposals, nil, eos.Options{})
 }
 
 // shownOfRule is how many rows of a rule a table has, unless more are asked for.

@@ -172,7 +172,7 @@ func (x *audit) dropCovered() (dropped bool) {
 	// What one rule covers goes first, and of rules that cover each other the last, so that a few rules stay rather than many.
 	for _, most := range []int{1, len(x.boxes)} {
 		for i := n - 1; i >= 0; i-- {
-			if x.gone[i] {
+			if x.gone[i] || x.rules[i].Action == Uncertain {
 				continue
 			}
 			by, ok := x.decide(i, x.gone)
@@ -252,6 +252,9 @@ func (x *audit) list() (out []InForce) {
 	}
 	for i := range x.rules {
 		r, f := &x.rules[i], x.findings[i]
+		if r.Action == Uncertain { // nobody can say what goes with it
+			continue
+		}
 		if f == nil && x.boxes[i].deny {
 			if against := x.against(i, n, x.gone); len(against) > 0 {
 				f = x.finding(i, against)
@@ -326,7 +329,7 @@ func newSpace(a *Addresses, rules []StatementRule, proposed []Rule) *space {
 		ends[0], ends[1], services = append(ends[0], literals(sources, as)), append(ends[1], literals(destinations, as)), append(services, of)
 	}
 	for i := range rules {
-		s.boxes[i].deny = rules[i].Action == Deny
+		s.boxes[i].deny = rules[i].Action != Allow
 		add(rules[i].Sources, rules[i].Destinations, rules[i].Services, ReadingOf(rules[i].Action, false))
 	}
 	for i := range proposed {

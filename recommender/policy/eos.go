@@ -5,9 +5,9 @@ import "cordon/internal/iana"
 // Families says which address families a rule needs: one match each.
 type Families struct{ IPv4, IPv6 bool }
 
-// EOSLines is the number of lines that a rule takes in the traffic policy of
-// Arista EOS, counted as CloudVision shows them in a change: for each family that
-// the rule needs, and once more for its "-reverse" twin that permits the answers,
+// EOSLines is the number of lines that a rule about sessions takes in the traffic
+// policy of Arista EOS, counted as CloudVision shows them in a change: those of its
+// matches as package eos writes them, one after another for each family,
 //
 //	match NAME ipv4
 //	   source prefix field-set ...
@@ -16,29 +16,55 @@ type Families struct{ IPv4, IPv6 bool }
 //	   actions
 //	      count
 //
-// The separators ("!") are not counted, nor are field-sets, which rules share.
-// Services without ports cannot be in a service field-set and have a protocol
-// line each; an endpoint "any" has no line.
-func (r *Rule) EOSLines(f Families) int {
-	lines := 3 // match, actions, count
+// and once more for its "-reverse" twin that permits the answers. Services without ports
+// are in a match of their own, with a line for types of ICMP and one for other protocols, and
+// types of ICMP have a twin only where something answers them. The separators ("!"), remarks
+// and field-sets, which rules share, are not counted; an endpoint "any" has no line.
+func (r *Rule) EOSLines(f Families) (lines int) {
+	ends := 3 // match, actions, count
 	for _, set := range [][]Endpoint{r.Sources, r.Destinations} {
 		if len(set) > 0 && !set[0].IsAny() {
-			lines++
+			ends++
 		}
 	}
-	fieldSet := 0
+	if f.IPv4 || !f.IPv6 { // of a rule without addresses nothing can be written
+		lines += r.eosFamily(ends, iana.ICMP)
+	}
+	if f.IPv6 {
+		lines += r.eosFamily(ends, iana.ICMPv6)
+	}
+	return lines
+}
+
+// eosFamily counts the lines of one family, which has an ICMP of its own.
+func (r *Rule) eosFamily(ends int, icmp uint8) (lines int) {
+	var ports, types, answers, protocols int
 	for _, s := range r.Services {
-		switch {
+		switch t := s.Term; {
 		case s.Any:
-		case iana.HasPorts(s.Term.Proto):
-			fieldSet = 1
+			return 2 * ends
+		case t.Proto == icmp:
+			types = 1
+			for request := range ICMPAnswers(icmp) {
+				if t.Lo <= request && request <= t.Hi {
+					answers = 1
+				}
+			}
+		case iana.IsICMP(t.Proto):
+		case t.Proto != iana.TCP && t.Proto != iana.UDP && (t.Any() || !iana.HasPorts(t.Proto)):
+			protocols = 1
 		default:
-			lines++
+			ports = 1
 		}
 	}
-	lines = 2 * (lines + fieldSet)
-	if f.IPv4 && f.IPv6 {
-		lines *= 2
+	if ports > 0 {
+		lines += 2 * (ends + 1)
+	}
+	if types+protocols > 0 {
+		lines += ends + types + protocols
+	}
+	if answers+protocols > 0 {
+		lines += ends + answers + protocols
 	}
 	return lines
 }

@@ -26,10 +26,10 @@ func checkKeys(n *yaml.Node, t reflect.Type) error {
 	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct && t != reflect.TypeFor[yaml.Node]():
 		fields := map[string]reflect.Type{}
 		var names []string
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-			if name != "" {
-				fields[name] = t.Field(i).Type
+		for _, f := range reflect.VisibleFields(t) {
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			if name != "" && name != "-" {
+				fields[name] = f.Type
 				names = append(names, name)
 			}
 		}

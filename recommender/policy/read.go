@@ -20,10 +20,15 @@ const maxFileBytes = 512 << 20
 // Policy is a list of rules in force, or of guardrails. VRF is empty for a
 // policy that holds in every VRF. The first rule that matches decides.
 type Policy struct {
-	APIVersion string          `yaml:"apiVersion"`
-	Kind       string          `yaml:"kind"`
-	VRF        string          `yaml:"vrf"`
-	Rules      []StatementRule `yaml:"rules"`
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Name       string `yaml:"name"` // on the device; empty where there is none
+	VRF        string `yaml:"vrf"`
+	// Categories are those selected for a proposal; nil for other policies.
+	Categories []string `yaml:"-"`
+	// Default decides what no rule matches. Where it says nothing, that is left open.
+	Default Defaults        `yaml:"default"`
+	Rules   []StatementRule `yaml:"rules"`
 }
 
 // Statement is the rule as one of a policy, such as it is once accepted.
@@ -33,16 +38,16 @@ func (r *Rule) Statement() StatementRule {
 
 // Policy is the proposal as a policy in force, such as it is once accepted.
 func (p *Proposal) Policy() Policy {
-	out := Policy{APIVersion: p.APIVersion, Kind: p.Kind, VRF: p.VRF}
+	out := Policy{APIVersion: p.APIVersion, Kind: p.Kind, VRF: p.VRF, Categories: p.Categories}
 	for i := range p.Rules {
 		out.Rules = append(out.Rules, p.Rules[i].Statement())
 	}
 	return out
 }
 
-// StatementRule is a rule that a person may have written: a set that is left
-// out means any, and the action defaults to allow. Fields of a proposal's rule
-// that say nothing about traffic are read and not used.
+// StatementRule is a rule that a person may have written, or a device has: a set
+// that is left out means any, and the action defaults to allow. Fields of a
+// proposal's rule that say nothing about traffic are read and not used.
 type StatementRule struct {
 	ID           string     `yaml:"id"`
 	Name         string     `yaml:"name"`
@@ -55,6 +60,7 @@ type StatementRule struct {
 	Excess       yaml.Node  `yaml:"excess"`
 	PortRanges   yaml.Node  `yaml:"portRanges"`
 	Generalised  yaml.Node  `yaml:"generalised"`
+	Packets      `yaml:",inline"`
 }
 
 // ReadError says what is wrong with a document, and where.
@@ -75,7 +81,7 @@ func (e *ReadError) Unwrap() error { return e.Err }
 
 // ReadPolicyFile reads policies from a file; see ParsePolicies.
 func ReadPolicyFile(path string) ([]Policy, error) {
-	data, err := readFile(path)
+	data, err := ReadLimited(path)
 	if err != nil {
 		return nil, err
 	}
@@ -84,14 +90,15 @@ func ReadPolicyFile(path string) ([]Policy, error) {
 
 // ReadProposalFile reads proposals from a file; see ParseProposals.
 func ReadProposalFile(path string) ([]Proposal, error) {
-	data, err := readFile(path)
+	data, err := ReadLimited(path)
 	if err != nil {
 		return nil, err
 	}
 	return ParseProposals(path, data)
 }
 
-func readFile(path string) ([]byte, error) {
+// ReadLimited reads a file, unless it is larger than any document can be.
+func ReadLimited(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err // names the path
@@ -124,12 +131,13 @@ func ParsePolicies(path string, data []byte) ([]Policy, error) {
 			var head struct { // the parts of a proposal that are not a policy's stay unread
 				APIVersion string          `yaml:"apiVersion"`
 				VRF        string          `yaml:"vrf"`
+				Categories []string        `yaml:"categories"`
 				Rules      []StatementRule `yaml:"rules"`
 			}
 			if err := n.Decode(&head); err != nil {
 				return err
 			}
-			p = Policy{APIVersion: head.APIVersion, Kind: kind, VRF: head.VRF, Rules: head.Rules}
+			p = Policy{APIVersion: head.APIVersion, Kind: kind, VRF: head.VRF, Categories: head.Categories, Rules: head.Rules}
 		default:
 			return fmt.Errorf("line %d: kind is %q, not %s or %s", n.Line, kind, KindPolicy, KindProposal)
 		}
@@ -150,11 +158,11 @@ func (r *StatementRule) check(n *yaml.Node) error {
 	if r.Action == "" {
 		r.Action = Allow
 	}
-	if r.Action != Allow && r.Action != Deny {
-		return fmt.Errorf("line %d: action is %q, not %s or %s", n.Line, r.Action, Allow, Deny)
+	if r.Action != Allow && r.Action != Deny && r.Action != Redirect {
+		return fmt.Errorf("line %d: action is %q, not %s, %s or %s", n.Line, r.Action, Allow, Deny, Redirect)
 	}
-	if r.Direction != "" && r.Direction != Bidirectional {
-		return fmt.Errorf("line %d: direction is %q; only %s is known", n.Line, r.Direction, Bidirectional)
+	if r.Direction != "" && r.Direction != Bidirectional && r.Direction != OneWay {
+		return fmt.Errorf("line %d: direction is %q, not %s or %s", n.Line, r.Direction, Bidirectional, OneWay)
 	}
 	if len(r.Sources) == 0 {
 		r.Sources = []Endpoint{Any}
@@ -164,6 +172,9 @@ func (r *StatementRule) check(n *yaml.Node) error {
 	}
 	if len(r.Services) == 0 {
 		r.Services = []Service{{Any: true}}
+	}
+	if err := r.checkPackets(); err != nil {
+		return fmt.Errorf("line %d: %w", n.Line, err)
 	}
 	return nil
 }

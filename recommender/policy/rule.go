@@ -13,13 +13,22 @@ type Action string
 
 // The actions. A proposal has rules that allow only.
 const (
-	Allow Action = "allow"
-	Deny  Action = "deny"
+	Allow    Action = "allow"
+	Deny     Action = "deny"
+	Redirect Action = "redirect" // allowed, and sent another way
+	// Uncertain is no action of a rule that is written. It is that of a statement
+	// of Policy.Sessions of which nobody can say whether the device permits it.
+	Uncertain Action = "uncertain"
 )
 
-// Bidirectional is the direction of every rule: sessions are opened from
-// sources to destinations, and their answers are included.
-const Bidirectional = "bidirectional"
+// The directions of rules. A proposal has rules of both directions only.
+const (
+	// Bidirectional is a rule about sessions: they are opened from sources to
+	// destinations, and their answers are included.
+	Bidirectional = "bidirectional"
+	// OneWay is a rule about packets from sources to destinations.
+	OneWay = "one-way"
+)
 
 // Rule is a box of a proposal: every source to every destination with every service.
 // The sets are sorted and without duplicates.

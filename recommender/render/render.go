@@ -7,17 +7,23 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/policy"
+	"cordon/recommender/target/eos"
 )
 
 // Options are what a format may need beside the proposals.
 type Options struct {
 	// Groups is the file that the proposals were made with. The format table
-	// takes names of services from it; yaml and json do without.
+	// takes names of services from it, and targets also the addresses of groups;
+	// yaml and json do without.
 	Groups *categories.File
 	// Width of the terminal in columns; 0 means 100.
 	Width int
 	// Color permits terminal colours.
 	Color bool
+	// EOS says how the format eos is written; its Services are set by Groups.
+	EOS eos.Options
+	// Note takes what is worth knowing about what was written; may be nil.
+	Note func(string)
 }
 
 // format writes proposals, one for each VRF.
@@ -32,6 +38,7 @@ var formats = []format{
 	{"table", "for a terminal", writeTable},
 	{"yaml", "the document of each VRF, separated by ---", writeYAML},
 	{"json", "the document of each VRF, one after another", writeJSON},
+	{"eos", "a traffic policy of Arista EOS for each VRF", writeEOS},
 }
 
 // Names lists the formats that Write knows.

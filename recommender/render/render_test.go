@@ -200,7 +200,7 @@ func TestWrittenDocumentsAreReadBack(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	err := Check("xml")
-	if err == nil || err.Error() != `unknown format "xml": choose one of table, yaml, json` {
+	if err == nil || err.Error() != `unknown format "xml": choose one of table, yaml, json, eos` {
 		t.Error(err)
 	}
 	for _, name := range Names() {

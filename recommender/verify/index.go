@@ -203,7 +203,7 @@ func statements(policies []policy.Policy, guardrails bool) []statement {
 	var out []statement
 	for _, p := range policies {
 		for i, r := range p.Rules {
-			out = append(out, statement{cmp.Or(r.Name, r.ID, fmt.Sprintf("rule %d", i+1)), p.VRF, r.Action == policy.Deny,
+			out = append(out, statement{cmp.Or(r.Name, r.ID, fmt.Sprintf("rule %d", i+1)), p.VRF, r.Action != policy.Allow,
 				policy.ReadingOf(r.Action, guardrails), [2][]policy.Endpoint{r.Sources, r.Destinations}, r.Services})
 		}
 	}

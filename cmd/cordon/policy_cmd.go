@@ -1,0 +1,141 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+	"cordon/recommender/render"
+	"cordon/recommender/target/eos"
+
+	"github.com/spf13/cobra"
+)
+
+const convertHelp = `Reads a policy in one form and writes it in another. FILE is a policy of kind Policy,
+a proposal, or a running-config of Arista EOS with a section of traffic-policies. What
+a device's file says and Cordon cannot judge is kept word for word, and listed on
+standard error; a line inside the section that is not known is an error. A
+running-config that is written as eos again is the same text, its other sections
+left out.
+
+A device matches requests and answers apart. A match and its -reverse twin become one
+rule; what a rule permits whose answers are not permitted is listed on standard error
+("answers denied").`
+
+func (a *app) policyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "policy",
+		Short: "Policies between forms",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var f convertFlags
+	convert := &cobra.Command{
+		Use:   "convert FILE --to FORMAT",
+		Short: "Write a policy in another form",
+		Long:  convertHelp,
+		Example: `  cordon policy convert switch.cfg --to yaml
+  cordon policy convert policy.yaml --to eos --groups groups.yaml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usagef("%s takes one file, got %d", cmd.CommandPath(), len(args))
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.convert(args[0], &f) },
+	}
+	fs := convert.Flags()
+	fs.StringVarP(&f.to, "to", "t", "", strings.Join(policyForms, ", "))
+	fs.StringVarP(&f.output, "output", "o", "", "write to this file instead of standard output")
+	fs.StringVarP(&f.groups, "groups", "g", "", "groups file, where the policy names groups and the target has none")
+	fs.StringSliceVar(&f.categories, "category", nil, "selected categories of the groups file, in order of precedence (default: those of a proposal, else all)")
+	f.target.flags(fs)
+	if err := convert.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(policyForms, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("BUG: complete --to: " + err.Error())
+	}
+	c.AddCommand(convert)
+	return c
+}
+
+// policyForms are the forms that policies are written in.
+var policyForms = []string{"yaml", "json", "eos"}
+
+// convertFlags are the flags of policy convert.
+type convertFlags struct {
+	to, output, groups string
+	categories         []string
+	target             targetFlags
+}
+
+func (a *app) convert(path string, f *convertFlags) error {
+	switch {
+	case f.to == "":
+		return usagef("--to is missing: choose one of %s", strings.Join(policyForms, ", "))
+	case !slices.Contains(policyForms, f.to):
+		return usagef("unknown format %q: choose one of %s", f.to, strings.Join(policyForms, ", "))
+	}
+	opts, err := f.target.eos()
+	if err != nil {
+		return err
+	}
+	var groups *categories.File
+	if f.groups != "" {
+		if groups, err = categories.ReadFile(f.groups); err != nil {
+			return usageError(err)
+		}
+		opts.Services = groups.Services
+	}
+	file, err := readPolicyFile(path)
+	if err != nil {
+		return usageError(err)
+	}
+	a.policyNotes(namedPolicies{{notes: file.notes()}})
+	var buf bytes.Buffer
+	switch f.to {
+	case "yaml":
+		err = policy.WriteYAML(&buf, file.policies)
+	case "json":
+		err = policy.WriteJSON(&buf, file.policies)
+	case "eos":
+		err = a.convertToEOS(&buf, file, groups, f.categories, opts)
+	}
+	if err != nil {
+		return err
+	}
+	if f.output != "" {
+		return writeFile(f.output, buf.Bytes())
+	}
+	_, err = buf.WriteTo(a.stdout)
+	return err
+}
+
+func (a *app) convertToEOS(w io.Writer, file policyFile, groups *categories.File, selected []string, o eos.Options) error {
+	if file.config != nil && !o.Changes() {
+		_, err := w.Write(file.config.Write())
+		return err
+	}
+	var documents []eos.Document
+	for i := range file.policies {
+		d := eos.Document{Policy: file.policies[i], Set: policy.IPSet, Proposed: file.policies[i].Kind == policy.KindProposal}
+		if groups != nil {
+			if len(selected) == 0 {
+				selected = file.policies[i].Categories
+			}
+			addresses, err := policy.NewAddresses(groups, selected)
+			if err != nil {
+				return usageError(err)
+			}
+			d.Set = addresses.Set
+		}
+		documents = append(documents, d)
+	}
+	err := render.WriteEOS(w, documents, o, func(s string) { fmt.Fprintln(a.stderr, "cordon: "+s) })
+	if render.ErrTarget(err) && groups == nil {
+		return usagef("%w (groups are known from --groups)", err)
+	}
+	return usageError(err)
+}
