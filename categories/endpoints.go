@@ -14,6 +14,23 @@ type Endpoint struct {
 	Named bool
 }
 
+// Hosts returns every address that a group of the file, of any category, names as a
+// single host, once, in order. These are known endpoints whether or not they were seen.
+func (f *File) Hosts() []netip.Addr {
+	var out []netip.Addr
+	for i := range f.Categories {
+		for j := range f.Categories[i].Groups {
+			for _, p := range f.Categories[i].Groups[j].Prefixes {
+				if p.IsSingleIP() {
+					out = append(out, p.Addr())
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
 // Endpoints returns each address that a group of the selected categories names
 // as a single host, once, with the group that it resolves to, in order of address.
 // These are known endpoints whether or not they were seen. It must not be changed.

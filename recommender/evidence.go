@@ -95,28 +95,47 @@ type groupOf struct {
 	group uint32
 }
 
+// hosts counts known endpoints, those of IPv4 and those of IPv6: no session has both.
+type hosts struct{ ipv4, ipv6 uint64 }
+
+func (h *hosts) add(o hosts) { h.ipv4, h.ipv6 = h.ipv4+o.ipv4, h.ipv6+o.ipv6 }
+
+// hostsOf gives n hosts of the family of an address.
+func hostsOf(a netip.Addr, n uint64) hosts {
+	if a.Is4() {
+		return hosts{ipv4: n}
+	}
+	return hosts{ipv6: n}
+}
+
+// ofIPv4 is the SQL that tells whether a column with IPv6 addresses has one that stands for an IPv4 address.
+func ofIPv4(column string) string { return isIPv4("toUInt128(" + column + ")") }
+
 // readKnown counts the known endpoints of each group: addresses seen at
 // either end of any session in the window, and those that the group names.
-func (r *run) readKnown(ctx context.Context) (map[groupOf]uint64, error) {
+func (r *run) readKnown(ctx context.Context) (map[groupOf]hosts, error) {
 	sessions := r.table("sessions")
-	rows, err := r.conn.Query(ctx, `SELECT vrf, group_number, uniqExact(address) FROM
+	rows, err := r.conn.Query(ctx, `SELECT vrf, group_number, uniqExactIf(address, ipv4), uniqExactIf(address, NOT ipv4) FROM
 		(
+			SELECT vrf, group_number, address, `+ofIPv4("address")+` AS ipv4 FROM
+			(
 			SELECT DISTINCT vrf, client_group AS group_number, client AS address FROM `+sessions+` WHERE client_group != 0
 			UNION ALL
 			SELECT DISTINCT vrf, server_group AS group_number, server AS address FROM `+sessions+` WHERE server_group != 0
 			UNION ALL
 			SELECT v.vrf, p.group_number, p.address FROM `+r.table("named")+` AS p CROSS JOIN (SELECT DISTINCT vrf FROM `+sessions+`) AS v
+			)
 		)
 		GROUP BY vrf, group_number`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	out := map[groupOf]uint64{}
+	out := map[groupOf]hosts{}
 	for rows.Next() {
 		var g groupOf
-		var n uint64
-		if err := rows.Scan(&g.vrf, &g.group, &n); err != nil {
+		var n hosts
+		if err := rows.Scan(&g.vrf, &g.group, &n.ipv4, &n.ipv6); err != nil {
 			return nil, err
 		}
 		out[g] = n

@@ -102,7 +102,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	}
 
 	var evidence []ruleEvidence
-	var known map[groupOf]uint64
+	var known map[groupOf]hosts
 	var unproposed map[string][]policy.Unproposed
 	var sampling map[string][]policy.Sampling
 	spans, err := r.readSpans(ctx)
@@ -385,7 +385,7 @@ func (r *run) setWindow(d *draft, parts []part, spans map[string]moments) {
 }
 
 // finish adds what was counted, and seals the document.
-func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[groupOf]uint64, unproposed []policy.Unproposed) error {
+func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[groupOf]hosts, unproposed []policy.Unproposed) error {
 	for i := range d.Rules {
 		rule := &d.Rules[i]
 		rule.Evidence = evidence[i].Evidence
@@ -434,25 +434,25 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 // pairs counts the (client, server) pairs of known endpoints that a box
 // permits, a host with itself left out. Endpoints share no address, so only an
 // endpoint on both sides has hosts that meet themselves.
-func (d *draft) pairs(b *boxed, known map[groupOf]uint64) uint64 {
-	hosts := func(e endpoint) uint64 {
+func (d *draft) pairs(b *boxed, known map[groupOf]hosts) uint64 {
+	of := func(e endpoint) hosts {
 		if e.group != noGroup {
 			return known[groupOf{d.VRF, e.group}]
 		}
 		if p := findPrefix(d.prefixes, e); p != nil {
-			return p.Hosts
+			return hostsOf(e.prefix.Addr(), p.Hosts+p.named)
 		}
-		return 1
+		return hostsOf(e.prefix.Addr(), 1)
 	}
-	var clients, servers, same uint64
+	var clients, servers, same hosts
 	for _, e := range b.sources {
-		clients += hosts(e)
+		clients.add(of(e))
 		if slices.Contains(b.dests, e) {
-			same += hosts(e)
+			same.add(of(e))
 		}
 	}
 	for _, e := range b.dests {
-		servers += hosts(e)
+		servers.add(of(e))
 	}
-	return clients*servers - same
+	return clients.ipv4*servers.ipv4 + clients.ipv6*servers.ipv6 - same.ipv4 - same.ipv6
 }

@@ -114,7 +114,7 @@ type classOf struct {
 
 // readKnownClasses counts the known endpoints of a VRF by class.
 func (r *run) readKnownClasses(ctx context.Context, vrf string) (map[classOf]uint64, error) {
-	rows, err := r.conn.Query(ctx, "SELECT class, address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255') AS ipv4, count() FROM ("+r.known(vrf)+") GROUP BY class, ipv4")
+	rows, err := r.conn.Query(ctx, "SELECT class, "+ofIPv4("address")+" AS ipv4, count() FROM ("+r.known(vrf)+") GROUP BY class, ipv4")
 	if err != nil {
 		return nil, err
 	}

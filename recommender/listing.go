@@ -231,11 +231,15 @@ func (r *run) side(side int, vrf string) string {
 
 // readPermitted counts the pairs of known endpoints that each rule permits.
 func (r *run) readPermitted(ctx context.Context, vrf string) (map[uint32]uint64, error) {
-	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT rule, countIf(side = 0) * countIf(side = 1) - (count() - uniqExact(address)) AS pairs FROM
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT rule, countIf(side = 0 AND ipv4) * countIf(side = 1 AND ipv4) + countIf(side = 0 AND NOT ipv4) * countIf(side = 1 AND NOT ipv4)
+			- (count() - uniqExact(address)) AS pairs FROM
 		(
-			SELECT rule, address, 0 AS side FROM (%s) UNION ALL SELECT rule, address, 1 AS side FROM (%s)
+			SELECT rule, side, address, %s AS ipv4 FROM
+			(
+				SELECT rule, address, 0 AS side FROM (%s) UNION ALL SELECT rule, address, 1 AS side FROM (%s)
+			)
 		)
-		GROUP BY rule`, r.side(0, vrf), r.side(1, vrf)))
+		GROUP BY rule`, ofIPv4("address"), r.side(0, vrf), r.side(1, vrf)))
 	if err != nil {
 		return nil, err
 	}
@@ -305,16 +309,16 @@ func (l *Listing) Unobserved(each int) string {
 		limit = fmt.Sprintf("\nLIMIT %d BY c.rule", each)
 	}
 	address := func(column string) string {
-		return fmt.Sprintf("if(%[1]s BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(%[1]s), 8), toString(%[1]s))", column)
+		return fmt.Sprintf("if(%[2]s, substring(toString(%[1]s), 8), toString(%[1]s))", column, ofIPv4(column))
 	}
 	return fmt.Sprintf(`SELECT n.name AS rule, %[1]s AS client, %[2]s AS server
 FROM (%[3]s) AS c
 INNER JOIN (%[4]s) AS s ON s.rule = c.rule
 INNER JOIN %[5]s AS n ON n.rule = c.rule
-WHERE c.address != s.address AND (c.rule, c.address, s.address) NOT IN
+WHERE c.address != s.address AND (%[9]s) = (%[10]s) AND (c.rule, c.address, s.address) NOT IN
 (
     SELECT v.rule, x.client, x.server FROM %[6]s AS x INNER JOIN %[7]s AS v ON v.cell = x.cell
 )
 ORDER BY c.rule, c.address, s.address%[8]s`, address("c.address"), address("s.address"), r.side(0, r.VRF), r.side(1, r.VRF),
-		r.table("rules"), r.table("sessions"), r.table("verdicts"), limit)
+		r.table("rules"), r.table("sessions"), r.table("verdicts"), limit, ofIPv4("c.address"), ofIPv4("s.address"))
 }

@@ -19,6 +19,7 @@ import (
 type hostPrefix struct {
 	policy.HostPrefix
 	members []endpoint
+	named   uint64 // other addresses in it that groups of categories which are not selected name
 }
 
 // mergeHosts covers the ungrouped hosts of each VRF with the fewest prefixes that
@@ -97,6 +98,7 @@ func (p *plan) coverHosts(seen []netip.Addr, cells []cell) []hostPrefix {
 			hosts[i].Class = k
 		}
 	}
+	named := p.file.Hosts()
 	var out []hostPrefix
 	for _, c := range prefixcover.Cover(hosts, p.MaxExtra, p.classes.alike) {
 		if c.IsSingleIP() {
@@ -105,6 +107,15 @@ func (p *plan) coverHosts(seen []netip.Addr, cells []cell) []hostPrefix {
 		h := hostPrefix{HostPrefix: policy.HostPrefix{Prefix: c.Prefix, Hosts: uint64(c.Hosts), ExtraAddresses: c.Extra}}
 		for _, m := range hosts[c.First : c.First+c.Hosts] {
 			h.members = append(h.members, newEndpoint(noGroup, m.Addr))
+		}
+		from, _ := slices.BinarySearchFunc(named, c.Prefix.Addr(), netip.Addr.Compare)
+		for _, a := range named[from:] {
+			if !c.Prefix.Contains(a) {
+				break
+			}
+			if _, seen := slices.BinarySearchFunc(seen, a, netip.Addr.Compare); !seen {
+				h.named++
+			}
 		}
 		out = append(out, h)
 	}

@@ -469,8 +469,14 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 			}
 		}
 	}
-	for _, e := range x.addresses.Resolver().Endpoints() {
-		seen[e.Addr] = true
+	for _, c := range x.file.Categories { // selected or not
+		for _, g := range c.Groups {
+			for _, p := range g.Prefixes {
+				if p.Bits() == p.Addr().BitLen() {
+					seen[p.Addr()] = true
+				}
+			}
+		}
 	}
 	for i := range p.Rules {
 		if err := x.evidence(&p.Rules[i], sessions, seen); err != nil {
@@ -506,7 +512,7 @@ func (x *reference) evidence(r *policy.Rule, sessions []*refSession, known map[n
 	excess := policy.Excess{ObservedPairs: uint64(len(pairs))}
 	for a := range known {
 		for b := range known {
-			if a != b && x.addresses.Permits([]policy.Rule{{Action: policy.Allow, Sources: r.Sources, Destinations: r.Destinations, Services: []policy.Service{{Any: true}}}}, a, b, categories.Service{}) {
+			if a != b && a.Is4() == b.Is4() && x.addresses.Permits([]policy.Rule{{Action: policy.Allow, Sources: r.Sources, Destinations: r.Destinations, Services: []policy.Service{{Any: true}}}}, a, b, categories.Service{}) {
 				excess.PermittedPairs++
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/categories"
 	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
 
@@ -21,7 +22,7 @@ import (
 // with a name that no other run has:
 //
 //	<name>_ranges     what tells addresses apart, by the first address of each range
-//	<name>_named      the known endpoints that groups name
+//	<name>_named      the known endpoints that groups of any category name
 //	<name>_scanners   clients that scan, where they are kept out
 //	<name>_sessions   each session of the window, looked up
 //	<name>_verdicts   what Go decided about cells
@@ -137,8 +138,8 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("named")+" (address IPv6, group_number UInt32) ENGINE = MergeTree ORDER BY ()"); err != nil {
 		return 0, err
 	}
-	endpoints := r.resolver.Endpoints()
-	if len(endpoints) == 0 {
+	hosts := r.file.Hosts()
+	if len(hosts) == 0 {
 		return n, nil
 	}
 	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("named")+" (address, group_number)")
@@ -146,8 +147,12 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	defer batch.Close()
-	for _, e := range endpoints {
-		if err := batch.Append(as16(e.Addr), group(r.resolver.LookupIndex(e.Addr))); err != nil {
+	for _, a := range hosts {
+		number := group(r.resolver.LookupIndex(a))
+		if number == noGroup && r.External == ExternalInternet && categories.KindOf(a) == categories.Public {
+			number = internetGroup
+		}
+		if err := batch.Append(as16(a), number); err != nil {
 			return 0, err
 		}
 	}

@@ -22,7 +22,7 @@ type survey struct {
 	*run
 	candidates []string
 	categories []*categories.Resolver // each category alone
-	naming     map[netip.Addr]uint64  // the categories, as bits, that name the address by itself
+	naming     map[netip.Addr]bool    // the addresses that groups of any category name by themselves
 	known      []knownAddresses
 	heldOut    bool // there is something to learn from and something after
 }
@@ -32,8 +32,8 @@ type knownAddresses struct {
 	vrf    string
 	kind   categories.AddressKind
 	groups []uint32 // by category: place of the group in it plus one, or 0
-	naming uint64   // 0: seen in the window; else not seen, but named by one of these categories
-	local  uint64   // the categories that name a local address by a prefix inside its range, as bits
+	ipv4   bool
+	local  uint64 // the categories that name a local address by a prefix inside its range, as bits
 	count  uint64
 }
 
@@ -50,19 +50,19 @@ func newSurvey(ctx context.Context, conn driver.Conn, s SuggestSettings, file *c
 	if err != nil {
 		return nil, err
 	}
-	v := &survey{candidates: p.categories, naming: map[netip.Addr]uint64{}}
+	v := &survey{candidates: p.categories, naming: map[netip.Addr]bool{}}
 	if len(v.candidates) > maxCategories {
 		return nil, &SettingsError{"category", fmt.Errorf("%d categories: %d is the most that can be compared", len(v.candidates), maxCategories)}
 	}
-	for i, name := range v.candidates {
+	for _, name := range v.candidates {
 		r, err := categories.NewResolver(file, []string{name})
 		if err != nil {
 			return nil, &SettingsError{"category", err}
 		}
 		v.categories = append(v.categories, r)
-		for _, e := range r.Endpoints() {
-			v.naming[e.Addr] |= 1 << i
-		}
+	}
+	for _, a := range p.file.Hosts() {
+		v.naming[a] = true
 	}
 	p.classes.build(p.resolver, v.categories...)
 	p.exclusions = newMatcher(p.exclusions.statements, &p.classes)
@@ -248,7 +248,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 			strings.Join(v.columns(c), ", "), address, v.table("sessions"), wholeWindow)
 	}
 	both := "(" + ends("c") + " UNION DISTINCT " + ends("s") + ")"
-	rows, err := v.conn.Query(ctx, "SELECT vrf, kind, naming, groups, count() FROM "+both+" GROUP BY vrf, kind, naming, groups")
+	rows, err := v.conn.Query(ctx, "SELECT vrf, kind, naming, groups, "+ofIPv4("address")+" AS ipv4, count() FROM "+both+" GROUP BY vrf, kind, naming, groups, ipv4")
 	if err != nil {
 		return 0, err
 	}
@@ -256,11 +256,11 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 	vrfs := map[string]bool{}
 	for rows.Next() {
 		var k knownAddresses
-		var kind uint8
-		if err := rows.Scan(&k.vrf, &kind, &k.local, &k.groups, &k.count); err != nil {
+		var kind, ipv4 uint8
+		if err := rows.Scan(&k.vrf, &kind, &k.local, &k.groups, &ipv4, &k.count); err != nil {
 			return 0, err
 		}
-		k.kind = categories.AddressKind(kind)
+		k.kind, k.ipv4 = categories.AddressKind(kind), ipv4 == 1
 		vrfs[k.vrf] = true
 		v.known = append(v.known, k)
 	}
@@ -268,7 +268,11 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 		return uint64(len(v.known)), err
 	}
 	// Of the addresses that groups name, those that were seen are counted already.
-	seen, err := v.conn.Query(ctx, "SELECT vrf, address FROM "+both+" WHERE arrayExists(x -> x != 0, groups)")
+	grouped := ""
+	if len(v.candidates) == len(v.file.Categories) {
+		grouped = " WHERE arrayExists(x -> x != 0, groups)" // no group of another category names any
+	}
+	seen, err := v.conn.Query(ctx, "SELECT vrf, address FROM "+both+grouped)
 	if err != nil {
 		return 0, err
 	}
@@ -283,7 +287,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 		if err := seen.Scan(&h.vrf, &h.addr); err != nil {
 			return 0, err
 		}
-		if h.addr = h.addr.Unmap(); v.naming[h.addr] != 0 {
+		if h.addr = h.addr.Unmap(); v.naming[h.addr] {
 			there[h] = true
 		}
 	}
@@ -291,7 +295,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	unseen := map[string]*knownAddresses{}
-	for addr, naming := range v.naming {
+	for addr := range v.naming {
 		groups := make([]uint32, len(v.categories))
 		for i, r := range v.categories {
 			groups[i] = uint32(r.LookupIndex(addr) + 1)
@@ -300,9 +304,10 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 			if there[host{vrf, addr}] {
 				continue
 			}
-			key := fmt.Sprintf("%q %d %v", vrf, naming, groups)
+			kind := v.resolver.KindOf(addr)
+			key := fmt.Sprintf("%q %d %v %v", vrf, kind, addr.Is4(), groups)
 			if unseen[key] == nil {
-				unseen[key] = &knownAddresses{vrf: vrf, kind: v.resolver.KindOf(addr), groups: groups, naming: naming}
+				unseen[key] = &knownAddresses{vrf: vrf, kind: kind, groups: groups, ipv4: addr.Is4()}
 			}
 			unseen[key].count++
 		}

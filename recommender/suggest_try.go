@@ -265,13 +265,9 @@ func (o *order) selected() (bits uint64) {
 }
 
 // known counts the known endpoints of each group under the order.
-func (o *order) known() map[groupOf]uint64 {
-	selected := o.selected()
-	out := map[groupOf]uint64{}
+func (o *order) known() map[groupOf]hosts {
+	out := map[groupOf]hosts{}
 	for _, k := range o.survey.known {
-		if k.naming != 0 && k.naming&selected == 0 {
-			continue
-		}
 		group := noGroup
 		for _, c := range o.chain {
 			if k.groups[c] != 0 {
@@ -279,11 +275,17 @@ func (o *order) known() map[groupOf]uint64 {
 				break
 			}
 		}
-		if group == noGroup && k.naming == 0 && k.kind == categories.Public && o.External == ExternalInternet {
+		if group == noGroup && k.kind == categories.Public && o.External == ExternalInternet {
 			group = internetGroup
 		}
 		if group != noGroup {
-			out[groupOf{k.vrf, group}] += k.count
+			n := out[groupOf{k.vrf, group}]
+			if k.ipv4 {
+				n.ipv4 += k.count
+			} else {
+				n.ipv6 += k.count
+			}
+			out[groupOf{k.vrf, group}] = n
 		}
 	}
 	return out

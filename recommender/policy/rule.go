@@ -109,7 +109,8 @@ type Evidence struct {
 
 // Excess compares what a rule permits with what was seen, in (client, server)
 // pairs among the known endpoints: addresses seen in the window, and every /32
-// and /128 that a group names. A host with itself is no pair.
+// and /128 that a group of any category names. A host with itself is no pair, nor are
+// an IPv4 and an IPv6 address.
 type Excess struct {
 	PermittedPairs uint64 `json:"permittedPairs" yaml:"permittedPairs"`
 	ObservedPairs  uint64 `json:"observedPairs" yaml:"observedPairs"`

@@ -87,8 +87,14 @@ func (v *verifier) known() map[netip.Addr]struct{} {
 	for i := range v.c.Sessions {
 		out[v.c.Sessions[i].Client], out[v.c.Sessions[i].Server] = struct{}{}, struct{}{}
 	}
-	for _, e := range v.addresses.Resolver().Endpoints() {
-		out[e.Addr] = struct{}{}
+	for _, c := range v.judge.file.Categories { // selected or not
+		for _, g := range c.Groups {
+			for _, p := range g.Prefixes {
+				if p.IsSingleIP() {
+					out[p.Addr()] = struct{}{}
+				}
+			}
+		}
 	}
 	return out
 }
@@ -189,16 +195,21 @@ func (v *verifier) needed(holders map[string][]int32) {
 
 // numbers compares evidence and excess.
 func (v *verifier) numbers(tallies []tally, known map[netip.Addr]struct{}) {
-	clients, servers, both := make([]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules))
+	// Of each rule, by family: no pair has an address of both.
+	clients, servers, both := make([][2]uint64, len(v.p.Rules)), make([][2]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules))
 	for a := range known {
+		family := 0
+		if a.Is6() {
+			family = 1
+		}
 		src, dst := v.rules.address(0, a), v.rules.address(1, a)
 		src.each(func(r int) {
-			clients[r]++
+			clients[r][family]++
 			if dst.has(r) {
 				both[r]++
 			}
 		})
-		dst.each(func(r int) { servers[r]++ })
+		dst.each(func(r int) { servers[r][family]++ })
 	}
 	for i := range v.p.Rules {
 		if v.p.Rules[i].Action != policy.Allow {
@@ -210,7 +221,7 @@ func (v *verifier) numbers(tallies []tally, known map[netip.Addr]struct{}) {
 		wrong := differing([]number{
 			{"evidence.sessions", e.Sessions, t.Sessions}, {"evidence.flows", e.Flows, t.Flows}, {"evidence.bytes", e.Bytes, t.Bytes},
 			{"evidence.clients", e.Clients, t.Clients}, {"evidence.servers", e.Servers, t.Servers},
-			{"excess.permittedPairs", x.PermittedPairs, clients[i]*servers[i] - both[i]}, {"excess.observedPairs", x.ObservedPairs, uint64(len(t.pairs))},
+			{"excess.permittedPairs", x.PermittedPairs, clients[i][0]*servers[i][0] + clients[i][1]*servers[i][1] - both[i]}, {"excess.observedPairs", x.ObservedPairs, uint64(len(t.pairs))},
 			{"excess.extraAddresses", x.ExtraAddresses, v.ends.extraOf(func(e policy.Endpoint) bool {
 				return slices.Contains(v.p.Rules[i].Sources, e) || slices.Contains(v.p.Rules[i].Destinations, e)
 			})},
