@@ -180,12 +180,7 @@ func (x *audit) dropCovered() (dropped bool) {
 				continue
 			}
 			x.gone[i], dropped = true, true
-			f := x.finding(i, by)
-			if !slices.ContainsFunc(by, func(j int) bool { return j >= i }) &&
-				slices.ContainsFunc(by, func(j int) bool { return x.boxes[j].deny != x.boxes[i].deny }) {
-				f.Finding = Shadowed
-			}
-			x.findings[i] = f
+			x.findings[i] = x.covered(i, by)
 		}
 	}
 	return dropped
@@ -232,10 +227,26 @@ func (x *audit) markUsed() {
 		}
 	}
 	for i, f := range x.findings {
-		if f != nil && len(f.By)+len(f.ByProposed) == 0 {
+		switch {
+		case f == nil:
+		case takers[i] != nil && !x.boxes[i].deny && !x.rules[i].Partly:
 			x.findings[i] = x.finding(i, slices.Sorted(maps.Keys(takers[i])))
+		default: // what covered it may have gone after it
+			if by, ok := x.decide(i, x.gone); ok && len(by) > 0 {
+				x.findings[i] = x.covered(i, by)
+			}
 		}
 	}
+}
+
+// covered makes the finding of a rule of which others decide every session.
+func (x *audit) covered(i int, by []int) *InForce {
+	f := x.finding(i, by)
+	if !slices.ContainsFunc(by, func(j int) bool { return j >= i }) &&
+		slices.ContainsFunc(by, func(j int) bool { return x.boxes[j].deny != x.boxes[i].deny }) {
+		f.Finding = Shadowed
+	}
+	return f
 }
 
 // list gives all findings in the order of the rules.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strings"
@@ -46,6 +47,44 @@ func checkKeys(n *yaml.Node, t reflect.Type) error {
 			seen[key.Value] = true
 			if err := checkKeys(n.Content[i+1], ft); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// badValue finds the first value in a node, or below it, that its Go type refuses, and says at which line and
+// under which key it is. Path is the key of the node itself.
+func badValue(n *yaml.Node, t reflect.Type, path string) error {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	reads := reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) // by itself, such as a time
+	switch {
+	case reads || t.Kind() != reflect.Slice && t.Kind() != reflect.Struct || t == reflect.TypeFor[yaml.Node]():
+		if err := n.Decode(reflect.New(t).Interface()); err != nil {
+			return fmt.Errorf("line %d: %s: %q: %w", n.Line, path, n.Value, err)
+		}
+	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
+		for i, item := range n.Content {
+			if err := badValue(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
+				return err
+			}
+		}
+	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
+		for i := range t.NumField() {
+			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+			at := name
+			if path != "" {
+				at = path + "." + name
+			}
+			if value := field(n, name); name != "" && value != nil {
+				if err := badValue(value, t.Field(i).Type, at); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,37 @@ func TestReadErrorsSayWhere(t *testing.T) {
 		_, err := ParsePolicies("x", []byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %s", c.text, err, c.want)
+		}
+	}
+}
+
+// Whatever value of a proposal cannot be read, the error has its line and key.
+func TestReadErrorsNameTheValue(t *testing.T) {
+	p := example(t)
+	p.Prefixes = []HostPrefix{{Prefix: netip.MustParsePrefix("10.9.0.0/30"), Hosts: 2, ExtraAddresses: 2}}
+	var b strings.Builder
+	if err := p.WriteYAML(&b); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(b.String(), "\n")
+	for _, c := range []struct{ key, bad, want string }{
+		{"    from: ", "yesterday", "window.from"},
+		{"        firstSeen: ", "soon", "rules[0].evidence.firstSeen"},
+		{"  - prefix: ", "10.9.0/30", "prefixes[0].prefix"},
+		{"    - source: ", "web", "certificate.witness[0].source"},
+	} {
+		changed := slices.Clone(lines)
+		at := slices.IndexFunc(lines, func(l string) bool {
+			return strings.HasPrefix(strings.TrimLeft(l, " -"), strings.TrimLeft(c.key, " -")) && (c.key[0] != '-')
+		})
+		if c.key == "    - source: " {
+			at = slices.Index(lines, "  witness:") + 1
+		}
+		head, _, _ := strings.Cut(lines[at], ": ")
+		changed[at] = head + ": " + c.bad
+		_, err := ParseProposals("x", []byte(strings.Join(changed, "\n")))
+		if err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("x:%d: ", at+1)) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want line %d and %s", c.key, err, at+1, c.want)
 		}
 	}
 }

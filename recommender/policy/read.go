@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -285,8 +286,14 @@ func document(doc *yaml.Node, read func(n *yaml.Node, kind string) error) error 
 	err := read(n, kind.Value)
 	if err != nil && !errorLine.MatchString(err.Error()) {
 		// The YAML library does not say where a type of ours refused a text.
-		if found := badLiteral(n); found != nil {
-			return found
+		into := reflect.TypeFor[Proposal]()
+		if kind.Value == KindPolicy {
+			into = reflect.TypeFor[Policy]()
+		}
+		for _, find := range []func() error{func() error { return badLiteral(n) }, func() error { return badValue(n, into, "") }} {
+			if found := find(); found != nil {
+				return found
+			}
 		}
 	}
 	return err

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"time"
 
 	"cordon/recommender/policy"
@@ -15,6 +16,35 @@ func (v *verifier) edited() {
 		if r := &v.p.Rules[i]; r.ID != r.ContentID() {
 			v.report.find(Edited, v.names[i], "its literals or its action were edited: they have the id %s", r.ContentID())
 		}
+	}
+}
+
+// settings finds values of settings that nothing writes: those that are the default, mean nothing, or are out of range.
+func (v *verifier) settings() {
+	s := v.p.Settings
+	if s == nil {
+		return
+	}
+	share, err := policy.ParseShare(string(s.Coverage))
+	canonical := err == nil && share == s.Coverage && !share.Whole()
+	for _, x := range []struct {
+		name  string
+		wrong bool
+	}{
+		{"ungrouped", s.Ungrouped == "host"}, {"external", s.External == "report"}, {"halfOpen", s.HalfOpen == "report"},
+		{"maxExtra", s.MaxExtra > 0 && s.Ungrouped != "prefix"},
+		{"minSessions", s.MinSessions == 1}, {"minHosts", s.MinHosts == 1}, {"minHours", s.MinHours == 1}, {"portRanges", s.PortRanges == 1},
+		{"generalise", !(s.Generalise >= 0 && s.Generalise <= 1)},
+		{"generaliseWithin", s.GeneraliseWithin != "" && (s.Generalise == 0 || !slices.Contains(v.judge.file.CategoryNames(), s.GeneraliseWithin))},
+		{"coverage", s.Coverage != "" && !canonical},
+		{"coverageBy", s.CoverageBy == policy.BySessions || s.CoverageBy != "" && s.Coverage == ""},
+	} {
+		if x.wrong {
+			v.report.find(WrongCount, "", "settings.%s has a value that generate-rules never writes", x.name)
+		}
+	}
+	if *s == (policy.Settings{}) {
+		v.report.find(WrongCount, "", "settings is there, although every choice is the default")
 	}
 }
 

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -65,9 +66,11 @@ type trial struct {
 	// Of each rule in force: it decides a session, makes a difference, denies what is
 	// proposed, and holds a session that could be.
 	decided, needed, against, alive []bool
-	partly                          []bool // it reaches beyond the scope: what was seen under it is not known
-	served                          []bool // permitted sessions were seen under it that have to stay permitted
-	opened                          bool   // without the rules that are said to go, more is permitted
+	partly                          []bool         // it reaches beyond the scope: what was seen under it is not known
+	served                          []bool         // permitted sessions were seen under it that have to stay permitted
+	takers, seenTakers              []map[int]bool // of a rule that goes: what decides instead, any session and those seen; of a denial: what is proposed against it
+	open                            []bool         // nobody decides some sessions of it instead
+	opened                          bool           // without the rules that are said to go, more is permitted
 }
 
 // first gives the first rule that holds a session, of those that are not left out, or -1.
@@ -114,6 +117,10 @@ func (t *trial) run() {
 		return
 	}
 	none := make([]bool, len(t.gone))
+	t.open, t.takers, t.seenTakers = make([]bool, t.n), make([]map[int]bool, t.n), make([]map[int]bool, t.n)
+	for i := range t.n {
+		t.takers[i], t.seenTakers[i] = map[int]bool{}, map[int]bool{}
+	}
 	t.serve(none)
 	for _, c := range ends[0] {
 		for _, s := range ends[1] {
@@ -144,6 +151,9 @@ func (t *trial) serve(none []bool) {
 			in.each(func(i int) {
 				if i < t.n && !t.partly[i] {
 					t.served[i] = true
+					if rest := t.first(s.Client, s.Server, s.Service, t.gone); t.does(rest) == 1 {
+						t.seenTakers[i][rest] = true
+					}
 				}
 			})
 		}
@@ -172,8 +182,24 @@ func (t *trial) try(c, s netip.Addr, x categories.Service, none []bool) {
 	if first >= 0 && first < t.n {
 		t.decided[first] = true
 	}
+	in.each(func(i int) {
+		switch {
+		case i >= t.n || !t.gone[i]:
+		case rest < 0:
+			t.open[i] = true
+		default:
+			t.takers[i][rest] = true
+		}
+	})
 	if rest < 0 || rest >= t.n {
 		return
+	}
+	if t.rules.statements[rest].deny {
+		in.each(func(i int) {
+			if i >= t.n {
+				t.takers[rest][i] = true
+			}
+		})
 	}
 	left := slices.Clone(t.gone)
 	left[rest] = true
@@ -238,6 +264,7 @@ func (t *trial) compare() {
 			}
 		}
 	}
+	t.names()
 	for i, f := range t.says {
 		name, said := t.rules.statements[i].name, policy.Audited("")
 		if f != nil {
@@ -261,6 +288,41 @@ func (t *trial) compare() {
 			bad("is said to be unused, but decides sessions of the window")
 		case said == "" && !used[i] && !covers[name]:
 			bad("is not said to be unused, but decides no session of the window")
+		}
+	}
+}
+
+// names compares the rules that findings rest on.
+func (t *trial) names() {
+	for i, f := range t.says {
+		if f == nil {
+			continue
+		}
+		want := t.takers[i]
+		switch {
+		case f.Finding == policy.Unused:
+			want = nil
+		case t.gone[i] && t.served[i] && !t.rules.statements[i].deny:
+			want = t.seenTakers[i]
+		case t.open[i]:
+			continue // said elsewhere, unless what was seen under another rule explains it
+		}
+		var by, proposed []string
+		for _, j := range slices.Sorted(maps.Keys(want)) {
+			if j < t.n {
+				by = append(by, t.rules.statements[j].name)
+			} else {
+				proposed = append(proposed, t.v.names[j-t.n])
+			}
+		}
+		if !slices.Equal(f.By, by) || !slices.Equal(f.ByProposed, proposed) || f.Beyond != nil {
+			t.v.report.find(BadInForce, "", "%s in force is said to be %s by %v and by the proposal's %v; it is by %v and %v",
+				t.rules.statements[i].name, f.Finding, f.By, f.ByProposed, by, proposed)
+		}
+	}
+	for i, f := range t.wider {
+		if f != nil && len(f.By)+len(f.ByProposed) > 0 {
+			t.v.report.find(BadInForce, "", "%s in force is wider than what was seen whatever other rules there are: by and byProposed do not go with it", t.rules.statements[i].name)
 		}
 	}
 }

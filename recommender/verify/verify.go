@@ -152,6 +152,7 @@ func (v *verifier) check(c *Collected) *Report {
 	v.leftOut()
 	v.count()
 	for _, step := range []func(){
+		v.settings,
 		v.window,
 		v.prefixes,
 		v.soundness,

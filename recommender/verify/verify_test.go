@@ -355,10 +355,46 @@ rules: [
 			t.Errorf("%+v is taken", p.Existing[i])
 		}
 	}
+	for name, edit := range map[string]func(p *policy.Proposal){
+		"other rules":           func(p *policy.Proposal) { p.Existing[1].By = []string{"never"} },
+		"more rules":            func(p *policy.Proposal) { p.Existing[3].By = []string{"wide", "no"} },
+		"no rules":              func(p *policy.Proposal) { p.Existing[3].By = nil },
+		"rules for nothing":     func(p *policy.Proposal) { p.Existing[0].By = []string{"no"} },
+		"other proposed rules":  func(p *policy.Proposal) { p.Existing[2].ByProposed = []string{"clients-to-dns"} },
+		"numbers for no reason": func(p *policy.Proposal) { p.Existing[1].Beyond = &policy.Beyond{PermittedPairs: 1} },
+		"wider for no reason": func(p *policy.Proposal) {
+			p.Existing = slices.Insert(p.Existing, 1, policy.InForce{Rule: "wide", Finding: policy.WiderThanSeen, Beyond: &policy.Beyond{}})
+		},
+	} {
+		p := right()
+		edit(p)
+		p.Seal()
+		if r := verified(t, p, collected(t), o); !r.has(BadInForce) {
+			t.Errorf("%s are taken", name)
+		}
+	}
 	p := right()
 	p.Existing = append(p.Existing, policy.InForce{Rule: "nobody", Finding: policy.Unused})
 	if r := verified(t, p, collected(t), o); !r.has(BadInForce) {
 		t.Error("a rule that is not in force is taken")
+	}
+}
+
+// Values of settings that nobody writes are found, whatever id the document has.
+func TestSettingsOfADocument(t *testing.T) {
+	for name, s := range map[string]policy.Settings{
+		"settings.ungrouped": {Ungrouped: "host"}, "settings.external": {External: "report"}, "settings.halfOpen": {HalfOpen: "report"},
+		"settings.maxExtra": {MaxExtra: 7}, "settings.minSessions": {MinSessions: 1}, "settings.minHosts": {MinHosts: 1}, "settings.minHours": {MinHours: 1},
+		"settings.portRanges": {PortRanges: 1}, "settings.generalise ": {Generalise: 2}, "settings.generaliseWithin": {GeneraliseWithin: "role"},
+		"settings.coverage": {Coverage: "100%"}, "settings.coverageBy": {CoverageBy: policy.BySessions}, "settings is": {},
+	} {
+		p := right(t)
+		p.Settings = &s
+		p.Seal()
+		r := verified(t, p, collected(t), Options{Settings: s})
+		if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Kind == WrongCount && strings.HasPrefix(f.Text, name) }) {
+			t.Errorf("%s: %+v", name, r.Findings)
+		}
 	}
 }
 
