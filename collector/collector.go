@@ -206,7 +206,7 @@ func (c *Collector) openStreams(ctx context.Context) error {
 func (c *Collector) newLane() *lane {
 	return &lane{
 		intake: c.intake,
-		sealer: newSealer(c.cfg.Batch, c.ids, c.publisher.maxPayload, c.publisher.put),
+		sealer: newSealer(c.cfg.Batch, c.ids, c.publisher.sender.maxPayload, c.publisher.put),
 	}
 }
 

@@ -79,7 +79,7 @@ func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, 
 	defer cancel(nil)
 	var watch sync.WaitGroup
 	watch.Go(func() { p.watch(ctx, cancel, cfg.StopTimeout) })
-	s := newSealer(cfg.Batch, ids, p.maxPayload, func(b batch) {
+	s := newSealer(cfg.Batch, ids, p.sender.maxPayload, func(b batch) {
 		if err := p.putWait(ctx, b); err != nil {
 			cancel(err)
 		}

@@ -246,7 +246,7 @@ func TestFullStream(t *testing.T) {
 		p.put(sealedBatch(t, fmt.Sprintf("full-%d", i), 1000*i, 1000))
 	}
 	eventually(t, "the stream is full", func() bool { return p.snapshot().Away != "" && p.snapshot().Published.Batches == 2 })
-	if err := p.bus.NC.LastError(); err != nil {
+	if err := p.sender.bus.NC.LastError(); err != nil {
 		t.Logf("connection: %v", err)
 	}
 	first := readStream(t, b)
@@ -268,7 +268,7 @@ func TestSmallerServer(t *testing.T) {
 	s.start()
 	b := s.connect()
 	p := startPublisher(t, DefaultConfig().Queue, b, "")
-	if got := p.maxPayload(); got != 3<<10 {
+	if got := p.sender.maxPayload(); got != 3<<10 {
 		t.Errorf("largest payload %d", got)
 	}
 	whole := sealedBatch(t, "whole", 0, 1000)
