@@ -43,6 +43,8 @@ func (x *reference) sessions(flows []flow) []*refSession {
 		service        categories.Service
 	}
 	byKey := map[key]*refSession{}
+	type hours map[int64]struct{ half, complete int }
+	asked := map[key]hours{} // what nobody answered, and what somebody did
 	var out []*refSession
 	for _, f := range flows {
 		k := key{f.vrf, netip.MustParseAddr(f.client), netip.MustParseAddr(f.server), categories.NewService(f.proto, f.port, f.icmpType)}
@@ -65,6 +67,30 @@ func (x *reference) sessions(flows []flow) []*refSession {
 			s.complete++
 		default:
 			s.half++
+		}
+		if asked[k] == nil {
+			asked[k] = hours{}
+		}
+		n := asked[k][int64(f.at/time.Hour)]
+		switch {
+		case f.action == schema.Dropped:
+		case f.completeness == schema.Unknowable || f.reply > 0:
+			n.complete++
+		default:
+			n.half++
+		}
+		asked[k][int64(f.at/time.Hour)] = n
+	}
+	// Over UDP, two ends that send to one port of each other answer each other.
+	for k, s := range byKey {
+		if k.service.Proto != iana.UDP {
+			continue
+		}
+		k.client, k.server = k.server, k.client
+		for _, n := range asked[k] {
+			if n.half > 0 && n.complete == 0 {
+				s.complete, s.half = s.complete+s.half, 0
+			}
 		}
 	}
 	return out
