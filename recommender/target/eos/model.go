@@ -314,6 +314,9 @@ func (c *Config) isTwin(m, twin *matchBlock) bool {
 			return false
 		case iana.IsICMP(t.Proto):
 			for request, answer := range policy.ICMPAnswers(t.Proto) {
+				if t.Lo <= answer && answer <= t.Hi { // it decides answers of other sessions too
+					return false
+				}
 				if t.Lo <= request && request <= t.Hi {
 					want[term(t.Proto, policy.PortSpan{Lo: answer, Hi: answer}).String()] = true
 				}
