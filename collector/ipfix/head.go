@@ -230,7 +230,7 @@ func (s *sections) read(h *head) (ok bool) {
 	if s.frame != nil && s.frameType <= 1 {
 		ok = h.ethernet(s.frame, s.frameSize)
 	}
-	if s.ip != nil && len(s.ip) > 0 {
+	if len(s.ip) > 0 {
 		vlan := h.vlan
 		*h = head{vlan: vlan}
 		ok = h.ip(s.ip)

@@ -410,25 +410,3 @@ func TestSearches(t *testing.T) {
 		}
 	}
 }
-
-// drawn is a small problem of random cells.
-func drawn(t *rapid.T) (p cover.Problem) {
-	for m := range p.Dims {
-		p.Dims[m] = rapid.IntRange(1, 5).Draw(t, "dim")
-	}
-	ones := rapid.IntRange(1, 9).Draw(t, "ones in ten")
-	optional := rapid.SampledFrom([]int{0, 0, 2}).Draw(t, "optional in ten")
-	for i := range int32(p.Dims[0]) {
-		for j := range int32(p.Dims[1]) {
-			for k := range int32(p.Dims[2]) {
-				switch x := rapid.IntRange(0, 9).Draw(t, "cell"); {
-				case x < ones:
-					p.Ones = append(p.Ones, cover.Cell{i, j, k})
-				case x < ones+optional:
-					p.DontCare = append(p.DontCare, cover.Cell{i, j, k})
-				}
-			}
-		}
-	}
-	return p
-}

@@ -1,9 +1,6 @@
 package check
 
-import (
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // set is a set of small numbers: of a part's cells, of its rows, or of its boxes.
 type set []uint64
@@ -12,7 +9,6 @@ func newSet(n int) set       { return make(set, (n+63)/64) }
 func (s set) add(i int)      { s[i>>6] |= 1 << (i & 63) }
 func (s set) drop(i int)     { s[i>>6] &^= 1 << (i & 63) }
 func (s set) has(i int) bool { return s[i>>6]>>(i&63)&1 == 1 }
-func (s set) empty() bool    { return !slices.ContainsFunc(s, func(x uint64) bool { return x != 0 }) }
 
 // meets reports whether the sets have a member in common.
 func (s set) meets(o set) bool {
@@ -36,14 +32,6 @@ func (s set) keep(o set) {
 	for k := range s {
 		s[k] &= o[k]
 	}
-}
-
-// size counts the members that are in o too.
-func (s set) size(o set) (n int) {
-	for k, x := range s {
-		n += bits.OnesCount64(x & o[k])
-	}
-	return n
 }
 
 // within reports whether all members that are in mask are in o.
