@@ -4,12 +4,12 @@
 //
 // # From a datagram to an acknowledged batch
 //
-//	sockets ──▶ decoder, direction ──▶ Sealer ──▶ Publisher ──▶ JetStream
-//	            under one lock         goroutine   queue in memory, spool on disk
+//	sockets ──▶ decoder, direction ──▶ sealer ──▶ publisher ──▶ JetStream
+//	            a lock for each lane   goroutine   queue in memory, spool on disk
 //
 // The receiving goroutines decode into columns and hand full batches to the
-// [Sealer], which compresses them beside the receiving. What it seals goes to
-// the [Publisher], whose queue is bounded: receiving never waits for NATS.
+// sealer, which compresses them beside the receiving. What it seals goes to
+// the publisher, whose queue is bounded: receiving never waits for NATS.
 //
 // # What may be lost, and where it is counted
 //
