@@ -38,7 +38,7 @@ func TestMetrics(t *testing.T) {
 
 	address := c.address("udp")
 	want := `
-# HELP cordon_collector_errors_total What could not be used, by reason.
+# HELP cordon_collector_errors_total Messages, sets and records that could not be decoded, by reason.
 # TYPE cordon_collector_errors_total counter
 `
 	for _, reason := range []string{
