@@ -247,7 +247,7 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 	for n, j := range best {
 		best[n] = m.colID[j]
 	}
-	named := func(rows []int32) []int32 { // by the rows of the component
+	named := func(rows []int32) []int32 { // gives rows by their numbers in the component
 		list := make([]int32, len(rows))
 		for n, i := range rows {
 			list[n] = m.rowID[i]
@@ -256,69 +256,74 @@ func (c *component) solveCyclic(m *matrix, part view) []int32 {
 	}
 	fooling := c.ones(named(independentSet(m.rowGraph(), exchanges(len(m.row)), len(best), c.w)))
 	c.witness = append(c.witness, fooling...)
-	bound, method := len(fooling), FoolingSet
-	c.progress.update(len(best), bound)
-	p := onePart{Part: Part{Scale: dualScale}}
-	if bound < len(best) && c.w.ok() {
-		b := newBrancher(m, c.w)
-		for i := range d.row {
-			d.row[i] = 1 / float64(m.row[i].count())
-		}
-		_, relaxed := b.bound(m, v, &d, len(best), rootPace, 0)
-		weights, sum := dualWeights(colRows, m, d.row)
-		if dual := int((sum + dualScale - 1) / dualScale); dual > bound {
-			bound, method = dual, Dual
-		}
-		// A bound that is more than the weights show is claimed with its proof only.
-		prove := func(lower int, log *record) {
-			if tree := log.tree(); lower > bound && tree != nil && entriesOf(colRows) <= maxBoxEntries {
-				bound, method, p.Tree = lower, Exhaustive, tree
-			}
-			c.progress.update(len(best), bound)
-		}
-		relax := func(relaxed float64) {
-			log := newRecord(m)
-			for lower := int(math.Ceil(relaxed - tolerance)); lower > bound; lower-- {
-				if b.r.refute(m, lower-1, log) {
-					prove(lower, log)
-				}
-			}
-		}
-		relax(relaxed)
-		if bound < len(best) {
-			_, relaxed = b.bound(m, v, &d, len(best), rootPace, rootRounds)
-			relax(relaxed)
-		}
-		for last, k := int64(0), bound; k < len(best) && growth*last <= c.w.limit-c.w.used && c.w.ok(); {
-			began := c.w.used
-			b.log = newRecord(m)
-			solution, found := b.search(m, v.clone(), v.rows, d, k)
-			last = c.w.used - began
-			switch {
-			case found:
-				best = solution
-			case c.w.ok():
-				k++
-				prove(k, b.log)
-			}
-		}
-		c.nodes += b.nodes
-		for i, weight := range weights {
-			if weight > 0 || method == Exhaustive {
-				p.Weights = append(p.Weights, weight)
+	c.progress.update(len(best), len(fooling))
+	p := onePart{Part: Part{Method: FoolingSet, Bound: len(fooling), Scale: dualScale}}
+	if p.Bound < len(best) && c.w.ok() {
+		best = c.bound(m, v, d, colRows, best, &p.Part)
+		for i, weight := range p.Weights {
+			if weight > 0 || p.Method == Exhaustive {
 				p.ones = append(p.ones, c.ones(named([]int32{int32(i)}))...)
 			}
 		}
+		if p.Method != Exhaustive {
+			p.Weights = slices.DeleteFunc(p.Weights, func(weight int64) bool { return weight == 0 })
+		}
 	}
-	c.progress.add(len(best), bound)
-	if method == Exhaustive {
-		p.Boxes = colRows
-	}
-	if p.Method, p.Bound = method, bound; method == FoolingSet {
+	c.progress.add(len(best), p.Bound)
+	if p.Method == FoolingSet {
 		c.proved = append(c.proved, fooling...)
 	} else {
 		c.parts = append(c.parts, p)
 	}
+	return best
+}
+
+// bound raises the bound of a part by weights and by searching for fewer columns than best has, and returns the fewest found. The part's weights
+// are by row of m, zeros among them. A bound that is more than the weights show is claimed with its proof only.
+func (c *component) bound(m *matrix, v view, d duals, colRows [][]int32, best []int32, p *Part) []int32 {
+	b := newBrancher(m, c.w)
+	for i := range d.row {
+		d.row[i] = 1 / float64(m.row[i].count())
+	}
+	_, relaxed := b.bound(m, v, &d, len(best), rootPace, 0)
+	var sum int64
+	p.Weights, sum = dualWeights(colRows, m, d.row)
+	if dual := int((sum + dualScale - 1) / dualScale); dual > p.Bound {
+		p.Bound, p.Method = dual, Dual
+	}
+	prove := func(lower int, log *record) {
+		if tree := log.tree(); lower > p.Bound && tree != nil && entriesOf(colRows) <= maxBoxEntries {
+			p.Bound, p.Method, p.Tree, p.Boxes = lower, Exhaustive, tree, colRows
+		}
+		c.progress.update(len(best), p.Bound)
+	}
+	relax := func(relaxed float64) {
+		for lower := int(math.Ceil(relaxed - tolerance)); lower > p.Bound; lower-- {
+			if log := newRecord(m); b.r.refute(m, lower-1, log) {
+				prove(lower, log)
+				return
+			}
+		}
+	}
+	relax(relaxed)
+	if p.Bound < len(best) {
+		_, relaxed = b.bound(m, v, &d, len(best), rootPace, rootRounds)
+		relax(relaxed)
+	}
+	for last, k := int64(0), p.Bound; k < len(best) && growth*last <= c.w.limit-c.w.used && c.w.ok(); {
+		began := c.w.used
+		b.log = newRecord(m)
+		solution, found := b.search(m, v.clone(), v.rows, d, k)
+		last = c.w.used - began
+		switch {
+		case found:
+			best = solution
+		case c.w.ok():
+			k++
+			prove(k, b.log)
+		}
+	}
+	c.nodes += b.nodes
 	return best
 }
 
