@@ -831,3 +831,556 @@ CREATE VIEW IF NOT EXISTS `cordon`.imports ON CLUSTER `main` AS
 SELECT id, state, file, digest, records, bad_rows, started, changed, process, instance
 FROM `cordon`.import_rows FINAL
 WHERE file != '';
+-- 00016_session_views.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Views over sessions_hourly at the engine's speed. They say what those of 00011 say,
+-- whose text lives on in a test that holds the two against each other.
+--
+-- ClickHouse analyses a subquery again for each name that stands for it and for many of the
+-- columns of each step around it, so one query of many steps took a second and a half
+-- before it read anything. A view is analysed by itself and once. So each step is a view,
+-- and a question that needs a subquery is asked in one place.
+
+-- Each end (address, end_port) of undecided sessions and each peer it was seen with.
+CREATE OR REPLACE VIEW `cordon`.session_ends ON CLUSTER `main` AS
+SELECT e.*,
+    count() OVER (PARTITION BY vrf, proto, address, end_port) AS degree,
+    max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port) AS serves,
+    max(side = 0) OVER (PARTITION BY vrf, proto, address, end_port, peer) AS served,
+    uniqExactIf(peer, side > 0) OVER (PARTITION BY vrf, proto, address) AS peers,
+    uniqExactIf(end_port, side > 0) OVER (PARTITION BY vrf, proto, address) AS own_ports,
+    uniqExactIf(peer_port, side > 0) OVER (PARTITION BY vrf, proto, address) AS peer_ports
+FROM
+(
+    SELECT vrf, proto, server, port, client, client_port, side,
+        max(if(side = 1, server_packets + server_bytes + replies, client_packets + client_bytes + requests) > 0) AS sent,
+        if(side = 1, server, client) AS address, if(side = 1, port, client_port) AS end_port, if(side = 1, client, server) AS peer,
+        if(side = 1, client_port, port) AS peer_port
+    FROM `cordon`.sessions_hourly
+    ARRAY JOIN [1, 2] AS side
+    WHERE NOT decided AND NOT (port = 0 AND client_port = 0 AND proto IN (6, 17, 33, 132, 136))
+    GROUP BY vrf, proto, server, port, client, client_port, side
+    UNION ALL
+    SELECT DISTINCT vrf, proto, server, port, client, 0 AS client_port, 0 AS side, 0 AS sent, server AS address, port AS end_port, client AS peer, 0 AS peer_port
+    FROM `cordon`.sessions_hourly
+    WHERE decided AND (server, proto, port) GLOBAL IN
+    (
+        SELECT if(side = 1, server, client), proto, if(side = 1, port, client_port)
+        FROM `cordon`.sessions_hourly
+        ARRAY JOIN [1, 2] AS side
+        WHERE NOT decided AND NOT (port = 0 AND client_port = 0 AND proto IN (6, 17, 33, 132, 136))
+    )
+) AS e;
+
+-- What session_directions knows of the ends of each undecided session.
+CREATE OR REPLACE VIEW `cordon`.session_degrees ON CLUSTER `main` AS
+SELECT
+    p.vrf AS vrf, p.proto AS proto,
+    p.server AS server, p.port AS port, p.client AS client, p.client_port AS client_port,
+    maxIf(p.degree, p.side = 1) AS server_degree,
+    maxIf(p.degree, p.side = 2) AS client_degree,
+    maxIf(p.served, p.side = 1) AS decided_as_here,
+    maxIf(p.served, p.side = 2) AS decided_opposite,
+    maxIf(p.sent, p.side = 1) AS server_sent,
+    maxIf(p.sent, p.side = 2) AS client_sent,
+    maxIf(p.serves, p.side = 1) AS server_serves,
+    maxIf(p.serves, p.side = 2) AS client_serves,
+    maxIf(p.own_ports >= 4 * p.peer_ports, p.side = 1) AS server_fans_out,
+    maxIf(p.own_ports >= 4 * p.peer_ports, p.side = 2) AS client_fans_out,
+    maxIf(p.peers, p.side = 1) AS server_peers,
+    maxIf(p.peers, p.side = 2) AS client_peers
+FROM `cordon`.session_ends AS p
+WHERE p.side > 0
+GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
+
+-- Which end of an undecided session is the server: see 00011.
+CREATE OR REPLACE VIEW `cordon`.session_directions ON CLUSTER `main` AS
+SELECT
+    p.vrf AS vrf, p.proto AS proto,
+    p.server AS server, p.port AS port, p.client AS client, p.client_port AS client_port,
+    p.server_degree AS server_degree, p.client_degree AS client_degree,
+    p.decided_as_here AS decided_as_here, p.decided_opposite AS decided_opposite,
+    (p.port != 0 OR p.proto NOT IN (1, 6, 17, 33, 58, 132, 136)) AND p.port = p.client_port AND p.server_sent != p.client_sent AS one_sender,
+    p.client_degree >= 2 * p.server_degree OR p.server_degree >= 2 * p.client_degree AS degrees_differ,
+    p.server_serves AS server_serves, p.client_serves AS client_serves,
+    p.server_fans_out AS server_fans_out, p.client_fans_out AS client_fans_out,
+    p.server_peers AS server_peers, p.client_peers AS client_peers,
+    p.server_fans_out != p.client_fans_out
+        OR least(p.port, p.client_port) >= 32768 AND (p.client_peers >= 4 * p.server_peers OR p.server_peers >= 4 * p.client_peers) AS hosts_differ,
+    multiIf(
+        p.decided_as_here != p.decided_opposite, p.decided_opposite,
+        one_sender, p.server_sent,
+        degrees_differ, p.client_degree > p.server_degree,
+        p.server_serves != p.client_serves, p.client_serves,
+        p.server_fans_out != p.client_fans_out, p.server_fans_out,
+        hosts_differ AND p.client_peers > p.server_peers) AS turned,
+    multiIf(
+        p.decided_as_here != p.decided_opposite, 'decided',
+        one_sender, 'sender',
+        degrees_differ, 'degree',
+        p.server_serves != p.client_serves, 'serves',
+        p.proto NOT IN (1, 6, 17, 33, 58, 132, 136), 'address',
+        hosts_differ, 'hosts',
+        p.port = p.client_port AND p.port != 0, 'address',
+        'ambiguous') AS verdict
+FROM `cordon`.session_degrees AS p;
+
+-- Most sessions are plain: one exporter metered them at one place, nothing was
+-- sampled, and their direction is decided. What the records of an hour have in common is
+-- then no question, and one grouping gives their sums. The others, which are marked,
+-- take three steps: sum the parts of each exporter, those metered on entry and those
+-- metered on exit apart; take over these of an hour the most that one has, so that a
+-- flow seen twice counts once and directions seen by different exporters come
+-- together; sum the hours. What marks a session:
+--
+--   - several places: more than one exporter, or entry and exit (odd_sessions, by a
+--     hash of the session, which is cheap and may mark one too many);
+--   - an exporter that samples;
+--   - anything between two hosts, of one protocol, of which a record is undecided, a
+--     fragment among them, or that use TFTP (odd_pairs). Whatever turns round or
+--     joins another session stays between its hosts.
+--
+-- One-way requests without a reply are half-open only if an exporter that saw them
+-- shows both directions of any session at all; from the others nobody can tell, and
+-- unknown counts as complete. Nobody can tell either where packets were sampled: the
+-- answer, or the ACK that would have followed a SYN, may be among those that nobody
+-- looked at. Only a refusal that was seen tells. An answer answers the session: records of the two
+-- directions cannot be paired one by one. Where each end sends to the same port of the
+-- other, from ports of its own (VXLAN, BFD), that is the answer.
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+CREATE OR REPLACE VIEW `cordon`.sessions_plain ON CLUSTER `main` AS
+WITH
+    -- Exporters that show both directions of a session: in one row, or in rows not
+    -- merged yet or of different hours. The latter reads little where the former found them.
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters,
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters,
+    odd_pairs AS
+    (
+        SELECT cityHash64(vrf, proto, least(server, client), greatest(server, client)) FROM `cordon`.sessions_hourly
+        WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+    )
+SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+    min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen,
+    sum(s.client_packets) AS client_packets, sum(s.client_bytes) AS client_bytes,
+    sum(s.server_packets) AS server_packets, sum(s.server_bytes) AS server_bytes,
+    sum(s.complete) AS complete, sum(s.half_open) AS half_open, sum(s.unanswered) AS unanswered,
+    sum(s.requests) AS requests, sum(s.replies) AS replies, sum(s.denied) AS denied,
+    if(has(two_way_exporters, min(s.exporter)), requests, 0) AS requests_alone,
+    requests - requests_alone AS requests_unknown,
+    max(s.basis) AS basis, [min(s.exporter)] AS seen_by
+FROM `cordon`.sessions_hourly AS s
+WHERE s.decided
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+HAVING min(s.exporter) = max(s.exporter) AND min(s.egress) = max(s.egress) AND max(s.sampling) <= 1 AND NOT has(sampling_exporters, min(s.exporter)) AND cityHash64(vrf, proto, least(server, client), greatest(server, client)) GLOBAL NOT IN odd_pairs;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_plain_window ON CLUSTER `main` AS
+WITH
+    -- Exporters that show both directions of a session: in one row, or in rows not
+    -- merged yet or of different hours. The latter reads little where the former found them.
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters,
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters,
+    odd_pairs AS
+    (
+        SELECT cityHash64(vrf, proto, least(server, client), greatest(server, client)) FROM `cordon`.sessions_hourly
+        WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+    )
+SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+    min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen,
+    sum(s.client_packets) AS client_packets, sum(s.client_bytes) AS client_bytes,
+    sum(s.server_packets) AS server_packets, sum(s.server_bytes) AS server_bytes,
+    sum(s.complete) AS complete, sum(s.half_open) AS half_open, sum(s.unanswered) AS unanswered,
+    sum(s.requests) AS requests, sum(s.replies) AS replies, sum(s.denied) AS denied,
+    if(has(two_way_exporters, min(s.exporter)), requests, 0) AS requests_alone,
+    requests - requests_alone AS requests_unknown,
+    max(s.basis) AS basis, [min(s.exporter)] AS seen_by,
+    groupUniqArray(s.hour) AS active_hours, groupBitOr(s.client_flags) AS client_flags, groupBitOr(s.server_flags) AS server_flags,
+    max(s.sampling) AS sampling, client_packets + server_packets AS scaled_packets, client_bytes + server_bytes AS scaled_bytes
+FROM `cordon`.sessions_hourly AS s
+WHERE s.decided
+    AND s.hour < {until:DateTime64(6, 'UTC')} AND s.first_seen < {until:DateTime64(6, 'UTC')} AND s.last_seen >= {since:DateTime64(6, 'UTC')}
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+HAVING min(s.exporter) = max(s.exporter) AND min(s.egress) = max(s.egress) AND max(s.sampling) <= 1 AND NOT has(sampling_exporters, min(s.exporter)) AND cityHash64(vrf, proto, least(server, client), greatest(server, client)) GLOBAL NOT IN odd_pairs;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_marked_rows ON CLUSTER `main` AS
+WITH
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters,
+    -- TFTP is asked for at port 69 and answered from a new port of the server to
+    -- the client's, and both stay there (RFC 1350, section 4).
+    tftp AS
+    (
+        SELECT vrf, server, client, client_port FROM `cordon`.sessions_hourly WHERE decided AND proto = 17 AND port = 69 AND client_port != 0
+    ),
+    odd_pairs AS
+    (
+        SELECT cityHash64(vrf, proto, least(server, client), greatest(server, client)) FROM `cordon`.sessions_hourly
+        WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+    ),
+    odd_sessions AS
+    (
+        SELECT cityHash64(vrf, server, proto, port, icmp_type, icmp_code, client) AS session FROM `cordon`.sessions_hourly AS s
+        WHERE decided
+        GROUP BY session
+        HAVING NOT (min(s.exporter) = max(s.exporter) AND min(s.egress) = max(s.egress) AND max(s.sampling) <= 1 AND NOT has(sampling_exporters, min(s.exporter)))
+    )
+SELECT * FROM
+(
+    SELECT *,
+        NOT decided OR cityHash64(vrf, proto, least(server, client), greatest(server, client)) GLOBAL IN odd_pairs
+            OR sampling > 1 OR has(sampling_exporters, exporter) AS odd,
+        cityHash64(vrf, server, proto, port, icmp_type, icmp_code, client) GLOBAL IN odd_sessions AS shared,
+        proto = 17 AND (port != 69 OR NOT decided) AND (vrf, client, server, port) GLOBAL IN tftp AS from_tftp,
+        proto = 17 AND NOT decided AND (vrf, server, client, client_port) GLOBAL IN tftp AS to_tftp,
+        if(sampling = 0 AND has(sampling_exporters, exporter), 4294967295, sampling) AS one_in
+    FROM `cordon`.sessions_hourly
+)
+WHERE odd OR shared;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_marked_rows_window ON CLUSTER `main` AS
+WITH
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters,
+    -- TFTP is asked for at port 69 and answered from a new port of the server to
+    -- the client's, and both stay there (RFC 1350, section 4).
+    tftp AS
+    (
+        SELECT vrf, server, client, client_port FROM `cordon`.sessions_hourly WHERE decided AND proto = 17 AND port = 69 AND client_port != 0
+    ),
+    odd_pairs AS
+    (
+        SELECT cityHash64(vrf, proto, least(server, client), greatest(server, client)) FROM `cordon`.sessions_hourly
+        WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+    ),
+    odd_sessions AS
+    (
+        SELECT cityHash64(vrf, server, proto, port, icmp_type, icmp_code, client) AS session FROM `cordon`.sessions_hourly AS s
+        WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+        GROUP BY session
+        HAVING NOT (min(s.exporter) = max(s.exporter) AND min(s.egress) = max(s.egress) AND max(s.sampling) <= 1 AND NOT has(sampling_exporters, min(s.exporter)))
+    )
+SELECT * FROM
+(
+    SELECT *,
+        NOT decided OR cityHash64(vrf, proto, least(server, client), greatest(server, client)) GLOBAL IN odd_pairs
+            OR sampling > 1 OR has(sampling_exporters, exporter) AS odd,
+        cityHash64(vrf, server, proto, port, icmp_type, icmp_code, client) GLOBAL IN odd_sessions AS shared,
+        proto = 17 AND (port != 69 OR NOT decided) AND (vrf, client, server, port) GLOBAL IN tftp AS from_tftp,
+        proto = 17 AND NOT decided AND (vrf, server, client, client_port) GLOBAL IN tftp AS to_tftp,
+        if(sampling = 0 AND has(sampling_exporters, exporter), 4294967295, sampling) AS one_in
+    FROM `cordon`.sessions_hourly
+    WHERE hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+)
+WHERE odd OR shared;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_directed_rows ON CLUSTER `main` AS
+SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server AS server, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
+    r.icmp_code AS icmp_code, r.client AS client, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS
+    first_seen, r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS
+    server_packets, r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered, r.requests
+    AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
+    r.odd AS odd, r.from_tftp AS from_tftp, r.to_tftp AS to_tftp, r.one_in AS one_in,
+    NOT r.decided AND f.to_port != 0 AS fragment, f.to_port AS to_port,
+    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server, d.turned) AS turned,
+    r.complete + r.half_open + r.unanswered + r.requests + r.replies AS records,
+    d.verdict AS verdict
+FROM `cordon`.sessions_marked_rows AS r
+GLOBAL LEFT JOIN `cordon`.session_directions AS d
+    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server AND d.port = r.port AND d.client = r.client AND d.client_port = r.client_port
+GLOBAL LEFT JOIN `cordon`.session_fragments AS f
+    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server AND f.client = r.client AND r.port + r.client_port = 0;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_directed_rows_window ON CLUSTER `main` AS
+SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server AS server, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
+    r.icmp_code AS icmp_code, r.client AS client, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS
+    first_seen, r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS
+    server_packets, r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered, r.requests
+    AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
+    r.odd AS odd, r.from_tftp AS from_tftp, r.to_tftp AS to_tftp, r.one_in AS one_in,
+    NOT r.decided AND f.to_port != 0 AS fragment, f.to_port AS to_port,
+    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server, d.turned) AS turned,
+    r.complete + r.half_open + r.unanswered + r.requests + r.replies AS records,
+    d.verdict AS verdict
+FROM `cordon`.sessions_marked_rows_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS r
+GLOBAL LEFT JOIN `cordon`.session_directions AS d
+    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server AND d.port = r.port AND d.client = r.client AND d.client_port = r.client_port
+GLOBAL LEFT JOIN `cordon`.session_fragments AS f
+    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server AND f.client = r.client AND r.port + r.client_port = 0;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_by_exporter ON CLUSTER `main` AS
+SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS proto,
+    multiIf(u.from_tftp OR u.to_tftp, 69, u.fragment, u.to_port, NOT u.decided AND u.turned, u.client_port, u.port)::UInt16 AS port,
+    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server, u.client) AS client, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
+    max(u.odd) AS odd, min(u.first_seen) AS first_seen, max(u.last_seen) AS last_seen,
+    sum(if(u.turned, u.server_packets, u.client_packets)) AS client_packets, sum(if(u.turned, u.server_bytes, u.client_bytes)) AS client_bytes,
+    sum(if(u.turned, u.client_packets, u.server_packets)) AS server_packets, sum(if(u.turned, u.client_bytes, u.server_bytes)) AS server_bytes,
+    sum(if(u.fragment, 0, u.complete)) AS complete, sum(if(u.fragment, 0, u.half_open)) AS half_open,
+    sum(multiIf(NOT u.fragment, u.unanswered, u.proto = 6, u.records, 0)) AS unanswered,
+    sum(multiIf(u.fragment, if(u.proto = 6, 0, u.records), u.turned, u.replies, u.requests)) AS requests,
+    sum(multiIf(u.fragment, 0, u.turned, u.requests, u.replies)) AS replies, sum(u.denied) AS denied,
+    groupBitOr(if(u.turned AND NOT u.decided, u.server_flags, u.client_flags)) AS client_flags,
+    groupBitOr(if(u.turned AND NOT u.decided, u.client_flags, u.server_flags)) AS server_flags,
+    max(if(u.decided, u.basis, u.from_tftp OR u.to_tftp OR u.fragment OR u.verdict IN ('sender', 'degree', 'serves', 'hosts') OR u.verdict = 'address' AND u.port != 0)) AS basis,
+    max(u.one_in) AS sampling
+FROM `cordon`.sessions_directed_rows AS u
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_by_exporter_window ON CLUSTER `main` AS
+SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS proto,
+    multiIf(u.from_tftp OR u.to_tftp, 69, u.fragment, u.to_port, NOT u.decided AND u.turned, u.client_port, u.port)::UInt16 AS port,
+    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server, u.client) AS client, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
+    max(u.odd) AS odd, min(u.first_seen) AS first_seen, max(u.last_seen) AS last_seen,
+    sum(if(u.turned, u.server_packets, u.client_packets)) AS client_packets, sum(if(u.turned, u.server_bytes, u.client_bytes)) AS client_bytes,
+    sum(if(u.turned, u.client_packets, u.server_packets)) AS server_packets, sum(if(u.turned, u.client_bytes, u.server_bytes)) AS server_bytes,
+    sum(if(u.fragment, 0, u.complete)) AS complete, sum(if(u.fragment, 0, u.half_open)) AS half_open,
+    sum(multiIf(NOT u.fragment, u.unanswered, u.proto = 6, u.records, 0)) AS unanswered,
+    sum(multiIf(u.fragment, if(u.proto = 6, 0, u.records), u.turned, u.replies, u.requests)) AS requests,
+    sum(multiIf(u.fragment, 0, u.turned, u.requests, u.replies)) AS replies, sum(u.denied) AS denied,
+    groupBitOr(if(u.turned AND NOT u.decided, u.server_flags, u.client_flags)) AS client_flags,
+    groupBitOr(if(u.turned AND NOT u.decided, u.client_flags, u.server_flags)) AS server_flags,
+    max(if(u.decided, u.basis, u.from_tftp OR u.to_tftp OR u.fragment OR u.verdict IN ('sender', 'degree', 'serves', 'hosts') OR u.verdict = 'address' AND u.port != 0)) AS basis,
+    max(u.one_in) AS sampling,
+    sum((u.client_packets + u.server_packets) * if(u.one_in = 4294967295, 1, greatest(u.one_in, 1))) AS scaled_packets,
+    sum((u.client_bytes + u.server_bytes) * if(u.one_in = 4294967295, 1, greatest(u.one_in, 1))) AS scaled_bytes
+FROM `cordon`.sessions_directed_rows_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS u
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_by_hour ON CLUSTER `main` AS
+WITH
+    -- Exporters that show both directions of a session: in one row, or in rows not
+    -- merged yet or of different hours. The latter reads little where the former found them.
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters
+SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+    max(e.odd) AS odd, min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+    max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
+    max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
+    max(e.complete) AS complete, max(if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, 0, e.half_open)) AS half_open, max(if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, 0, e.unanswered)) AS unanswered,
+    max(e.requests + if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, e.unanswered, 0) + if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, e.half_open, 0)) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+    maxIf(e.requests, NOT (e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0) AND (e.sampling > 1 OR has(two_way_exporters, e.exporter))) AS requests_alone,
+    groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
+    max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by, groupBitOr(e.egress + 1) AS ways
+FROM `cordon`.sessions_by_exporter AS e
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_by_hour_window ON CLUSTER `main` AS
+WITH
+    -- Exporters that show both directions of a session: in one row, or in rows not
+    -- merged yet or of different hours. The latter reads little where the former found them.
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters
+SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+    max(e.odd) AS odd, min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
+    max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
+    max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
+    max(e.complete) AS complete, max(if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, 0, e.half_open)) AS half_open, max(if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, 0, e.unanswered)) AS unanswered,
+    max(e.requests + if(e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0, e.unanswered, 0) + if(e.sampling > 1 AND bitAnd(bitOr(e.client_flags, e.server_flags), 4) = 0, e.half_open, 0)) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
+    maxIf(e.requests, NOT (e.sampling > 1 AND bitAnd(e.server_flags, 4) = 0) AND (e.sampling > 1 OR has(two_way_exporters, e.exporter))) AS requests_alone,
+    groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
+    max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by, groupBitOr(e.egress + 1) AS ways,
+    max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
+FROM `cordon`.sessions_by_exporter_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS e
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_marked ON CLUSTER `main` AS
+SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+    min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
+    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+    sum(h.complete) AS complete, sum(h.half_open) AS half_open, sum(h.unanswered) AS unanswered,
+    sum(h.requests) AS requests, sum(h.replies) AS replies, sum(h.denied) AS denied,
+    sum(h.requests_alone) AS requests_alone, sum(greatest(h.requests, h.requests_alone) - h.requests_alone) AS requests_unknown,
+    max(h.basis) AS basis, groupUniqArrayArray(h.seen_by) AS seen_by
+FROM `cordon`.sessions_by_hour AS h
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+HAVING max(h.odd) OR length(seen_by) > 1 OR groupBitOr(h.ways) = 3;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_marked_window ON CLUSTER `main` AS
+SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+    min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
+    sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
+    sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
+    sum(h.complete) AS complete, sum(h.half_open) AS half_open, sum(h.unanswered) AS unanswered,
+    sum(h.requests) AS requests, sum(h.replies) AS replies, sum(h.denied) AS denied,
+    sum(h.requests_alone) AS requests_alone, sum(greatest(h.requests, h.requests_alone) - h.requests_alone) AS requests_unknown,
+    max(h.basis) AS basis, groupUniqArrayArray(h.seen_by) AS seen_by,
+    groupArray(h.hour) AS active_hours, groupBitOr(h.client_flags) AS client_flags, groupBitOr(h.server_flags) AS server_flags,
+    max(h.sampling) AS sampling, sum(h.scaled_packets) AS scaled_packets, sum(h.scaled_bytes) AS scaled_bytes
+FROM `cordon`.sessions_by_hour_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS h
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+HAVING max(h.odd) OR length(seen_by) > 1 OR groupBitOr(h.ways) = 3;
+
+-- Every session stored, one row for each (vrf, client, server, proto, port,
+-- icmp_type, icmp_code). The public view.
+CREATE OR REPLACE VIEW `cordon`.sessions ON CLUSTER `main` AS
+WITH
+    -- Exporters that show both directions of a session: in one row, or in rows not
+    -- merged yet or of different hours. The latter reads little where the former found them.
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters,
+    -- Each end sends to the other's port and is not answered from there.
+    asking AS
+    (
+        SELECT vrf, proto, port, client, server FROM `cordon`.sessions_hourly
+        WHERE decided AND proto IN (17, 136) AND port != 0 AND complete = 0 AND replies = 0 AND client_packets + client_bytes > 0
+            AND (half_open > 0 OR requests > 0 AND has(two_way_exporters, exporter))
+    )
+SELECT
+    h.vrf AS vrf,
+    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
+    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
+    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
+    h.first_seen::DateTime64(6, 'UTC') AS first_seen,
+    h.last_seen::DateTime64(6, 'UTC') AS last_seen,
+    h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied AS flows,
+    h.client_packets AS client_packets, h.client_bytes AS client_bytes,
+    h.server_packets AS server_packets, h.server_bytes AS server_bytes,
+    multiIf(h.asked, h.complete + h.replies + h.requests + h.unanswered + h.half_open,
+        h.complete + h.replies > 0, h.complete + h.replies + h.requests + h.unanswered,
+        h.requests_unknown)::UInt64 AS complete,
+    if(h.asked, 0, h.half_open + if(h.complete + h.replies > 0, 0, h.unanswered + h.requests_alone))::UInt64 AS half_open,
+    h.denied AS denied,
+    CAST(h.basis, 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
+    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), h.seen_by))) AS exporters
+FROM
+(
+    SELECT *, (vrf, proto, port, server, client) GLOBAL IN asking AS asked FROM (SELECT * FROM `cordon`.sessions_plain UNION ALL SELECT * FROM `cordon`.sessions_marked)
+) AS h;
+
+-- The sessions that overlap [since, until): SELECT ... FROM
+-- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
+-- those of the hours that overlap. Beyond the columns of view sessions it has
+-- the addresses as IPv6 (client_ip, server_ip), the hours with records
+-- (active_hours) and their number, both ends' TCP flags, the coarsest
+-- sampling, and the packets and bytes of both directions multiplied by the
+-- sampling where its rate is known (scaled_packets, scaled_bytes): an estimate of what was sent. All
+-- other counters are as the exporters gave them.
+CREATE OR REPLACE VIEW `cordon`.sessions_window ON CLUSTER `main` AS
+WITH
+    -- Exporters that show both directions of a session: in one row, or in rows not
+    -- merged yet or of different hours. The latter reads little where the former found them.
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters,
+    -- Each end sends to the other's port and is not answered from there.
+    asking AS
+    (
+        SELECT vrf, proto, port, client, server FROM `cordon`.sessions_hourly
+        WHERE decided AND proto IN (17, 136) AND port != 0 AND complete = 0 AND replies = 0 AND client_packets + client_bytes > 0
+            AND (half_open > 0 OR requests > 0 AND has(two_way_exporters, exporter))
+    )
+SELECT
+    h.vrf AS vrf,
+    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
+    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
+    concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
+    h.first_seen::DateTime64(6, 'UTC') AS first_seen,
+    h.last_seen::DateTime64(6, 'UTC') AS last_seen,
+    h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied AS flows,
+    h.client_packets AS client_packets, h.client_bytes AS client_bytes,
+    h.server_packets AS server_packets, h.server_bytes AS server_bytes,
+    multiIf(h.asked, h.complete + h.replies + h.requests + h.unanswered + h.half_open,
+        h.complete + h.replies > 0, h.complete + h.replies + h.requests + h.unanswered,
+        h.requests_unknown)::UInt64 AS complete,
+    if(h.asked, 0, h.half_open + if(h.complete + h.replies > 0, 0, h.unanswered + h.requests_alone))::UInt64 AS half_open,
+    h.denied AS denied,
+    CAST(h.basis, 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
+    arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), h.seen_by))) AS exporters,
+    h.client AS client_ip,
+    h.server AS server_ip,
+    length(h.active_hours)::UInt64 AS hours,
+    h.active_hours AS active_hours,
+    h.client_flags::UInt16 AS client_flags,
+    h.server_flags::UInt16 AS server_flags,
+    h.sampling::UInt32 AS sampling,
+    h.scaled_packets AS scaled_packets,
+    h.scaled_bytes AS scaled_bytes
+FROM
+(
+    SELECT *, (vrf, proto, port, server, client) GLOBAL IN asking AS asked FROM (SELECT * FROM `cordon`.sessions_plain_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) UNION ALL SELECT * FROM `cordon`.sessions_marked_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}))
+) AS h;
