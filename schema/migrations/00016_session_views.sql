@@ -138,7 +138,7 @@ WITH
         SELECT cityHash64(vrf, proto, least(server, client), greatest(server, client)) FROM {{table "sessions_hourly"}}
         WHERE NOT decided OR {{template "tftp"}}
     )
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client AS client_address,
     min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen,
     sum(s.client_packets) AS client_packets, sum(s.client_bytes) AS client_bytes,
     sum(s.server_packets) AS server_packets, sum(s.server_bytes) AS server_bytes,
@@ -201,10 +201,10 @@ WHERE odd OR shared
 {{define "joined body" -}}
 {{- /* The same with the client and the server that each undecided row has, and the session of each fragment. */ -}}
 SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server AS server, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
-    r.icmp_code AS icmp_code, r.client AS client, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS
-    first_seen, r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS
-    server_packets, r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered, r.requests
-    AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
+    r.icmp_code AS icmp_code, r.client AS client, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS first_seen,
+    r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS server_packets,
+    r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered,
+    r.requests AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
     r.odd AS odd, r.from_tftp AS from_tftp, r.to_tftp AS to_tftp, r.one_in AS one_in,
     NOT r.decided AND f.to_port != 0 AS fragment, f.to_port AS to_port,
     multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server, d.turned) AS turned,
@@ -275,7 +275,7 @@ GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
 
 {{define "marked body" -}}
 {{- /* The marked sessions. */ -}}
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client AS client_address,
     min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
     sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
     sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
@@ -316,8 +316,8 @@ WITH
     )
 SELECT
     h.vrf AS vrf,
-    {{text "h.client"}} AS client,
-    {{text "h.server"}} AS server,
+    {{text "h.client_address"}} AS client,
+    {{text "h.server_address"}} AS server,
     h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
     {{service "h.proto" "h.port" "h.icmp_type"}} AS service,
     h.first_seen::DateTime64(6, 'UTC') AS first_seen,
@@ -333,8 +333,8 @@ SELECT
     CAST(h.basis, 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
     arrayMap(x -> {{text "x"}}, arraySort(arrayFilter(x -> x != toIPv6('::'), h.seen_by))) AS exporters
 {{- if .}},
-    h.client AS client_ip,
-    h.server AS server_ip,
+    h.client_address AS client_ip,
+    h.server_address AS server_ip,
     length(h.active_hours)::UInt64 AS hours,
     h.active_hours AS active_hours,
     h.client_flags::UInt16 AS client_flags,
@@ -345,7 +345,9 @@ SELECT
 {{- end}}
 FROM
 (
-    SELECT *, (vrf, proto, port, server, client) GLOBAL IN asking AS asked FROM (SELECT * FROM {{template "plain" .}} UNION ALL SELECT * FROM {{template "marked" .}})
+    -- The addresses have names of their own, since ClickHouse mixes columns of one name up that a view and a view inside it give different types.
+    SELECT *, (vrf, proto, port, server_address, client_address) GLOBAL IN asking AS asked
+    FROM (SELECT * FROM {{template "plain" .}} UNION ALL SELECT * FROM {{template "marked" .}})
 ) AS h
 {{- end}}
 
