@@ -182,7 +182,7 @@ WITH
         GROUP BY session
         HAVING NOT ({{template "onePlace"}})
     )
-SELECT * FROM
+SELECT * EXCEPT (client, server), client AS client_address, server AS server_address FROM
 (
     SELECT *,
         NOT decided OR cityHash64(vrf, proto, least(server, client), greatest(server, client)) GLOBAL IN odd_pairs
@@ -200,28 +200,28 @@ WHERE odd OR shared
 
 {{define "joined body" -}}
 {{- /* The same with the client and the server that each undecided row has, and the session of each fragment. */ -}}
-SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server AS server, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
-    r.icmp_code AS icmp_code, r.client AS client, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS first_seen,
+SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server_address AS server_address, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
+    r.icmp_code AS icmp_code, r.client_address AS client_address, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS first_seen,
     r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS server_packets,
     r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered,
     r.requests AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
     r.odd AS odd, r.from_tftp AS from_tftp, r.to_tftp AS to_tftp, r.one_in AS one_in,
     NOT r.decided AND f.to_port != 0 AS fragment, f.to_port AS to_port,
-    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server, d.turned) AS turned,
+    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server_address, d.turned) AS turned,
     r.complete + r.half_open + r.unanswered + r.requests + r.replies AS records,
     d.verdict AS verdict
 FROM {{template "rows" .}} AS r
 GLOBAL LEFT JOIN {{table "session_directions"}} AS d
-    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server AND d.port = r.port AND d.client = r.client AND d.client_port = r.client_port
+    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server_address AND d.port = r.port AND d.client = r.client_address AND d.client_port = r.client_port
 GLOBAL LEFT JOIN {{table "session_fragments"}} AS f
-    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server AND f.client = r.client AND r.port + r.client_port = 0
+    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server_address AND f.client = r.client_address AND r.port + r.client_port = 0
 {{- end}}
 
 {{define "by_exporter body" -}}
 {{- /* The sums of each exporter, entry and exit apart. Fragments are no evidence of an answer. */ -}}
-SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS proto,
+SELECT u.vrf AS vrf, if(u.turned, u.client_address, u.server_address) AS server_address, u.proto AS proto,
     multiIf(u.from_tftp OR u.to_tftp, 69, u.fragment, u.to_port, NOT u.decided AND u.turned, u.client_port, u.port)::UInt16 AS port,
-    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server, u.client) AS client, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
+    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server_address, u.client_address) AS client_address, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
     max(u.odd) AS odd, min(u.first_seen) AS first_seen, max(u.last_seen) AS last_seen,
     sum(if(u.turned, u.server_packets, u.client_packets)) AS client_packets, sum(if(u.turned, u.server_bytes, u.client_bytes)) AS client_bytes,
     sum(if(u.turned, u.client_packets, u.server_packets)) AS server_packets, sum(if(u.turned, u.client_bytes, u.server_bytes)) AS server_bytes,
@@ -238,7 +238,7 @@ SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS prot
     sum((u.client_bytes + u.server_bytes) * {{template "scale"}}) AS scaled_bytes
 {{- end}}
 FROM {{template "joined" .}} AS u
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour, exporter, egress
 {{- end}}
 
 {{define "by_hour body" -}}
@@ -257,7 +257,7 @@ WITH
             HAVING groupBitOr(sides) = 3
         )
     )) AS two_way_exporters
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour,
     max(e.odd) AS odd, min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
     max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
     max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
@@ -270,12 +270,12 @@ SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
     max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
 {{- end}}
 FROM {{template "by_exporter" .}} AS e
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour
 {{- end}}
 
 {{define "marked body" -}}
 {{- /* The marked sessions. */ -}}
-SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client AS client_address,
+SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address,
     min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
     sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
     sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
@@ -288,7 +288,7 @@ SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client 
     max(h.sampling) AS sampling, sum(h.scaled_packets) AS scaled_packets, sum(h.scaled_bytes) AS scaled_bytes
 {{- end}}
 FROM {{template "by_hour" .}} AS h
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address
 HAVING max(h.odd) OR length(seen_by) > 1 OR groupBitOr(h.ways) = 3
 {{- end}}
 
