@@ -1000,7 +1000,7 @@ WITH
         SELECT cityHash64(vrf, proto, least(server, client), greatest(server, client)) FROM `cordon`.sessions_hourly
         WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
     )
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client AS client_address,
     min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen,
     sum(s.client_packets) AS client_packets, sum(s.client_bytes) AS client_bytes,
     sum(s.server_packets) AS server_packets, sum(s.server_bytes) AS server_bytes,
@@ -1035,7 +1035,7 @@ WITH
         SELECT cityHash64(vrf, proto, least(server, client), greatest(server, client)) FROM `cordon`.sessions_hourly
         WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
     )
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client AS client_address,
     min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen,
     sum(s.client_packets) AS client_packets, sum(s.client_bytes) AS client_bytes,
     sum(s.server_packets) AS server_packets, sum(s.server_bytes) AS server_bytes,
@@ -1073,7 +1073,7 @@ WITH
         GROUP BY session
         HAVING NOT (min(s.exporter) = max(s.exporter) AND min(s.egress) = max(s.egress) AND max(s.sampling) <= 1 AND NOT has(sampling_exporters, min(s.exporter)))
     )
-SELECT * FROM
+SELECT * EXCEPT (client, server), client AS client_address, server AS server_address FROM
 (
     SELECT *,
         NOT decided OR cityHash64(vrf, proto, least(server, client), greatest(server, client)) GLOBAL IN odd_pairs
@@ -1107,7 +1107,7 @@ WITH
         GROUP BY session
         HAVING NOT (min(s.exporter) = max(s.exporter) AND min(s.egress) = max(s.egress) AND max(s.sampling) <= 1 AND NOT has(sampling_exporters, min(s.exporter)))
     )
-SELECT * FROM
+SELECT * EXCEPT (client, server), client AS client_address, server AS server_address FROM
 (
     SELECT *,
         NOT decided OR cityHash64(vrf, proto, least(server, client), greatest(server, client)) GLOBAL IN odd_pairs
@@ -1122,43 +1122,43 @@ SELECT * FROM
 WHERE odd OR shared;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_directed_rows ON CLUSTER `main` AS
-SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server AS server, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
-    r.icmp_code AS icmp_code, r.client AS client, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS
-    first_seen, r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS
-    server_packets, r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered, r.requests
-    AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
+SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server_address AS server_address, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
+    r.icmp_code AS icmp_code, r.client_address AS client_address, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS first_seen,
+    r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS server_packets,
+    r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered,
+    r.requests AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
     r.odd AS odd, r.from_tftp AS from_tftp, r.to_tftp AS to_tftp, r.one_in AS one_in,
     NOT r.decided AND f.to_port != 0 AS fragment, f.to_port AS to_port,
-    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server, d.turned) AS turned,
+    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server_address, d.turned) AS turned,
     r.complete + r.half_open + r.unanswered + r.requests + r.replies AS records,
     d.verdict AS verdict
 FROM `cordon`.sessions_marked_rows AS r
 GLOBAL LEFT JOIN `cordon`.session_directions AS d
-    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server AND d.port = r.port AND d.client = r.client AND d.client_port = r.client_port
+    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server_address AND d.port = r.port AND d.client = r.client_address AND d.client_port = r.client_port
 GLOBAL LEFT JOIN `cordon`.session_fragments AS f
-    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server AND f.client = r.client AND r.port + r.client_port = 0;
+    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server_address AND f.client = r.client_address AND r.port + r.client_port = 0;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_directed_rows_window ON CLUSTER `main` AS
-SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server AS server, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
-    r.icmp_code AS icmp_code, r.client AS client, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS
-    first_seen, r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS
-    server_packets, r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered, r.requests
-    AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
+SELECT r.decided AS decided, r.hour AS hour, r.vrf AS vrf, r.server_address AS server_address, r.proto AS proto, r.port AS port, r.icmp_type AS icmp_type,
+    r.icmp_code AS icmp_code, r.client_address AS client_address, r.client_port AS client_port, r.exporter AS exporter, r.egress AS egress, r.first_seen AS first_seen,
+    r.last_seen AS last_seen, r.client_packets AS client_packets, r.client_bytes AS client_bytes, r.server_packets AS server_packets,
+    r.server_bytes AS server_bytes, r.complete AS complete, r.half_open AS half_open, r.unanswered AS unanswered,
+    r.requests AS requests, r.replies AS replies, r.denied AS denied, r.client_flags AS client_flags, r.server_flags AS server_flags, r.basis AS basis,
     r.odd AS odd, r.from_tftp AS from_tftp, r.to_tftp AS to_tftp, r.one_in AS one_in,
     NOT r.decided AND f.to_port != 0 AS fragment, f.to_port AS to_port,
-    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server, d.turned) AS turned,
+    multiIf(r.from_tftp, true, r.to_tftp OR r.decided, false, f.to_port != 0, f.to_client = r.server_address, d.turned) AS turned,
     r.complete + r.half_open + r.unanswered + r.requests + r.replies AS records,
     d.verdict AS verdict
 FROM `cordon`.sessions_marked_rows_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS r
 GLOBAL LEFT JOIN `cordon`.session_directions AS d
-    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server AND d.port = r.port AND d.client = r.client AND d.client_port = r.client_port
+    ON d.vrf = r.vrf AND d.proto = r.proto AND d.server = r.server_address AND d.port = r.port AND d.client = r.client_address AND d.client_port = r.client_port
 GLOBAL LEFT JOIN `cordon`.session_fragments AS f
-    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server AND f.client = r.client AND r.port + r.client_port = 0;
+    ON f.vrf = r.vrf AND f.proto = r.proto AND f.server = r.server_address AND f.client = r.client_address AND r.port + r.client_port = 0;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_by_exporter ON CLUSTER `main` AS
-SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS proto,
+SELECT u.vrf AS vrf, if(u.turned, u.client_address, u.server_address) AS server_address, u.proto AS proto,
     multiIf(u.from_tftp OR u.to_tftp, 69, u.fragment, u.to_port, NOT u.decided AND u.turned, u.client_port, u.port)::UInt16 AS port,
-    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server, u.client) AS client, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
+    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server_address, u.client_address) AS client_address, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
     max(u.odd) AS odd, min(u.first_seen) AS first_seen, max(u.last_seen) AS last_seen,
     sum(if(u.turned, u.server_packets, u.client_packets)) AS client_packets, sum(if(u.turned, u.server_bytes, u.client_bytes)) AS client_bytes,
     sum(if(u.turned, u.client_packets, u.server_packets)) AS server_packets, sum(if(u.turned, u.client_bytes, u.server_bytes)) AS server_bytes,
@@ -1171,12 +1171,12 @@ SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS prot
     max(if(u.decided, u.basis, u.from_tftp OR u.to_tftp OR u.fragment OR u.verdict IN ('sender', 'degree', 'serves', 'hosts') OR u.verdict = 'address' AND u.port != 0)) AS basis,
     max(u.one_in) AS sampling
 FROM `cordon`.sessions_directed_rows AS u
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress;
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour, exporter, egress;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_by_exporter_window ON CLUSTER `main` AS
-SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS proto,
+SELECT u.vrf AS vrf, if(u.turned, u.client_address, u.server_address) AS server_address, u.proto AS proto,
     multiIf(u.from_tftp OR u.to_tftp, 69, u.fragment, u.to_port, NOT u.decided AND u.turned, u.client_port, u.port)::UInt16 AS port,
-    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server, u.client) AS client, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
+    u.icmp_type AS icmp_type, u.icmp_code AS icmp_code, if(u.turned, u.server_address, u.client_address) AS client_address, u.hour AS hour, u.exporter AS exporter, u.egress AS egress,
     max(u.odd) AS odd, min(u.first_seen) AS first_seen, max(u.last_seen) AS last_seen,
     sum(if(u.turned, u.server_packets, u.client_packets)) AS client_packets, sum(if(u.turned, u.server_bytes, u.client_bytes)) AS client_bytes,
     sum(if(u.turned, u.client_packets, u.server_packets)) AS server_packets, sum(if(u.turned, u.client_bytes, u.server_bytes)) AS server_bytes,
@@ -1191,7 +1191,7 @@ SELECT u.vrf AS vrf, if(u.turned, u.client, u.server) AS server, u.proto AS prot
     sum((u.client_packets + u.server_packets) * if(u.one_in = 4294967295, 1, greatest(u.one_in, 1))) AS scaled_packets,
     sum((u.client_bytes + u.server_bytes) * if(u.one_in = 4294967295, 1, greatest(u.one_in, 1))) AS scaled_bytes
 FROM `cordon`.sessions_directed_rows_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS u
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour, exporter, egress;
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour, exporter, egress;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_by_hour ON CLUSTER `main` AS
 WITH
@@ -1208,7 +1208,7 @@ WITH
             HAVING groupBitOr(sides) = 3
         )
     )) AS two_way_exporters
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour,
     max(e.odd) AS odd, min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
     max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
     max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
@@ -1218,7 +1218,7 @@ SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
     groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
     max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by, groupBitOr(e.egress + 1) AS ways
 FROM `cordon`.sessions_by_exporter AS e
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour;
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_by_hour_window ON CLUSTER `main` AS
 WITH
@@ -1235,7 +1235,7 @@ WITH
             HAVING groupBitOr(sides) = 3
         )
     )) AS two_way_exporters
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
+SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour,
     max(e.odd) AS odd, min(e.first_seen) AS first_seen, max(e.last_seen) AS last_seen,
     max(e.client_packets) AS client_packets, max(e.client_bytes) AS client_bytes,
     max(e.server_packets) AS server_packets, max(e.server_bytes) AS server_bytes,
@@ -1246,10 +1246,10 @@ SELECT vrf, server, proto, port, icmp_type, icmp_code, client, hour,
     max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by, groupBitOr(e.egress + 1) AS ways,
     max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
 FROM `cordon`.sessions_by_exporter_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS e
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client, hour;
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_marked ON CLUSTER `main` AS
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address,
     min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
     sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
     sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
@@ -1258,11 +1258,11 @@ SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
     sum(h.requests_alone) AS requests_alone, sum(greatest(h.requests, h.requests_alone) - h.requests_alone) AS requests_unknown,
     max(h.basis) AS basis, groupUniqArrayArray(h.seen_by) AS seen_by
 FROM `cordon`.sessions_by_hour AS h
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address
 HAVING max(h.odd) OR length(seen_by) > 1 OR groupBitOr(h.ways) = 3;
 
 CREATE OR REPLACE VIEW `cordon`.sessions_marked_window ON CLUSTER `main` AS
-SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
+SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address,
     min(h.first_seen) AS first_seen, max(h.last_seen) AS last_seen,
     sum(h.client_packets) AS client_packets, sum(h.client_bytes) AS client_bytes,
     sum(h.server_packets) AS server_packets, sum(h.server_bytes) AS server_bytes,
@@ -1273,7 +1273,7 @@ SELECT vrf, server, proto, port, icmp_type, icmp_code, client,
     groupArray(h.hour) AS active_hours, groupBitOr(h.client_flags) AS client_flags, groupBitOr(h.server_flags) AS server_flags,
     max(h.sampling) AS sampling, sum(h.scaled_packets) AS scaled_packets, sum(h.scaled_bytes) AS scaled_bytes
 FROM `cordon`.sessions_by_hour_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS h
-GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address
 HAVING max(h.odd) OR length(seen_by) > 1 OR groupBitOr(h.ways) = 3;
 
 -- Every session stored, one row for each (vrf, client, server, proto, port,
@@ -1302,8 +1302,8 @@ WITH
     )
 SELECT
     h.vrf AS vrf,
-    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
-    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    if(h.client_address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client_address), 8), toString(h.client_address)) AS client,
+    if(h.server_address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server_address), 8), toString(h.server_address)) AS server,
     h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
     concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
     h.first_seen::DateTime64(6, 'UTC') AS first_seen,
@@ -1320,7 +1320,9 @@ SELECT
     arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), h.seen_by))) AS exporters
 FROM
 (
-    SELECT *, (vrf, proto, port, server, client) GLOBAL IN asking AS asked FROM (SELECT * FROM `cordon`.sessions_plain UNION ALL SELECT * FROM `cordon`.sessions_marked)
+    -- The addresses have names of their own, since ClickHouse mixes columns of one name up that a view and a view inside it give different types.
+    SELECT *, (vrf, proto, port, server_address, client_address) GLOBAL IN asking AS asked
+    FROM (SELECT * FROM `cordon`.sessions_plain UNION ALL SELECT * FROM `cordon`.sessions_marked)
 ) AS h;
 
 -- The sessions that overlap [since, until): SELECT ... FROM
@@ -1355,8 +1357,8 @@ WITH
     )
 SELECT
     h.vrf AS vrf,
-    if(h.client BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client), 8), toString(h.client)) AS client,
-    if(h.server BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server), 8), toString(h.server)) AS server,
+    if(h.client_address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.client_address), 8), toString(h.client_address)) AS client,
+    if(h.server_address BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(h.server_address), 8), toString(h.server_address)) AS server,
     h.proto AS proto, h.port AS port, h.icmp_type AS icmp_type, h.icmp_code AS icmp_code,
     concat(transform(h.proto, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 62, 64, 65, 66, 67, 69, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81, 82, 83, 84, 85, 86, 87, 88, 89, 90, 91, 92, 93, 94, 95, 96, 97, 98, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113, 115, 116, 117, 118, 119, 120, 121, 122, 123, 124, 125, 126, 127, 128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 146, 147], ['hopopt', 'icmp', 'igmp', 'ggp', 'ipv4', 'st', 'tcp', 'cbt', 'egp', 'igp', 'bbn-rcc-mon', 'nvp-ii', 'pup', 'argus', 'emcon', 'xnet', 'chaos', 'udp', 'mux', 'dcn-meas', 'hmp', 'prm', 'xns-idp', 'trunk-1', 'trunk-2', 'leaf-1', 'leaf-2', 'rdp', 'irtp', 'iso-tp4', 'netblt', 'mfe-nsp', 'merit-inp', 'dccp', '3pc', 'idpr', 'xtp', 'ddp', 'idpr-cmtp', 'tp++', 'il', 'ipv6', 'sdrp', 'ipv6-route', 'ipv6-frag', 'idrp', 'rsvp', 'gre', 'dsr', 'bna', 'esp', 'ah', 'i-nlsp', 'swipe', 'narp', 'min-ipv4', 'tlsp', 'skip', 'ipv6-icmp', 'ipv6-nonxt', 'ipv6-opts', 'cftp', 'sat-expak', 'kryptolan', 'rvd', 'ippc', 'sat-mon', 'visa', 'ipcv', 'cpnx', 'cphb', 'wsn', 'pvp', 'br-sat-mon', 'sun-nd', 'wb-mon', 'wb-expak', 'iso-ip', 'vmtp', 'secure-vmtp', 'vines', 'iptm', 'nsfnet-igp', 'dgp', 'tcf', 'eigrp', 'ospfigp', 'sprite-rpc', 'larp', 'mtp', 'ax.25', 'ipip', 'micp', 'scc-sp', 'etherip', 'encap', 'gmtp', 'ifmp', 'pnni', 'pim', 'aris', 'scps', 'qnx', 'a-n', 'ipcomp', 'snp', 'compaq-peer', 'ipx-in-ip', 'vrrp', 'pgm', 'l2tp', 'ddx', 'iatp', 'stp', 'srp', 'uti', 'smp', 'sm', 'ptp', 'isis-over-ipv4', 'fire', 'crtp', 'crudp', 'sscopmce', 'iplt', 'sps', 'pipe', 'sctp', 'fc', 'rsvp-e2e-ignore', 'mobility-header', 'udplite', 'mpls-in-ip', 'manet', 'hip', 'shim6', 'wesp', 'rohc', 'ethernet', 'aggfrag', 'nsh', 'homa', 'bit-emu'], toString(h.proto)), multiIf(h.proto IN (6, 17, 33, 132, 136), concat('/', toString(h.port)), h.proto IN (1, 58), concat('/', toString(h.icmp_type)), '')) AS service,
     h.first_seen::DateTime64(6, 'UTC') AS first_seen,
@@ -1371,8 +1373,8 @@ SELECT
     h.denied AS denied,
     CAST(h.basis, 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
     arrayMap(x -> if(x BETWEEN toIPv6('::ffff:0.0.0.0') AND toIPv6('::ffff:255.255.255.255'), substring(toString(x), 8), toString(x)), arraySort(arrayFilter(x -> x != toIPv6('::'), h.seen_by))) AS exporters,
-    h.client AS client_ip,
-    h.server AS server_ip,
+    h.client_address AS client_ip,
+    h.server_address AS server_ip,
     length(h.active_hours)::UInt64 AS hours,
     h.active_hours AS active_hours,
     h.client_flags::UInt16 AS client_flags,
@@ -1382,5 +1384,7 @@ SELECT
     h.scaled_bytes AS scaled_bytes
 FROM
 (
-    SELECT *, (vrf, proto, port, server, client) GLOBAL IN asking AS asked FROM (SELECT * FROM `cordon`.sessions_plain_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) UNION ALL SELECT * FROM `cordon`.sessions_marked_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}))
+    -- The addresses have names of their own, since ClickHouse mixes columns of one name up that a view and a view inside it give different types.
+    SELECT *, (vrf, proto, port, server_address, client_address) GLOBAL IN asking AS asked
+    FROM (SELECT * FROM `cordon`.sessions_plain_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) UNION ALL SELECT * FROM `cordon`.sessions_marked_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}))
 ) AS h;
