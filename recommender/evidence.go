@@ -53,8 +53,7 @@ type ruleEvidence struct {
 }
 
 // readEvidence counts, for each rule, its sessions. Pairs are those of sessions
-// permitted before as well: they were seen, so they are no excess. A host with
-// itself is no pair.
+// permitted before as well: they were seen, so they are no excess.
 func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 	out := make([]ruleEvidence, n)
 	if n == 0 {
@@ -62,7 +61,7 @@ func (r *run) readEvidence(ctx context.Context, n int) ([]ruleEvidence, error) {
 	}
 	rows, err := r.conn.Query(ctx, `SELECT v.rule, countIf(v.reason = 0), sumIf(s.flows, v.reason = 0), sumIf(s.bytes, v.reason = 0),
 		uniqExactIf(s.client, v.reason = 0), uniqExactIf(s.server, v.reason = 0),
-		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExactIf((s.client, s.server), s.client != s.server),
+		minIf(s.first_seen, v.reason = 0), maxIf(s.last_seen, v.reason = 0), uniqExactIf((s.client, s.server), `+isPair("s.client", "s.server")+`),
 		maxIf(s.sampling, v.reason = 0 AND s.sampling != `+unknownSampling+`), maxIf(s.sampling = `+unknownSampling+`, v.reason = 0), arraySort(groupUniqArrayArrayIf(s.lossy, v.reason = 0))
 		FROM `+r.table("sessions")+` AS s INNER JOIN `+r.table("verdicts")+` AS v ON v.cell = s.cell
 		WHERE v.rule != ?
@@ -110,6 +109,12 @@ func hostsOf(a netip.Addr, n uint64) hosts {
 
 // ofIPv4 is the SQL that tells whether a column with IPv6 addresses has one that stands for an IPv4 address.
 func ofIPv4(column string) string { return isIPv4("toUInt128(" + column + ")") }
+
+// isPair is the SQL that tells whether two columns with IPv6 addresses have a pair of policy.Excess: no host with
+// itself, and no IPv4 host with an IPv6 host, which sessions translated between the families have.
+func isPair(client, server string) string {
+	return client + " != " + server + " AND " + ofIPv4(client) + " = " + ofIPv4(server)
+}
 
 // readKnown counts the known endpoints of each group: addresses seen at
 // either end of any session in the window, and those that the group names.

@@ -165,7 +165,7 @@ func (r *run) readReach(ctx context.Context, parts []part, held [][]int) ([]reac
 		return nil, err
 	}
 	joined := " FROM " + r.table("sessions") + " AS s INNER JOIN " + table + " AS f ON f.cell = s.cell GROUP BY f.rule"
-	rows, err := r.conn.Query(ctx, "SELECT 2::UInt8, f.rule, 0::UInt32, uniqExactIf((s.client, s.server), s.client != s.server)"+joined+
+	rows, err := r.conn.Query(ctx, "SELECT 2::UInt8, f.rule, 0::UInt32, uniqExactIf((s.client, s.server), "+isPair("s.client", "s.server")+")"+joined+
 		" UNION ALL SELECT 0::UInt8, f.rule, s.source_class, uniqExact(s.client)"+joined+", s.source_class"+
 		" UNION ALL SELECT 1::UInt8, f.rule, s.destination_class, uniqExact(s.server)"+joined+", s.destination_class")
 	if err != nil {

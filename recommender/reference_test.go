@@ -519,7 +519,7 @@ func (x *reference) evidence(r *policy.Rule, sessions []*refSession, known map[n
 		if s.reason != "" && s.reason != policy.AlreadyPermitted || !x.addresses.Permits([]policy.Rule{*r}, s.client, s.server, s.service) {
 			continue
 		}
-		if s.client != s.server {
+		if s.client != s.server && s.client.Is4() == s.server.Is4() {
 			pairs[[2]netip.Addr{s.client, s.server}] = true
 		}
 		if s.reason != "" {

@@ -231,8 +231,8 @@ func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, erro
 	if err := batch.Send(); err != nil {
 		return out, err
 	}
-	rows, err := o.conn.Query(ctx, fmt.Sprintf(`SELECT rule, uniqExactIf((client, server), client != server) FROM (%s) AS s INNER JOIN %s AS v USING (%s)
-		WHERE part = %d AND reason = 0 GROUP BY rule`, o.sessions(), o.table("verdicts"), cellColumns, wholeWindow))
+	rows, err := o.conn.Query(ctx, fmt.Sprintf(`SELECT rule, uniqExactIf((client, server), %s) FROM (%s) AS s INNER JOIN %s AS v USING (%s)
+		WHERE part = %d AND reason = 0 GROUP BY rule`, isPair("client", "server"), o.sessions(), o.table("verdicts"), cellColumns, wholeWindow))
 	if err != nil {
 		return out, err
 	}

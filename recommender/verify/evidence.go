@@ -17,6 +17,9 @@ type tally struct {
 	pairs            map[[2]netip.Addr]struct{}
 }
 
+// isPair tells whether two addresses are a pair of policy.Excess: no host with itself, and none of IPv4 with one of IPv6.
+func isPair(client, server netip.Addr) bool { return client != server && client.Is4() == server.Is4() }
+
 // sessionsInRules checks completeness, that every rule is needed, and the
 // numbers of each rule.
 func (v *verifier) sessionsInRules() {
@@ -43,7 +46,7 @@ func (v *verifier) sessionsInRules() {
 		in.each(func(r int) {
 			held = append(held, int32(r))
 			t := &tallies[r]
-			if s.Client != s.Server { // a host with itself is no pair
+			if isPair(s.Client, s.Server) {
 				t.pairs[[2]netip.Addr{s.Client, s.Server}] = struct{}{}
 			}
 			if len(v.p.Rules[r].PortRanges) > 0 || v.wide(r) {

@@ -404,7 +404,7 @@ func (t *trial) beyond(rule int, known map[netip.Addr]struct{}) (out policy.Beyo
 			continue
 		}
 		services[s.Service] = true
-		if s.Client != s.Server {
+		if isPair(s.Client, s.Server) {
 			pairs[[2]netip.Addr{s.Client, s.Server}] = true
 		}
 		for side, a := range [2]netip.Addr{s.Client, s.Server} {
@@ -426,7 +426,7 @@ func (t *trial) beyond(rule int, known map[netip.Addr]struct{}) (out policy.Beyo
 	}
 	for _, c := range sides[0] {
 		for _, s := range sides[1] {
-			if c != s && c.Is4() == s.Is4() {
+			if isPair(c, s) {
 				out.PermittedPairs++
 			}
 		}
