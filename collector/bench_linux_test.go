@@ -21,9 +21,8 @@ import (
 	"unsafe"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/natsserver"
 
-	"github.com/nats-io/nats.go"
 	"golang.org/x/sys/unix"
 )
 
@@ -63,12 +62,12 @@ func benchCollector(b *testing.B, apart bool) {
 			return d
 		}
 	} else {
-		n, err := embedded.StartNATS(embedded.NATSConfig{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+		n, err := natsserver.Start(natsserver.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { n.Close() })
-		cfg.Options = append(cfg.Options, nats.InProcessServer(n.Server()))
+		cfg.Options = append(cfg.Options, n.InProcess())
 		natsCPU = func() time.Duration { return 0 }
 	}
 	bb, err := bus.Connect(cfg)
@@ -219,7 +218,7 @@ func helperCPU() {
 // helperNATS runs a NATS server until its standard input ends.
 func helperNATS() {
 	helperCPU()
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: os.Args[2], Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	n, err := natsserver.Start(natsserver.Config{Dir: os.Args[2], Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	helperMust(err)
 	fmt.Println(n.URL())
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/natsserver"
 	"cordon/schema"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -40,7 +40,7 @@ type natsServer struct {
 	t      testing.TB
 	dir    string
 	listen string
-	n      *embedded.NATS
+	n      *natsserver.Server
 
 	maxPayload int64
 }
@@ -55,7 +55,7 @@ func startNATS(t testing.TB) *natsServer {
 
 func (s *natsServer) start() {
 	s.t.Helper()
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: s.dir, Listen: s.listen, MaxPayload: s.maxPayload, Log: slog.New(slog.DiscardHandler)})
+	n, err := natsserver.Start(natsserver.Config{Dir: s.dir, Listen: s.listen, MaxPayload: s.maxPayload, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"cordon/internal/embedded"
+	"cordon/internal/natsserver"
 )
 
 // BenchmarkPeers sends the same stream to collectors of others and to `cordon
@@ -208,7 +208,7 @@ const natsEnv = "CORDON_E2E_NATS"
 
 // runNATS serves until it is killed.
 func runNATS(dir string) error {
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: filepath.Join(dir, "nats"), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	n, err := natsserver.Start(natsserver.Config{Dir: filepath.Join(dir, "nats"), Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

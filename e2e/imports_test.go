@@ -52,12 +52,17 @@ var mayImport = map[string][]string{
 	"recommender":       {"schema", "categories"},
 	"internal/bus":      {"schema"},
 	"internal/config":   {},
-	"internal/embedded": {},
 	"internal/httpapi":  {},
 	"internal/imports":  {},
 	"internal/status":   {"collector", "ingest", "internal/bus"},
 	"internal/sessions": {"schema", "categories"},
 	"scripts":           {},
+
+	"internal/chdb":           {},
+	"internal/clickhousehttp": {"internal/chdb", "internal/datafolder"},
+	"internal/natsserver":     {"internal/datafolder"},
+	"internal/datafolder":     {},
+	"internal/killtest":       {},
 }
 
 // groundFloor is what every package may import, and what imports nothing.
@@ -65,7 +70,7 @@ var groundFloor = []string{"internal/iana", "internal/sqltext", "internal/text"}
 
 // importNone are packages that could leave the house: they take nothing from the
 // ground floor either.
-var importNone = []string{"internal/embedded", "recommender/cover", "recommender/prefixcover"}
+var importNone = []string{"internal/chdb", "internal/datafolder", "internal/killtest", "recommender/cover", "recommender/prefixcover"}
 
 // Dependencies point one way: from the commands down to schema and categories.
 func TestImports(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"cordon/internal/embedded"
+	"cordon/internal/clickhousehttp"
+	"cordon/internal/natsserver"
 )
 
 // serversEnv makes the test binary run NATS and ClickHouse as a process of
@@ -42,16 +43,16 @@ func runServers(dir string) error {
 		}
 		return old
 	}
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: filepath.Join(dir, "nats"), Listen: listen(hostPort(s.NATS)), Log: log})
+	n, err := natsserver.Start(natsserver.Config{Dir: filepath.Join(dir, "nats"), Listen: listen(hostPort(s.NATS)), Log: log})
 	if err != nil {
 		return err
 	}
 	chDir := filepath.Join(dir, "clickhouse")
-	ch, err := embedded.OpenClickHouse(context.Background(), embedded.ClickHouseConfig{Dir: chDir, Listen: listen(s.ClickHouse), Log: log})
+	ch, err := clickhousehttp.Open(context.Background(), clickhousehttp.Config{Dir: chDir, Listen: listen(s.ClickHouse), Log: log})
 	if err != nil {
 		return err
 	}
-	_, opts, err := embedded.RunningClickHouse(chDir)
+	_, opts, err := clickhousehttp.Running(chDir)
 	if err != nil {
 		return err
 	}

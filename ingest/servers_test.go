@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/chdb"
+	"cordon/internal/clickhousehttp"
+	"cordon/internal/natsserver"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -19,11 +21,11 @@ import (
 
 // engine is the one ClickHouse that a process can run; each test has a
 // database of its own in it.
-var engine *embedded.ClickHouse
+var engine *clickhousehttp.Server
 
 func TestMain(m *testing.M) {
-	if _, err := embedded.FindLibrary(""); err == nil {
-		if engine, err = embedded.OpenClickHouse(context.Background(), embedded.ClickHouseConfig{Dir: os.Getenv("CORDON_TEST_CLICKHOUSE_DIR"), Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if _, err := chdb.FindLibrary(""); err == nil {
+		if engine, err = clickhousehttp.Open(context.Background(), clickhousehttp.Config{Dir: os.Getenv("CORDON_TEST_CLICKHOUSE_DIR"), Log: slog.New(slog.DiscardHandler)}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -212,7 +214,7 @@ func sealed(t testing.TB, id string, n, rows int) *schema.Sealed {
 // startNATS starts a server of the test's own, with Cordon's streams.
 func startNATS(t testing.TB) *bus.Bus {
 	t.Helper()
-	n, err := embedded.StartNATS(embedded.NATSConfig{Log: slog.New(slog.DiscardHandler)})
+	n, err := natsserver.Start(natsserver.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +224,7 @@ func startNATS(t testing.TB) *bus.Bus {
 		}
 	})
 	cfg := bus.DefaultConfig()
-	cfg.Options = []nats.Option{nats.InProcessServer(n.Server())}
+	cfg.Options = []nats.Option{n.InProcess()}
 	b, err := bus.Connect(cfg)
 	if err != nil {
 		t.Fatal(err)

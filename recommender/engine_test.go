@@ -16,7 +16,8 @@ import (
 	"cordon/categories"
 	"cordon/collector/direction"
 	"cordon/collector/flowfile"
-	"cordon/internal/embedded"
+	"cordon/internal/chdb"
+	"cordon/internal/clickhousehttp"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -24,18 +25,18 @@ import (
 )
 
 // server is the engine that all tests share: a process can have one.
-var server *embedded.ClickHouse
+var server *clickhousehttp.Server
 
 func TestMain(m *testing.M) {
 	code := func() int {
-		if _, err := embedded.FindLibrary(""); err != nil {
+		if _, err := chdb.FindLibrary(""); err != nil {
 			if os.Getenv("CI") == "true" {
 				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
 			return m.Run() // tests that need the engine skip
 		}
-		ch, err := embedded.OpenClickHouse(context.Background(), embedded.ClickHouseConfig{Log: slog.New(slog.DiscardHandler)})
+		ch, err := clickhousehttp.Open(context.Background(), clickhousehttp.Config{Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1

@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"cordon/internal/embedded"
+	"cordon/internal/chdb"
+	"cordon/internal/clickhousehttp"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -21,11 +22,11 @@ import (
 
 // engine is the one ClickHouse that a process can run; each test has a
 // database of its own in it.
-var engine *embedded.ClickHouse
+var engine *clickhousehttp.Server
 
 func TestMain(m *testing.M) {
-	if _, err := embedded.FindLibrary(""); err == nil {
-		if engine, err = embedded.OpenClickHouse(context.Background(), embedded.ClickHouseConfig{Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if _, err := chdb.FindLibrary(""); err == nil {
+		if engine, err = clickhousehttp.Open(context.Background(), clickhousehttp.Config{Log: slog.New(slog.DiscardHandler)}); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

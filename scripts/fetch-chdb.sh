@@ -3,7 +3,7 @@
 # .cache/chdb/VERSION/ (or under CORDON_CACHE_DIR). Does nothing when it is there.
 set -eu
 
-version=26.5.3 # keep in step with LibraryVersion in internal/embedded/library_path.go
+version=26.5.3 # keep in step with Version in internal/chdb/find.go
 
 # The package of this platform, and the sha512 of its tarball as npm writes it.
 case "$(uname -s)-$(uname -m)" in

@@ -16,8 +16,9 @@ import (
 	"time"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/natsserver"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -268,13 +269,13 @@ func (s *store) openFolderBus(a *app, cfg bus.Config) error {
 	if err := checkDataFolder(a.settings.DataDir, true); err != nil {
 		return usageError(err)
 	}
-	n, err := embedded.StartNATS(own)
+	n, err := natsserver.Start(own)
 	if err != nil {
 		return fmt.Errorf("embedded NATS: %w", err)
 	}
 	s.Own = true
 	s.onClose(func() { n.Close() })
-	cfg.URL, cfg.Options = n.URL(), inProcess(n)
+	cfg.URL, cfg.Options = n.URL(), []nats.Option{n.InProcess()}
 	if s.Bus, err = bus.Connect(cfg); err != nil {
 		return unreachable(err)
 	}

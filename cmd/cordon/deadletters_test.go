@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/natsserver"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,13 +20,13 @@ import (
 // withStreams opens the embedded streams of a data folder for f.
 func withStreams(t *testing.T, dir string, f func(*bus.Bus)) {
 	t.Helper()
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: filepath.Join(dir, "nats"), Log: slog.New(slog.DiscardHandler)})
+	n, err := natsserver.Start(natsserver.Config{Dir: filepath.Join(dir, "nats"), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.Close()
 	cfg := bus.DefaultConfig()
-	cfg.URL, cfg.Options = n.URL(), inProcess(n)
+	cfg.URL, cfg.Options = n.URL(), []nats.Option{n.InProcess()}
 	cfg.Duplicates = 100 * time.Millisecond
 	b, err := bus.Connect(cfg)
 	if err != nil {

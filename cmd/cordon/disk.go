@@ -5,7 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"cordon/internal/embedded"
+	"cordon/internal/datafolder"
+	"cordon/internal/natsserver"
 	"cordon/internal/status"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +20,7 @@ const startSpace = 64 << 20
 // checkSpace says why the embedded servers cannot start on a folder: its disk is
 // full. The folder, or one above it, exists.
 func checkSpace(dir, setting string) error {
-	free, err := embedded.FreeSpace(existing(dir))
+	free, err := datafolder.Free(existing(dir))
 	if err != nil || free >= startSpace {
 		return nil
 	}
@@ -34,11 +35,11 @@ func (n *node) disks() (list []status.Disk) {
 		if !uses {
 			return
 		}
-		free, err := embedded.FreeSpace(existing(folder))
+		free, err := datafolder.Free(existing(folder))
 		if err != nil {
 			return
 		}
-		list = append(list, status.Disk{Folder: folder, Holds: holds, Free: free, Full: free < embedded.DiskFull})
+		list = append(list, status.Disk{Folder: folder, Holds: holds, Free: free, Full: free < natsserver.DiskFull})
 	}
 	add(n.nats != nil, "NATS", filepath.Join(dir, "nats"))
 	add(n.clickhouse != nil, "ClickHouse", clickhouseDir(dir))

@@ -14,7 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"cordon/internal/embedded"
+	"cordon/internal/chdb"
 )
 
 // version is set by the build.
@@ -25,7 +25,7 @@ func main() {
 	defer stop()
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
-	if err := embedded.MoveStdin(); err != nil {
+	if err := chdb.MoveStdin(); err != nil {
 		fmt.Fprintln(os.Stderr, "cordon:", err)
 		os.Exit(1)
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"cordon/internal/embedded"
+	"cordon/internal/clickhousehttp"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -36,14 +36,14 @@ func (a *app) migrateStore(ctx context.Context) error {
 		}
 		patientOptions(opts, a.wait("ClickHouse at "+strings.Join(opts.Addr, ",")), nil)
 	} else {
-		if pid, _, err := embedded.RunningClickHouse(clickhouseDir(a.settings.DataDir)); err == nil && pid != 0 {
+		if pid, _, err := clickhousehttp.Running(clickhouseDir(a.settings.DataDir)); err == nil && pid != 0 {
 			fmt.Fprintf(a.stdout, "process %d runs on %s and has migrated it\n", pid, a.settings.DataDir)
 			return nil
 		}
 		if err := checkDataFolder(a.settings.DataDir, true); err != nil {
 			return usageError(err)
 		}
-		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(a.settings.DataDir, "", a.log, a.command))
+		ch, err := clickhousehttp.Open(ctx, a.settings.embeddedClickHouse(a.settings.DataDir, "", a.log, a.command))
 		if err != nil {
 			return fmt.Errorf("embedded ClickHouse: %w", err)
 		}

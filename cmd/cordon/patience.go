@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/datafolder"
 )
 
 // patience tries again what fails because a server is away or starting, for a
@@ -139,12 +139,12 @@ func connectBus(ctx context.Context, p *patience, config func() (bus.Config, err
 // inUse says that another process runs the server of the data folder and may
 // give it up, or tell where it listens, in a moment.
 func inUse(err error) bool {
-	var use *embedded.InUseError
+	var use *datafolder.InUseError
 	return errors.As(err, &use)
 }
 
 // takenByCommand says that a command which runs for a while has the folder.
 func takenByCommand(err error) bool {
-	var use *embedded.InUseError
+	var use *datafolder.InUseError
 	return errors.As(err, &use) && use.By != ""
 }

@@ -13,8 +13,9 @@ import (
 	"cordon/collector"
 	"cordon/ingest"
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/clickhousehttp"
 	"cordon/internal/httpapi"
+	"cordon/internal/natsserver"
 	"cordon/internal/status"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -158,11 +159,11 @@ type node struct {
 	conn    driver.Conn // nil without a need for ClickHouse
 	started time.Time
 
-	nats       *embedded.NATS       // nil with an external server
-	clickhouse *embedded.ClickHouse // nil with an external server
-	collector  *collector.Collector // nil without the role
-	ingester   *ingest.Ingester     // nil without the role
-	http       *httpapi.Server      // nil without an address
+	nats       *natsserver.Server     // nil with an external server
+	clickhouse *clickhousehttp.Server // nil with an external server
+	collector  *collector.Collector   // nil without the role
+	ingester   *ingest.Ingester       // nil without the role
+	http       *httpapi.Server        // nil without an address
 }
 
 // role runs the parts of a process until ctx ends, then stops them in the
@@ -233,13 +234,13 @@ func (n *node) openBus(ctx context.Context) (err error) {
 			return err
 		}
 		err = n.whenFree(ctx, func() (err error) {
-			n.nats, err = embedded.StartNATS(s.embeddedNATS(s.DataDir, s.NATS.Listen, a.log.With("part", "nats"), ""))
+			n.nats, err = natsserver.Start(s.embeddedNATS(s.DataDir, s.NATS.Listen, a.log.With("part", "nats"), ""))
 			return err
 		})
 		if err != nil {
 			return fmt.Errorf("embedded NATS: %w", err)
 		}
-		cfg.URL, cfg.Options = n.nats.URL(), inProcess(n.nats)
+		cfg.URL, cfg.Options = n.nats.URL(), []nats.Option{n.nats.InProcess()}
 	}
 	n.bus, err = connectBus(ctx, n.wait("NATS at "+redact(cfg.URL)), func() (bus.Config, error) { return cfg, nil })
 	return err
@@ -273,7 +274,7 @@ func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
 			return err
 		}
 		err = n.whenFree(ctx, func() (err error) {
-			n.clickhouse, err = embedded.OpenClickHouse(ctx, s.embeddedClickHouse(s.DataDir, s.ClickHouse.Listen, a.log.With("part", "clickhouse"), ""))
+			n.clickhouse, err = clickhousehttp.Open(ctx, s.embeddedClickHouse(s.DataDir, s.ClickHouse.Listen, a.log.With("part", "clickhouse"), ""))
 			return err
 		})
 		if err != nil {
@@ -360,7 +361,7 @@ func (n *node) ownStatus(ctx context.Context) *status.Document {
 // status is the document of /api/v1/status.
 func (n *node) status(ctx context.Context) *status.Document {
 	d := n.ownStatus(ctx)
-	if n.nats == nil || n.nats.Server().NumClients() > 1 { // else nobody else could answer
+	if n.nats == nil || n.nats.Clients() > 1 { // else nobody else could answer
 		if err := d.AddRoles(ctx, n.bus); err != nil {
 			n.app.log.Debug("ask the other roles how they are", "err", err)
 		}
@@ -563,11 +564,6 @@ func (n *node) close() {
 			n.app.log.Warn("ClickHouse did not close cleanly; it recovers at the next start", "err", err)
 		}
 	}
-}
-
-// inProcess lets a client talk to an embedded server without a socket.
-func inProcess(s *embedded.NATS) []nats.Option {
-	return []nats.Option{nats.InProcessServer(s.Server())}
 }
 
 func closed() <-chan struct{} {

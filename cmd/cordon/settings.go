@@ -10,8 +10,9 @@ import (
 	"cordon/collector"
 	"cordon/ingest"
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/clickhousehttp"
 	"cordon/internal/httpapi"
+	"cordon/internal/natsserver"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -172,10 +173,10 @@ func (s *settings) bus(log *slog.Logger) bus.Config {
 
 // embeddedClickHouse is the engine on a data folder; without an address to
 // listen on only this process has access. by names a command that runs for a while.
-func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger, by string) embedded.ClickHouseConfig {
-	return embedded.ClickHouseConfig{
+func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger, by string) clickhousehttp.Config {
+	return clickhousehttp.Config{
 		Dir: clickhouseDir(dir), Library: s.ClickHouse.Library, Listen: listen, Database: database,
-		Limits: embedded.Limits{
+		Limits: clickhousehttp.Limits{
 			Memory: s.ClickHouse.MaxMemory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
 			OutsideQueries: s.SQL.MaxQueries,
 		},
@@ -188,8 +189,8 @@ func clickhouseDir(dir string) string { return filepath.Join(dir, "clickhouse") 
 
 // embeddedNATS is the server on a data folder; without an address to listen
 // on only this process has access. by names a command that runs for a while.
-func (s *settings) embeddedNATS(dir, listen string, log *slog.Logger, by string) embedded.NATSConfig {
-	return embedded.NATSConfig{
+func (s *settings) embeddedNATS(dir, listen string, log *slog.Logger, by string) natsserver.Config {
+	return natsserver.Config{
 		Dir: filepath.Join(dir, "nats"), Listen: listen, SyncAlways: s.NATS.SyncAlways, Log: log, By: by,
 	}
 }

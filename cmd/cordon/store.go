@@ -12,10 +12,12 @@ import (
 	"strings"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/clickhousehttp"
+	"cordon/internal/natsserver"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/nats-io/nats.go"
 )
 
 // runFile, in the data folder, tells other commands where the servers of a
@@ -119,7 +121,7 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 	}
 	readerOpts := *opts
 	if a.settings.ClickHouse.DSN == "" || temporary {
-		readerOpts.Auth = clickhouse.Auth{Database: database, Username: embedded.ReaderUser, Password: opts.Auth.Password}
+		readerOpts.Auth = clickhouse.Auth{Database: database, Username: clickhousehttp.ReaderUser, Password: opts.Auth.Password}
 	} else {
 		readerOpts.Settings = a.settings.SQL.clickhouse()
 	}
@@ -143,7 +145,7 @@ func (s *store) openFolder(ctx context.Context, a *app, dir string, temporary, c
 	p.coming = func() bool { return isStarting(dir) }
 	err = p.try(ctx, inUse, func() error {
 		if !temporary {
-			if _, o, err := embedded.RunningClickHouse(clickhouseDir(dir)); err == nil && o != nil {
+			if _, o, err := clickhousehttp.Running(clickhouseDir(dir)); err == nil && o != nil {
 				opts = o
 				s.wait = a.waitForUp(dir)
 				patientOptions(opts, s.wait, func() string { return runningAddress(dir) })
@@ -157,7 +159,7 @@ func (s *store) openFolder(ctx context.Context, a *app, dir string, temporary, c
 		if err := checkSpace(dir, setting); err != nil {
 			return err
 		}
-		ch, err := embedded.OpenClickHouse(ctx, a.settings.embeddedClickHouse(dir, "", a.log, a.command))
+		ch, err := clickhousehttp.Open(ctx, a.settings.embeddedClickHouse(dir, "", a.log, a.command))
 		if err != nil {
 			return fmt.Errorf("embedded ClickHouse: %w", err)
 		}
@@ -179,7 +181,7 @@ func (a *app) waitForUp(dir string) *patience {
 
 // runningAddress is where the engine of a data folder listens now, or "".
 func runningAddress(dir string) string {
-	_, opts, err := embedded.RunningClickHouse(clickhouseDir(dir))
+	_, opts, err := clickhousehttp.Running(clickhouseDir(dir))
 	if err != nil || opts == nil {
 		return ""
 	}
@@ -188,14 +190,14 @@ func runningAddress(dir string) string {
 
 // isRunning says whether a process has the engine of a data folder.
 func isRunning(dir string) bool {
-	pid, _, err := embedded.RunningClickHouse(clickhouseDir(dir))
+	pid, _, err := clickhousehttp.Running(clickhouseDir(dir))
 	return err == nil && pid != 0
 }
 
 // isStarting says whether a process has the engine of a data folder that does not
 // listen yet.
 func isStarting(dir string) bool {
-	pid, opts, err := embedded.RunningClickHouse(clickhouseDir(dir))
+	pid, opts, err := clickhousehttp.Running(clickhouseDir(dir))
 	return err == nil && pid != 0 && opts == nil
 }
 
@@ -218,7 +220,7 @@ func (s *store) openBus(ctx context.Context, a *app, dir string, temporary bool)
 			return err
 		}
 		s.onClose(func() { n.Close() })
-		cfg.URL, cfg.Options = n.URL(), inProcess(n)
+		cfg.URL, cfg.Options = n.URL(), []nats.Option{n.InProcess()}
 	}
 	b, err := connectBus(ctx, p, config)
 	if err != nil {
@@ -230,10 +232,10 @@ func (s *store) openBus(ctx context.Context, a *app, dir string, temporary bool)
 }
 
 // startNATS starts the embedded NATS for a command, once the folder is free.
-func (a *app) startNATS(ctx context.Context, dir string) (n *embedded.NATS, err error) {
+func (a *app) startNATS(ctx context.Context, dir string) (n *natsserver.Server, err error) {
 	cfg := a.settings.embeddedNATS(dir, "", a.log, a.command)
 	err = a.wait("the process on the data folder").try(ctx, inUse, func() error {
-		if n, err = embedded.StartNATS(cfg); err != nil {
+		if n, err = natsserver.Start(cfg); err != nil {
 			err = fmt.Errorf("embedded NATS: %w", err)
 		}
 		return err

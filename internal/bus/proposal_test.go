@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/natsserver"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -13,12 +13,12 @@ import (
 
 // A proposal that no message can hold is refused before it is sent, and one that just fits gets through.
 func TestLargestProposal(t *testing.T) {
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", MaxPayload: 64 << 10})
+	n, err := natsserver.Start(natsserver.Config{Dir: t.TempDir(), Listen: "127.0.0.1:0", MaxPayload: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	nc, err := n.Connect()
+	nc, err := nats.Connect("", n.InProcess())
 	if err != nil {
 		t.Fatal(err)
 	}

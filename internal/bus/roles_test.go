@@ -8,13 +8,13 @@ import (
 	"testing"
 
 	"cordon/internal/bus"
-	"cordon/internal/embedded"
+	"cordon/internal/natsserver"
 )
 
 // Every process that listens answers, with a document of any size up to what
 // NATS takes compressed; where nobody listens there is no answer, at once.
 func TestAskStatus(t *testing.T) {
-	n, err := embedded.StartNATS(embedded.NATSConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", MaxPayload: 64 << 10})
+	n, err := natsserver.Start(natsserver.Config{Dir: t.TempDir(), Listen: "127.0.0.1:0", MaxPayload: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,8 @@ import (
 	"os"
 	"testing"
 
-	"cordon/internal/embedded"
+	"cordon/internal/chdb"
+	"cordon/internal/clickhousehttp"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -18,14 +19,14 @@ import (
 // of one session, in different hours; 10.9.9.3 sends biflows; 10.9.9.4 sends
 // only answers; an import says nothing of completeness.
 func TestOneWayExporters(t *testing.T) {
-	if _, err := embedded.FindLibrary(""); err != nil {
+	if _, err := chdb.FindLibrary(""); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
 		}
 		t.Skip("the ClickHouse library is not there: make deps fetches it")
 	}
 	ctx := context.Background()
-	ch, err := embedded.OpenClickHouse(ctx, embedded.ClickHouseConfig{Log: slog.New(slog.DiscardHandler)})
+	ch, err := clickhousehttp.Open(ctx, clickhousehttp.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

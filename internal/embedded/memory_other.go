@@ -1,6 +1,0 @@
-//go:build !linux
-
-package embedded
-
-// machineMemory is a guess where the machine's memory is not read.
-func machineMemory() int64 { return 8 << 30 }
