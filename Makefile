@@ -31,10 +31,11 @@ race: deps ## the packages that run goroutines, under the race detector (needs a
 real: deps ## tests against real exporters: softflowd and pmacctd must be installed
 	CORDON_REAL_EXPORTERS=1 $(GO) test -count=1 -run 'Softflowd|Pmacctd' ./e2e
 
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go vet, staticcheck, and functions that no program reaches
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt wants:" $$files >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	@dead=$$($(GO) tool deadcode ./cmd/... ./scripts/...); test -z "$$dead" || { echo "$$dead" >&2; exit 1; }
 
 bench: bin/cordon ## the figures of docs/benchmarks.md, side by side in one run of ten minutes
 	@$(GO) run ./scripts/bench $(BENCHFLAGS)

@@ -26,16 +26,6 @@ func LintFile(path string) ([]Finding, error) {
 	return lintParseError(f, parse), nil
 }
 
-// LintData is LintFile for content that is in memory; path is for the messages.
-func LintData(path string, data []byte) []Finding {
-	f, err := Parse(path, data)
-	var parse *ParseError
-	if !errors.As(err, &parse) {
-		return Lint(f)
-	}
-	return lintParseError(f, parse)
-}
-
 func lintParseError(f *File, parse *ParseError) []Finding {
 	var out []Finding
 	for _, p := range parse.Problems {

@@ -23,7 +23,7 @@ func TestLintGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			var b strings.Builder
-			for _, f := range LintData(name, data) {
+			for _, f := range lintData(name, data) {
 				b.WriteString(f.String() + "\n")
 			}
 			golden := filepath.Join("testdata", name+".golden")
@@ -109,4 +109,14 @@ func BenchmarkLint(b *testing.B) {
 	for b.Loop() {
 		Lint(f)
 	}
+}
+
+// lintData is LintFile for content that is in memory; path is for the messages.
+func lintData(path string, data []byte) []Finding {
+	f, err := Parse(path, data)
+	var parse *ParseError
+	if !errors.As(err, &parse) {
+		return Lint(f)
+	}
+	return lintParseError(f, parse)
 }

@@ -441,7 +441,7 @@ func checkParsed(t *testing.T, data []byte, f *File, err error) {
 			t.Fatalf("%v is assigned, but %v is in no group", a, want)
 		}
 	}
-	LintData("fuzz", data)
+	lintData("fuzz", data)
 	// What was read can be written and read again.
 	again, againErr := Parse("fuzz.yaml", writeYAML(f))
 	if againErr != nil {

@@ -129,13 +129,3 @@ func complement(within netip.Prefix, prefixes []netip.Prefix) []netip.Prefix {
 	walk(within, inside)
 	return out
 }
-
-// lastAddr returns the highest address of a prefix.
-func lastAddr(p netip.Prefix) netip.Addr {
-	a := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(a)*8; i++ {
-		a[i/8] |= 0x80 >> (i % 8)
-	}
-	addr, _ := netip.AddrFromSlice(a)
-	return addr
-}

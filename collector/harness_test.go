@@ -118,7 +118,11 @@ func readStream(t testing.TB, b *bus.Bus) stored {
 			t.Fatal(err)
 		}
 		if sealed.Table == schema.TableExporterStats {
-			rows, err := schema.OpenExporterStats(sealed.Payload)
+			raw, err := schema.Decompress(nil, sealed.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := schema.OpenExporterStats(raw)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +130,11 @@ func readStream(t testing.TB, b *bus.Bus) stored {
 			continue
 		}
 		if sealed.Table == schema.TableExporterNames {
-			rows, err := schema.OpenExporterNames(sealed.Payload)
+			raw, err := schema.Decompress(nil, sealed.Payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := schema.OpenExporterNames(raw)
 			if err != nil {
 				t.Fatal(err)
 			}

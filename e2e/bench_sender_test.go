@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"cordon/internal/loadtest"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"cordon/collector/replay"
 )
 
 // senderEnv makes the test binary send flow records, as its value says, as a
@@ -53,7 +52,7 @@ func send(job string) (result sent, err error) {
 		return result, err
 	}
 	ctx := context.Background()
-	g, err := replay.NewLoadGenerator(ctx, replay.LoadConfig{To: l.To, Records: l.Records, Rate: l.Rate, Seed: 1, TemplateRefresh: time.Hour})
+	g, err := loadtest.New(ctx, loadtest.Config{To: l.To, Records: l.Records, Rate: l.Rate, Seed: 1, TemplateRefresh: time.Hour})
 	if err != nil {
 		return result, err
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"cordon/internal/loadtest"
 	"flag"
 	"fmt"
 	"io"
@@ -14,8 +15,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"cordon/collector/replay"
 )
 
 var (
@@ -94,8 +93,8 @@ func (r upRun) cpuPerRecord() float64 {
 func (r upRun) report(b *testing.B) {
 	b.Helper()
 	b.Log(r)
-	if r.decoded+r.drops*replay.LoadRecords != r.sent.Records {
-		b.Errorf("%d records sent, %d decoded and %d dropped by the kernel: some are not accounted for", r.sent.Records, r.decoded, r.drops*replay.LoadRecords)
+	if r.decoded+r.drops*loadtest.Records != r.sent.Records {
+		b.Errorf("%d records sent, %d decoded and %d dropped by the kernel: some are not accounted for", r.sent.Records, r.decoded, r.drops*loadtest.Records)
 	}
 	b.ReportMetric(r.sent.rate(), "records/s")
 	b.ReportMetric(float64(r.sent.Records-r.stored), "lost-records")
@@ -132,7 +131,7 @@ func runUp(b *testing.B, rate float64, sending, patience time.Duration) (r upRun
 	m := a.metrics(b)
 	r.decoded, r.buffer = m.sum("cordon_collector_exporter_flows_total"), m.sum("cordon_collector_receive_buffer_bytes")
 	r.published = m.sum(`cordon_collector_records_total{result="published"}`)
-	if dead := m.sum("cordon_ingest_dead_letters_total"); dead > 0 || r.stored+r.drops*replay.LoadRecords < r.sent.Records {
+	if dead := m.sum("cordon_ingest_dead_letters_total"); dead > 0 || r.stored+r.drops*loadtest.Records < r.sent.Records {
 		b.Logf("%d of %d rows visible %v after the last datagram, %d dead letters, %d batches waiting, %d failed inserts\n%s",
 			r.stored, r.decoded, r.lag.Round(time.Millisecond), dead, m.sum("cordon_ingest_pending_batches")+m.sum("cordon_ingest_unacknowledged_batches"),
 			m.sum("cordon_ingest_failed_inserts_total"), tail(p.log.String(), 3))
@@ -165,7 +164,7 @@ func (r *upRun) await(b *testing.B, a addresses, port int, patience time.Duratio
 			b.Fatal(err)
 		}
 		r.lag = now.Sub(r.sent.Ended)
-		if r.stored+r.drops*replay.LoadRecords >= r.sent.Records || now.After(deadline) {
+		if r.stored+r.drops*loadtest.Records >= r.sent.Records || now.After(deadline) {
 			return
 		}
 	}
@@ -235,7 +234,7 @@ func highest(s search, ok func(rate float64) bool) bool {
 
 // wholeDatagrams rounds a number of records up to what fills datagrams.
 func wholeDatagrams(records float64) uint64 {
-	return (uint64(records) + replay.LoadRecords - 1) / replay.LoadRecords * replay.LoadRecords
+	return (uint64(records) + loadtest.Records - 1) / loadtest.Records * loadtest.Records
 }
 
 // BenchmarkUpLatency sends one record in a datagram, a hundred times a second, and
@@ -261,7 +260,7 @@ func measureLatency(b *testing.B, rate float64, d time.Duration) (latencies []ti
 	dir := b.TempDir()
 	p := startOn(b, *benchCPUs, nil, "up", "--data-dir", dir)
 	a := p.ready(dir)
-	g, err := replay.NewLoadGenerator(b.Context(), replay.LoadConfig{To: a.UDP[0], Records: 1, Seed: 1, TemplateRefresh: time.Hour})
+	g, err := loadtest.New(b.Context(), loadtest.Config{To: a.UDP[0], Records: 1, Seed: 1, TemplateRefresh: time.Hour})
 	if err != nil {
 		b.Fatal(err)
 	}

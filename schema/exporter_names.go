@@ -81,19 +81,9 @@ func SealExporterNames(rows []ExporterName) ([]byte, error) {
 	return payload, nil
 }
 
-// OpenExporterNames gives back the rows of a sealed payload.
-func OpenExporterNames(payload []byte) ([]ExporterName, error) {
-	raw, err := Decompress(nil, payload)
-	if err == nil {
-		var rows []ExporterName
-		if rows, err = openExporterNames(raw); err == nil {
-			return rows, nil
-		}
-	}
-	return nil, fmt.Errorf("open names of exporters: %w", err)
-}
-
-func openExporterNames(raw []byte) ([]ExporterName, error) {
+// OpenExporterNames gives back the rows of a sealed payload that [Decompress] has
+// decompressed.
+func OpenExporterNames(raw []byte) ([]ExporterName, error) {
 	p := proto.NewReader(bytes.NewReader(raw))
 	ncols, n, err := blockHeader(p)
 	if err != nil {

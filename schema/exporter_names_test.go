@@ -23,7 +23,7 @@ func TestExporterNamesThereAndBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := schema.OpenExporterNames(payload)
+		got, err := open(payload, schema.OpenExporterNames)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +40,7 @@ func FuzzOpenExporterNames(f *testing.F) {
 	}
 	f.Add(payload)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		rows, err := schema.OpenExporterNames(payload)
+		rows, err := open(payload, schema.OpenExporterNames)
 		if err == nil && len(rows) > schema.MaxRows {
 			t.Fatalf("%d rows", len(rows))
 		}

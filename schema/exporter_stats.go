@@ -177,20 +177,9 @@ func compressFrames(raw []byte) (dst []byte, err error) {
 	return dst, nil
 }
 
-// OpenExporterStats gives back the rows of a sealed payload.
-func OpenExporterStats(payload []byte) ([]ExporterStats, error) {
-	raw, err := Decompress(nil, payload)
-	if err != nil {
-		return nil, fmt.Errorf("open exporter statistics: %w", err)
-	}
-	rows, err := openExporterStats(raw)
-	if err != nil {
-		return nil, fmt.Errorf("open exporter statistics: %w", err)
-	}
-	return rows, nil
-}
-
-func openExporterStats(raw []byte) ([]ExporterStats, error) {
+// OpenExporterStats gives back the rows of a sealed payload that [Decompress] has
+// decompressed.
+func OpenExporterStats(raw []byte) ([]ExporterStats, error) {
 	p := proto.NewReader(bytes.NewReader(raw))
 	ncols, n, err := blockHeader(p)
 	if err != nil {

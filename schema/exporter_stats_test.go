@@ -39,7 +39,7 @@ func TestExporterStatsThereAndBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := schema.OpenExporterStats(payload)
+		got, err := open(payload, schema.OpenExporterStats)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func FuzzOpenExporterStats(f *testing.F) {
 	}
 	f.Add(payload)
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		rows, err := schema.OpenExporterStats(payload)
+		rows, err := open(payload, schema.OpenExporterStats)
 		if err == nil && len(rows) > schema.MaxRows {
 			t.Fatalf("%d rows", len(rows))
 		}
@@ -114,3 +114,12 @@ func TestExportersView(t *testing.T) {
 }
 
 func sqlArray(names []string) string { return "['" + strings.Join(names, "', '") + "']" }
+
+// open decompresses a sealed payload and gives back its rows.
+func open[T any](payload []byte, rows func(raw []byte) ([]T, error)) ([]T, error) {
+	raw, err := schema.Decompress(nil, payload)
+	if err != nil {
+		return nil, err
+	}
+	return rows(raw)
+}

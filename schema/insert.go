@@ -69,7 +69,7 @@ func (n *Insert) Prepare(s *Sealed) (err error) {
 		}
 	case TableExporterStats:
 		var stats []ExporterStats
-		if stats, err = openExporterStats(n.raw); err == nil {
+		if stats, err = OpenExporterStats(n.raw); err == nil {
 			n.columns = statsColumnNames
 			if rows = len(stats); rows > 0 {
 				n.received = stats[0].Time * 1000
@@ -77,7 +77,7 @@ func (n *Insert) Prepare(s *Sealed) (err error) {
 		}
 	case TableExporterNames:
 		var names []ExporterName
-		if names, err = openExporterNames(n.raw); err == nil {
+		if names, err = OpenExporterNames(n.raw); err == nil {
 			n.columns = nameColumnNames
 			if rows = len(names); rows > 0 {
 				n.received = names[0].Time * 1000

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"cordon/categories"
+	"cordon/internal/recordtest"
 	"cordon/schema"
 
 	"pgregory.net/rapid"
@@ -174,7 +175,7 @@ func TestICMP(t *testing.T) {
 			if rec.Direction != test.want || rec.Basis != schema.BasisICMP {
 				t.Errorf("direction %d by %d, want %d by %d", rec.Direction, rec.Basis, test.want, schema.BasisICMP)
 			}
-			proto, port, typ, code := Service(&rec)
+			proto, port, typ, code := recordtest.Service(&rec)
 			if proto != test.proto || port != 0 || typ != test.service || code != test.srvcod {
 				t.Errorf("service %d port %d type %d code %d, want type %d code %d", proto, port, typ, code, test.service, test.srvcod)
 			}
@@ -242,7 +243,7 @@ func TestPorts(t *testing.T) {
 			if rec.Direction != test.want || rec.Basis != test.basis {
 				t.Errorf("direction %d by %d, want %d by %d", rec.Direction, rec.Basis, test.want, test.basis)
 			}
-			if _, port, _, _ := Service(&rec); port != test.port {
+			if _, port, _, _ := recordtest.Service(&rec); port != test.port {
 				t.Errorf("port %d, want %d", port, test.port)
 			}
 		})
@@ -326,8 +327,8 @@ func TestMirror(t *testing.T) {
 			t.Fatalf("direction %d by %d, mirrored %d by %d", rec.Direction, rec.Basis, mirror.Direction, mirror.Basis)
 		}
 		if rec.Direction != unknown {
-			_, p, _, _ := Service(&rec)
-			_, q, _, _ := Service(&mirror)
+			_, p, _, _ := recordtest.Service(&rec)
+			_, q, _, _ := recordtest.Service(&mirror)
 			if p != q {
 				t.Fatalf("port %d, mirrored %d", p, q)
 			}

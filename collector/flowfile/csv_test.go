@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"cordon/collector/direction"
+	"cordon/internal/recordtest"
 	"cordon/schema"
 
 	"github.com/google/go-cmp/cmp"
@@ -537,7 +538,7 @@ func TestSets(t *testing.T) {
 				}
 				apparent[tuple{rec.Src, rec.Dst, rec.Proto, rec.DstPort, rec.ICMPType}] = true
 				rules.Infer(&rec)
-				proto, port, icmpType, _ := direction.Service(&rec)
+				proto, port, icmpType, _ := recordtest.Service(&rec)
 				s := tuple{rec.Src, rec.Dst, proto, port, icmpType}
 				if rec.Direction == schema.Reverse {
 					s.client, s.server = rec.Dst, rec.Src

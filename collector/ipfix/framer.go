@@ -23,9 +23,6 @@ func NewFramer(r io.Reader) *Framer {
 	return &Framer{r: r, buf: make([]byte, 128<<10)}
 }
 
-// Offset is where in the stream the next message begins.
-func (f *Framer) Offset() int64 { return f.offset }
-
 // Next returns the next message, header included, valid until the next call.
 //
 // At the end of the stream it returns [io.EOF], or [io.ErrUnexpectedEOF] if

@@ -111,8 +111,8 @@ func TestFramerOutOfSync(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		}
-		if f.Offset() != int64(len(msg)) {
-			t.Errorf("stopped at %d", f.Offset())
+		if f.offset != int64(len(msg)) {
+			t.Errorf("stopped at %d", f.offset)
 		}
 	}
 }

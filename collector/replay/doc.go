@@ -3,8 +3,7 @@
 //
 // An [Exporter] sends given records as a switch would: in templates for IPv4 and
 // IPv6, ports and ICMP, and as one record for each direction or, as biflows
-// (RFC 5103), one for both. A [LoadGenerator] sends records that were made
-// beforehand as fast as asked, to measure a collector.
+// (RFC 5103), one for both.
 //
 // # What is sent
 //

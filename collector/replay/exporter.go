@@ -150,9 +150,6 @@ func localAddr(c net.Conn) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// Local is the address and port from which messages are sent.
-func (e *Exporter) Local() netip.AddrPort { return e.local }
-
 // Stats tells what has been sent so far.
 func (e *Exporter) Stats() Stats { return e.stats }
 

@@ -80,15 +80,6 @@ func (e *ReadError) Error() string {
 
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// ReadPolicyFile reads policies from a file; see ParsePolicies.
-func ReadPolicyFile(path string) ([]Policy, error) {
-	data, err := ReadLimited(path)
-	if err != nil {
-		return nil, err
-	}
-	return ParsePolicies(path, data)
-}
-
 // ReadProposalFile reads proposals from a file; see ParseProposals.
 func ReadProposalFile(path string) ([]Proposal, error) {
 	data, err := ReadLimited(path)

@@ -93,7 +93,7 @@ func TestGeneralised(t *testing.T) {
 			p, list := example()
 			o := Options{Settings: *p.Settings, Groups: file}
 			list = c.change(p, list, &o)
-			r, err := Against(p, &Collected{Sessions: list}, o)
+			r, err := against(p, &Collected{Sessions: list}, o)
 			if err != nil {
 				t.Fatal(err)
 			}

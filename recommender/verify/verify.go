@@ -48,15 +48,6 @@ func Proposal(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Optio
 	return v.check(c), nil
 }
 
-// Against is Proposal with what Read gives at hand.
-func Against(p *policy.Proposal, c *Collected, o Options) (*Report, error) {
-	v, err := newVerifier(p, o)
-	if err != nil {
-		return nil, err
-	}
-	return v.check(c), nil
-}
-
 // verifier is the check of one proposal. Each step finds what it looks for by
 // itself; they share what is computed before them.
 type verifier struct {

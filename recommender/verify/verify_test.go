@@ -143,7 +143,7 @@ func kinds(r *Report) []Kind {
 func verified(t testing.TB, p *policy.Proposal, list []Session, o Options) *Report {
 	t.Helper()
 	o.Groups = groups(t)
-	r, err := Against(p, &Collected{Sessions: list}, o)
+	r, err := against(p, &Collected{Sessions: list}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -442,7 +442,7 @@ func TestPartsOfABound(t *testing.T) {
 
 func TestSettingsThatAreNotKnown(t *testing.T) {
 	for _, s := range []policy.Settings{{Ungrouped: "drop"}, {External: "drop"}, {HalfOpen: "drop"}} {
-		if _, err := Against(right(t), &Collected{}, Options{Groups: groups(t), Settings: s}); !errors.Is(err, ErrSettings) {
+		if _, err := against(right(t), &Collected{}, Options{Groups: groups(t), Settings: s}); !errors.Is(err, ErrSettings) {
 			t.Errorf("%+v: %v", s, err)
 		}
 	}
@@ -572,7 +572,7 @@ func TestServices(t *testing.T) {
 }
 
 func TestGroupsAreNeeded(t *testing.T) {
-	if _, err := Against(right(t), &Collected{}, Options{}); err == nil || !strings.Contains(err.Error(), "groups") {
+	if _, err := against(right(t), &Collected{}, Options{}); err == nil || !strings.Contains(err.Error(), "groups") {
 		t.Error(err)
 	}
 }
@@ -610,4 +610,13 @@ func TestSumOfParts(t *testing.T) {
 	if d := cmp.Diff([]Kind{BadBound, Edited}, kinds(verified(t, p, collected(t), Options{}))); d != "" {
 		t.Error(d)
 	}
+}
+
+// against is Proposal with what Read gives at hand.
+func against(p *policy.Proposal, c *Collected, o Options) (*Report, error) {
+	v, err := newVerifier(p, o)
+	if err != nil {
+		return nil, err
+	}
+	return v.check(c), nil
 }

@@ -13,6 +13,7 @@ import (
 	"cordon/collector/direction"
 	"cordon/collector/ipfix"
 	"cordon/collector/replay"
+	"cordon/internal/recordtest"
 	"cordon/schema"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,7 +99,7 @@ func TestTheLabAsACollectorSeesIt(t *testing.T) {
 				t.Fatalf("exporter %v, want %v", schema.Addr(r.Exporter), node.Addr)
 			}
 			rules.Infer(&r)
-			proto, port, icmpType, _ := direction.Service(&r)
+			proto, port, icmpType, _ := recordtest.Service(&r)
 			c, s := r.Src, r.Dst
 			switch r.Direction {
 			case schema.Reverse:

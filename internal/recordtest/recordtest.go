@@ -1,4 +1,6 @@
-package direction
+// Package recordtest tells tests what a flow record is about, without the tables
+// of sessions.
+package recordtest
 
 import (
 	"cordon/internal/iana"
