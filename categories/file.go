@@ -32,9 +32,18 @@ type Category struct {
 type Group struct {
 	Name     string
 	Prefixes []netip.Prefix
-	Line     int // in the file, 0 if made otherwise
+	// Pods says which pods of Kubernetes the group is; nil where it is none.
+	Pods *Pods
+	Line int // in the file, 0 if made otherwise
 
 	lines []int32 // of each prefix
+}
+
+// Pods selects pods of Kubernetes: those of a namespace that have all of the labels.
+// No labels select every pod of the namespace.
+type Pods struct {
+	Namespace string
+	Labels    map[string]string
 }
 
 // lineOf returns the line of a group's i-th prefix, or the best there is.

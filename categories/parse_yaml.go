@@ -254,10 +254,11 @@ func (w *yamlWalker) category(n *yaml.Node, lines map[string]int) {
 func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 	var name textAt
 	named := true
-	var prefixes *yaml.Node
+	var prefixes, pods *yaml.Node
 	if !w.mapping(n, "group", map[string]func(*yaml.Node){
 		"name":     func(n *yaml.Node) { name, named = w.text(n, "name of a group") },
 		"prefixes": func(n *yaml.Node) { prefixes = n },
+		"selector": func(n *yaml.Node) { pods = n },
 	}) {
 		return
 	}
@@ -274,6 +275,9 @@ func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 		ok = w.unique(name, "name of a group", "put the prefixes of both in one group", lines)
 	}
 	g := Group{Name: name.text, Line: name.line}
+	if pods != nil {
+		g.Pods = w.pods(pods, "selector of group "+quote(g.Name))
+	}
 	if prefixes != nil {
 		w.sequence(prefixes, "prefixes of group "+quote(g.Name), func(n *yaml.Node) {
 			if at, ok := w.text(n, prefixField(&g)); ok {
@@ -284,6 +288,60 @@ func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 	if ok {
 		c.Groups = append(c.Groups, g)
 	}
+}
+
+// pods reads a selector of pods. It returns nil where it has said what is wrong.
+func (w *yamlWalker) pods(n *yaml.Node, what string) *Pods {
+	p := &Pods{Labels: map[string]string{}}
+	ok := true
+	var namespace textAt
+	if !w.mapping(n, what, map[string]func(*yaml.Node){
+		"namespace": func(n *yaml.Node) { namespace, ok = w.text(n, what) },
+		"labels":    func(n *yaml.Node) { ok = w.labels(n, what, p.Labels) && ok },
+	}) || !ok {
+		return nil
+	}
+	if p.Namespace = namespace.text; !namespaceText.MatchString(p.Namespace) {
+		w.add(n.Line, n.Column, what, "namespace %s is not a name of Kubernetes: it has up to 63 lower-case letters, digits and -, and begins and ends with a letter or digit", quote(p.Namespace))
+		return nil
+	}
+	return p
+}
+
+// What Kubernetes takes for namespaces, and for keys and values of labels.
+var (
+	namespaceText  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	labelKeyText   = regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$`)
+	labelValueText = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$`)
+)
+
+// labels reads a map of labels. It reports false where it has said what is wrong.
+func (w *yamlWalker) labels(n *yaml.Node, what string, into map[string]string) bool {
+	n, ok := w.resolve(n)
+	if !ok {
+		return false
+	}
+	if n.Kind != yaml.MappingNode {
+		w.add(n.Line, n.Column, what, "labels: expected a map of keys and values, found %s", kindName(n))
+		return false
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, ok := w.text(n.Content[i], what)
+		value, ok2 := w.text(n.Content[i+1], what)
+		_, twice := into[key.text]
+		switch {
+		case !ok || !ok2:
+			return false
+		case twice:
+			w.add(key.line, key.column, what, "label %s is here a second time", quote(key.text))
+			return false
+		case !labelKeyText.MatchString(key.text) || !labelValueText.MatchString(value.text):
+			w.add(key.line, key.column, what, "%s: %s is not a label of Kubernetes: keys and values have up to 63 letters, digits, -, _ and ., and begin and end with a letter or digit", quote(key.text), quote(value.text))
+			return false
+		}
+		into[key.text] = value.text
+	}
+	return true
 }
 
 func (w *yamlWalker) service(n *yaml.Node, lines map[string]int) {

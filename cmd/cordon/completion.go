@@ -43,7 +43,7 @@ func (a *app) completions(root *cobra.Command) {
 		"groups": files("yaml", "yml", "csv"), "guardrails": files("yaml", "yml", "json"), "config": files("yaml", "yml"),
 	}
 	formats := map[string]completer{
-		"generate-rules": words(render.Names()...), "proposals export": words(render.Names()...), "proposals show": words(append(render.Names(), "csv", "ndjson")...),
+		"generate-rules": words(render.Names()...), "proposals export": words(render.Names()...), "proposals show": words(append(render.Names(), "ndjson")...),
 		"proposals list": words("table", "json"), "sessions": words("table", "csv", "json", "ndjson"), "status": words("text", "json"),
 		"verify": words("text", "json"), "groups lint": words("text", "json"), "groups suggest": words(suggestFormats...),
 		"sql": words("PrettyCompact", "Vertical", "TabSeparatedWithNames", "CSVWithNames", "JSON", "JSONEachRow", "Parquet", "Markdown"),

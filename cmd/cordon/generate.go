@@ -21,7 +21,7 @@ import (
 	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
-	"cordon/recommender/target/eos"
+	"cordon/recommender/target"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -156,7 +156,7 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 	if err != nil {
 		return err
 	}
-	opts, err := g.target.eos()
+	opts, err := g.target.options(out, g.output)
 	if err != nil {
 		return err
 	}
@@ -336,23 +336,33 @@ func (a *app) proposalFormat(format, output string) (string, error) {
 
 // writeProposals writes the documents, several one after another, to standard
 // output or, complete or not at all, to a file.
-func (a *app) writeProposals(format, output string, proposals []policy.Proposal, groups *categories.File, target eos.Options) error {
-	opts := render.Options{Groups: groups, EOS: target, Note: func(s string) { fmt.Fprintln(a.stderr, "cordon: "+s) }}
+func (a *app) writeProposals(format, output string, proposals []policy.Proposal, groups *categories.File, o target.Options) error {
+	if t, ok := target.Find(format); ok {
+		out, err := render.Target(t, proposals, groups, o)
+		if err != nil {
+			return usageError(err)
+		}
+		return a.writeTarget(t, out, output)
+	}
+	opts := render.Options{Groups: groups}
 	if output == "" && isTerminal(a.stdout) {
 		opts.Color = true
 		opts.Width = terminalWidth(a.stdout)
 	}
 	var buf bytes.Buffer
-	if err := render.Write(&buf, format, proposals, opts); render.ErrTarget(err) {
-		return usageError(err)
-	} else if err != nil {
+	if err := render.Write(&buf, format, proposals, opts); err != nil {
 		return err
 	}
+	return a.writeOutput(output, buf.Bytes())
+}
+
+// writeOutput writes to a file or, without a name, to standard output.
+func (a *app) writeOutput(output string, data []byte) error {
 	if output == "" {
-		_, err := buf.WriteTo(a.stdout)
+		_, err := a.stdout.Write(data)
 		return err
 	}
-	return writeFile(output, buf.Bytes())
+	return writeFile(output, data)
 }
 
 // writeFile writes a file completely or not at all. What is no regular file,

@@ -2,15 +2,12 @@ package main
 
 import (
 	"bytes"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
-	"cordon/recommender/render"
-	"cordon/recommender/target/eos"
+	"cordon/recommender/target"
 
 	"github.com/spf13/cobra"
 )
@@ -62,7 +59,7 @@ func (a *app) policyCommand() *cobra.Command {
 }
 
 // policyForms are the forms that policies are written in.
-var policyForms = []string{"yaml", "json", "eos"}
+var policyForms = append([]string{"yaml", "json"}, target.Names()...)
 
 // convertFlags are the flags of policy convert.
 type convertFlags struct {
@@ -78,64 +75,50 @@ func (a *app) convert(path string, f *convertFlags) error {
 	case !slices.Contains(policyForms, f.to):
 		return usagef("unknown format %q: choose one of %s", f.to, strings.Join(policyForms, ", "))
 	}
-	opts, err := f.target.eos()
+	opts, err := f.target.options(f.to, f.output)
 	if err != nil {
 		return err
 	}
-	var groups *categories.File
 	if f.groups != "" {
-		if groups, err = categories.ReadFile(f.groups); err != nil {
+		if opts.Groups, err = categories.ReadFile(f.groups); err != nil {
 			return usageError(err)
 		}
-		opts.Services = groups.Services
 	}
 	file, err := readPolicyFile(path)
 	if err != nil {
 		return usageError(err)
 	}
 	a.policyNotes(namedPolicies{{notes: file.notes()}})
+	if t, ok := target.Find(f.to); ok {
+		return a.convertTo(t, file, f, opts)
+	}
 	var buf bytes.Buffer
-	switch f.to {
-	case "yaml":
+	if f.to == "yaml" {
 		err = policy.WriteYAML(&buf, file.policies)
-	case "json":
+	} else {
 		err = policy.WriteJSON(&buf, file.policies)
-	case "eos":
-		err = a.convertToEOS(&buf, file, groups, f.categories, opts)
 	}
 	if err != nil {
 		return err
 	}
-	if f.output != "" {
-		return writeFile(f.output, buf.Bytes())
-	}
-	_, err = buf.WriteTo(a.stdout)
-	return err
+	return a.writeOutput(f.output, buf.Bytes())
 }
 
-func (a *app) convertToEOS(w io.Writer, file policyFile, groups *categories.File, selected []string, o eos.Options) error {
-	if file.config != nil && !o.Changes() {
-		_, err := w.Write(file.config.Write())
+// convertTo writes policies for a target.
+func (a *app) convertTo(t target.Target, file policyFile, f *convertFlags, o target.Options) error {
+	if t.Name == "eos" && file.config != nil && !o.EOS.Changes() {
+		return a.writeOutput(f.output, file.config.Write())
+	}
+	documents, err := targetDocuments(file.policies, o.Groups, f.categories)
+	if err != nil {
 		return err
 	}
-	var documents []eos.Document
-	for i := range file.policies {
-		d := eos.Document{Policy: file.policies[i], Set: policy.IPSet, Proposed: file.policies[i].Kind == policy.KindProposal}
-		if groups != nil {
-			if len(selected) == 0 {
-				selected = file.policies[i].Categories
-			}
-			addresses, err := policy.NewAddresses(groups, selected)
-			if err != nil {
-				return usageError(err)
-			}
-			d.Set = addresses.Set
-		}
-		documents = append(documents, d)
-	}
-	err := render.WriteEOS(w, documents, o, func(s string) { fmt.Fprintln(a.stderr, "cordon: "+s) })
-	if render.ErrTarget(err) && groups == nil {
+	out, err := t.Write(documents, o)
+	if target.Refused(err) && o.Groups == nil && namesGroups(file.policies) {
 		return usagef("%w (groups are known from --groups)", err)
 	}
-	return usageError(err)
+	if err != nil {
+		return usageError(err)
+	}
+	return a.writeTarget(t, out, f.output)
 }

@@ -123,7 +123,7 @@ func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) 
 	if err := render.Check(e.format); err != nil {
 		return usageError(err)
 	}
-	opts, err := e.target.eos()
+	opts, err := e.target.options(e.format, e.output)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
-	"cordon/recommender/target/eos"
+	"cordon/recommender/target"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
@@ -113,7 +113,7 @@ func (a *app) show(ctx context.Context, what string, s *showFlags) error {
 	if stored {
 		return a.proposalsExport(ctx, what, &exportFlags{format: s.format, target: defaultTarget})
 	}
-	return a.writeProposals(s.format, "", proposals, nil, eos.Options{})
+	return a.writeProposals(s.format, "", proposals, nil, target.Options{})
 }
 
 // shownOfRule is how many rows of a rule a table has, unless more are asked for.

@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"cordon/categories"
 	"cordon/recommender/policy"
+	"cordon/recommender/target"
 	"cordon/recommender/target/eos"
 
 	"github.com/spf13/pflag"
@@ -21,6 +25,8 @@ type targetFlags struct {
 	version     string
 	mirror      string
 	gaps        string
+	platforms   []string
+	staged      bool
 }
 
 // defaultTarget is what the flags say where none is given.
@@ -32,10 +38,12 @@ const atDestinations = "destinations"
 func (t *targetFlags) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&t.defaultDeny, "default-deny", nil, "with --format eos: drop all else from and to these, such as group:web or ip:10.0.0.0/8; without a value, the destinations of the rules")
 	f.Lookup("default-deny").NoOptDefVal = atDestinations
-	f.BoolVar(&t.established, "tcp-established", false, "with --format eos: let answers of TCP through only where ACK or RST is set")
+	f.BoolVar(&t.established, "tcp-established", false, "on targets without state: let answers of TCP through only where ACK or RST is set")
 	f.StringVar(&t.ports, "ports", "names", "with --format eos: write well-known ports by names or as numbers")
 	f.StringVar(&t.version, "eos", "", "with --format eos: the version of the device, such as 4.30.2F; from that one on, prefix field-sets may have except")
 	f.StringVar(&t.mirror, "mirror", "", "with --format eos: a mirror session for every match (its line is in no public documentation, and marked as unverified)")
+	f.StringSliceVar(&t.platforms, "platform", nil, "with --format capirca: the platforms that it makes configurations for, by capirca's names (default: several)")
+	f.BoolVar(&t.staged, "staged", false, "with --format calico: policies that decide nothing, to see first what they would do")
 	f.StringVar(&t.gaps, "gaps", "error", "what a target cannot say: error, or report to leave it out and list it")
 }
 
@@ -44,7 +52,24 @@ var eosWithExcept = []int{4, 30, 2}
 
 var eosVersion = regexp.MustCompile(`^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\.\d{1,4})?[A-Z]?$`)
 
-// eos gives the options that the flags ask for.
+// options gives what the flags ask for, for a format that may be a target.
+func (t *targetFlags) options(format, output string) (o target.Options, err error) {
+	if x, ok := target.Find(format); ok && x.Several && output == "" {
+		return o, usagef("--format %s writes several files: name a folder for them with --output", format)
+	}
+	o.Established, o.Platforms, o.Staged = t.established, t.platforms, t.staged
+	switch t.gaps {
+	case "error":
+	case "report":
+		o.Gaps = true
+	default:
+		return o, usagef("--gaps %q: use error or report", t.gaps)
+	}
+	o.EOS, err = t.eos()
+	return o, err
+}
+
+// eos gives the options of EOS.
 func (t *targetFlags) eos() (o eos.Options, err error) {
 	o.TCPEstablished, o.Mirror = t.established, t.mirror
 	switch t.ports {
@@ -53,13 +78,6 @@ func (t *targetFlags) eos() (o eos.Options, err error) {
 		o.PortNumbers = true
 	default:
 		return o, usagef("--ports %q: use names or numbers", t.ports)
-	}
-	switch t.gaps {
-	case "error":
-	case "report":
-		o.Gaps = true
-	default:
-		return o, usagef("--gaps %q: use error or report", t.gaps)
 	}
 	if t.version != "" {
 		m := eosVersion.FindStringSubmatch(t.version)
@@ -88,4 +106,53 @@ func (t *targetFlags) eos() (o eos.Options, err error) {
 		o.DefaultDeny = append(o.DefaultDeny, e)
 	}
 	return o, nil
+}
+
+// targetDocuments gives policies to a target. Groups may be nil; no categories mean those of the policy, or all.
+func targetDocuments(policies []policy.Policy, groups *categories.File, selected []string) (out []target.Document, err error) {
+	for i := range policies {
+		d := target.Document{Policy: policies[i], Set: policy.IPSet, Proposed: policies[i].Kind == policy.KindProposal}
+		if groups != nil {
+			of := selected
+			if len(of) == 0 {
+				of = policies[i].Categories
+			}
+			addresses, err := policy.NewAddresses(groups, of)
+			if err != nil {
+				return nil, usageError(err)
+			}
+			d.Set = addresses.Set
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// namesGroups reports whether a rule of the policies names a group.
+func namesGroups(policies []policy.Policy) bool {
+	return slices.ContainsFunc(policies, func(p policy.Policy) bool {
+		return slices.ContainsFunc(p.Rules, func(r policy.StatementRule) bool {
+			return slices.ContainsFunc(slices.Concat(r.Sources, r.Destinations), policy.Endpoint.IsGroup)
+		})
+	})
+}
+
+// writeTarget writes what a target is, and says what is worth knowing about it. Every file appears whole.
+func (a *app) writeTarget(t target.Target, out target.Output, output string) error {
+	for _, note := range slices.Concat(out.Notes, out.Gaps) {
+		fmt.Fprintf(a.stderr, "cordon: %s: %s\n", t.Name, note)
+	}
+	if !t.Several {
+		return a.writeOutput(output, out.Files[0].Data)
+	}
+	for _, f := range out.Files {
+		name := filepath.Join(output, f.Name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return outputError(output, err)
+		}
+		if err := writeFile(name, f.Data); err != nil {
+			return err
+		}
+	}
+	return nil
 }

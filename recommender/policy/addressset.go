@@ -72,6 +72,9 @@ func (s AddressSet) Minus(o AddressSet) (out AddressSet) {
 	return out
 }
 
+// Union gives what is in one of the sets.
+func Union(sets ...AddressSet) AddressSet { return joined(slices.Concat(sets...)) }
+
 // Equal reports whether both sets hold the same addresses.
 func (s AddressSet) Equal(o AddressSet) bool {
 	return slices.EqualFunc(s, o, func(a, b Span) bool { return a.Lo == b.Lo && a.Hi == b.Hi })

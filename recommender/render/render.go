@@ -7,23 +7,18 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/policy"
-	"cordon/recommender/target/eos"
+	"cordon/recommender/target"
 )
 
 // Options are what a format may need beside the proposals.
 type Options struct {
 	// Groups is the file that the proposals were made with. The format table
-	// takes names of services from it, and targets also the addresses of groups;
-	// yaml and json do without.
+	// takes names of services from it; yaml and json do without.
 	Groups *categories.File
 	// Width of the terminal in columns; 0 means 100.
 	Width int
 	// Color permits terminal colours.
 	Color bool
-	// EOS says how the format eos is written; its Services are set by Groups.
-	EOS eos.Options
-	// Note takes what is worth knowing about what was written; may be nil.
-	Note func(string)
 }
 
 // format writes proposals, one for each VRF.
@@ -33,24 +28,23 @@ type format struct {
 	write func(io.Writer, []policy.Proposal, Options) error
 }
 
-// formats lists all formats, the ones for people first.
+// formats lists the formats of Write, the ones for people first.
 var formats = []format{
 	{"table", "for a terminal", writeTable},
 	{"yaml", "the document of each VRF, separated by ---", writeYAML},
 	{"json", "the document of each VRF, one after another", writeJSON},
-	{"eos", "a traffic policy of Arista EOS for each VRF", writeEOS},
 }
 
-// Names lists the formats that Write knows.
+// Names lists the formats: those of Write, and the targets.
 func Names() []string {
 	names := make([]string, len(formats))
 	for i, f := range formats {
 		names[i] = f.name
 	}
-	return names
+	return append(names, target.Names()...)
 }
 
-// UnknownFormatError names a format that Write does not know.
+// UnknownFormatError names a format that is neither one of Write nor a target.
 type UnknownFormatError struct{ Name string }
 
 func (e *UnknownFormatError) Error() string {
@@ -59,6 +53,9 @@ func (e *UnknownFormatError) Error() string {
 
 // Check returns an *UnknownFormatError if there is no such format.
 func Check(name string) error {
+	if _, ok := target.Find(name); ok {
+		return nil
+	}
 	_, err := find(name)
 	return err
 }
@@ -72,7 +69,7 @@ func find(name string) (format, error) {
 	return format{}, &UnknownFormatError{name}
 }
 
-// Write writes the proposals in the named format.
+// Write writes the proposals in the named format, which is no target; see Target.
 func Write(w io.Writer, name string, proposals []policy.Proposal, o Options) error {
 	f, err := find(name)
 	if err != nil {

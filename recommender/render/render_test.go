@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"cordon/recommender/policy"
+	"cordon/recommender/target"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -200,7 +201,7 @@ func TestWrittenDocumentsAreReadBack(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	err := Check("xml")
-	if err == nil || err.Error() != `unknown format "xml": choose one of table, yaml, json, eos` {
+	if err == nil || err.Error() != `unknown format "xml": choose one of table, yaml, json, `+strings.Join(target.Names(), ", ") {
 		t.Error(err)
 	}
 	for _, name := range Names() {

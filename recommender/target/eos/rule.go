@@ -89,6 +89,8 @@ func (w *ruleWriter) divide() (s divided, err error) {
 		case iana.IsICMP(t.Proto): // of the other family, which no packet of this one has
 		case t.Any() && len(w.r.SourcePorts) == 0:
 			s.protocols = append(s.protocols, t.Proto)
+		case w.r.Action == policy.Deny:
+			return s, fmt.Errorf("%s: EOS matches ports of TCP and UDP only, and a denial is not left out", x)
 		case !w.options.Gaps:
 			return s, fmt.Errorf("%s: EOS matches ports of TCP and UDP only; --gaps report leaves it out", x)
 		default:

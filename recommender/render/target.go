@@ -1,30 +1,19 @@
 package render
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"cordon/categories"
 	"cordon/internal/text"
 	"cordon/recommender/policy"
-	"cordon/recommender/target/eos"
+	"cordon/recommender/target"
 )
 
-// TargetError says that a target cannot have what a proposal says.
-type TargetError struct {
-	Target string
-	Err    error
-}
-
-func (e *TargetError) Error() string { return e.Target + ": " + e.Err.Error() }
-func (e *TargetError) Unwrap() error { return e.Err }
-
-// EOSDocument is a proposal as a policy for EOS. Groups are those of the file that it was
+// document is a proposal as a policy for a target. Groups are those of the file that it was
 // made with; nil will do where the rules name none.
-func EOSDocument(p *policy.Proposal, groups *categories.File) (eos.Document, error) {
-	d := eos.Document{Policy: p.Policy(), Set: policy.IPSet, Proposed: true}
+func document(p *policy.Proposal, groups *categories.File) (target.Document, error) {
+	d := target.Document{Policy: p.Policy(), Set: policy.IPSet, Proposed: true}
 	if groups != nil {
 		a, err := policy.NewAddresses(groups, p.Categories)
 		if err != nil {
@@ -74,43 +63,16 @@ func groupOf(p *policy.Proposal) string {
 	return ""
 }
 
-func writeEOS(w io.Writer, proposals []policy.Proposal, o Options) error {
-	var documents []eos.Document
+// Target writes proposals for a target. What the target cannot have is a *target.Error.
+func Target(t target.Target, proposals []policy.Proposal, groups *categories.File, o target.Options) (target.Output, error) {
+	o.Groups = groups
+	var documents []target.Document
 	for i := range proposals {
-		d, err := EOSDocument(&proposals[i], o.Groups)
+		d, err := document(&proposals[i], groups)
 		if err != nil {
-			return &TargetError{"eos", err}
+			return target.Output{}, &target.Error{Target: t.Name, Err: err}
 		}
 		documents = append(documents, d)
 	}
-	options := o.EOS
-	if o.Groups != nil {
-		options.Services = o.Groups.Services
-	}
-	return WriteEOS(w, documents, options, o.Note)
-}
-
-// WriteEOS writes policies for EOS, and notes what is worth knowing about them.
-func WriteEOS(w io.Writer, documents []eos.Document, o eos.Options, note func(string)) error {
-	written, err := eos.Write(w, documents, o)
-	if err != nil {
-		return &TargetError{"eos", err}
-	}
-	if note == nil {
-		return nil
-	}
-	if written.Open > 0 {
-		note(fmt.Sprintf("eos: a device keeps no state, so matches for answers also permit what a server sends from its own port to any port of a client: %s of TCP and UDP in all rules together%s",
-			text.Count(written.Open, "port"), map[bool]string{true: ", of TCP only where ACK or RST is set"}[o.TCPEstablished]))
-	}
-	for _, gap := range written.Gaps {
-		note("eos: " + gap)
-	}
-	return nil
-}
-
-// ErrTarget reports whether an error is a *TargetError.
-func ErrTarget(err error) bool {
-	_, ok := errors.AsType[*TargetError](err)
-	return ok
+	return t.Write(documents, o)
 }

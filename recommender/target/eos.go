@@ -1,0 +1,26 @@
+package target
+
+import (
+	"bytes"
+	"fmt"
+
+	"cordon/internal/text"
+	"cordon/recommender/target/eos"
+)
+
+func writeEOS(w *writer) error {
+	o := w.options.EOS
+	o.Gaps, o.TCPEstablished, o.Services = w.options.Gaps, o.TCPEstablished || w.options.Established, w.services
+	var out bytes.Buffer
+	written, err := eos.Write(&out, w.documents, o)
+	if err != nil {
+		return err
+	}
+	if written.Open > 0 {
+		w.note("a device keeps no state, so matches for answers also permit what a server sends from its own port to any port of a client: %s of TCP and UDP in all rules together%s",
+			text.Count(written.Open, "port"), map[bool]string{true: ", of TCP only where ACK or RST is set"}[o.TCPEstablished])
+	}
+	w.out.Gaps = append(w.out.Gaps, written.Gaps...)
+	w.file("", fmt.Sprint(out.String()))
+	return nil
+}
