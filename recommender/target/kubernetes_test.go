@@ -181,7 +181,9 @@ func calicoSelects(selector any, labels map[string]string) bool {
 
 func readCalico(t fataler, files []File) device {
 	return &cluster{readObjects(t, files),
-		func(x object, labels map[string]string) bool { return calicoSelects(get(x, "spec", "selector"), labels) },
+		func(x object, labels map[string]string) bool {
+			return calicoSelects(get(x, "spec", "selector"), labels)
+		},
 		func(x object, p packet, egress bool) bool {
 			key := "ingress"
 			if egress {
