@@ -87,6 +87,8 @@ var interpreters = map[string]interpreter{
 	"kubernetes": {read: readKubernetes},
 	"cilium":     {read: readCilium},
 	"calico":     {read: readCalico},
+	"ios":        {stateless: true, read: readCisco},
+	"nxos":       {stateless: true, read: readCisco},
 }
 
 const cellGroups = `categories:
@@ -363,7 +365,7 @@ rules:
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		for old, changed := range map[string]string{"80": "81", "192.0.2.0/24": "10.0.0.0/8", "53": "22"} {
+		for old, changed := range map[string]string{"80": "81", "192.0.2.0": "10.0.0.0", "53": "22"} {
 			mutant := out
 			mutant.Files = nil
 			for _, f := range out.Files {

@@ -175,6 +175,9 @@ func (w *writer) resolve(d *Document, r *policy.StatementRule, place int) (x rul
 			return x, fmt.Errorf("rule %q: %w", x.name, err)
 		}
 		*side.to = end{literals: side.in, addresses: in.Minus(out), reading: as, wish: x.name + "-" + side.which}
+		if len(w.documents) > 1 {
+			side.to.wish = vrfName(d) + "-" + side.to.wish
+		}
 		if len(side.in) == 1 && side.in[0].IsGroup() && len(side.out) == 0 {
 			side.to.wish = side.in[0].Group
 			if as == policy.Denying {

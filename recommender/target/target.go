@@ -76,6 +76,8 @@ var targets = []Target{
 	{Name: "kubernetes", About: "a NetworkPolicy for each group with a selector", single: true, write: writeKubernetes},
 	{Name: "cilium", About: "a CiliumNetworkPolicy for each group with a selector", single: true, write: writeCilium},
 	{Name: "calico", About: "a GlobalNetworkPolicy of Calico for each group with a selector", single: true, write: writeCalico},
+	{Name: "ios", About: "access lists with object groups of Cisco IOS and IOS XE for each VRF", write: writeIOS},
+	{Name: "nxos", About: "access lists with object groups of Cisco NX-OS for each VRF", write: writeNXOS},
 	{Name: "csv", About: "a table of the rules for people who approve changes", write: writeCSV},
 }
 
@@ -204,6 +206,11 @@ func (w *writer) gapOf(r *rule, format string, args ...any) error {
 		return fmt.Errorf("rule %q: "+format+", and a denial is not left out", append([]any{r.name}, args...)...)
 	}
 	return w.gap(r.name, format, args...)
+}
+
+// gapOfPackets does the same for a rule about packets.
+func (w *writer) gapOfPackets(r *packetRule, format string, args ...any) error {
+	return w.gapOf(&rule{name: strings.TrimSuffix(r.name, "-reverse"), deny: r.deny}, format, args...)
 }
 
 func (w *writer) note(format string, args ...any) {
