@@ -36,13 +36,16 @@ type Listing struct {
 type ListOptions struct {
 	Groups               *categories.File // nil for none
 	Existing, Guardrails []policy.Policy
+
+	// Observe, if set, is told of each step as it ends.
+	Observe func(Step)
 }
 
 // OpenListing prepares the rules of a proposal with the given places. The connection's
 // database is Cordon's. A mistake in the options or in the document is a *SettingsError.
 func OpenListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, rules []int, o ListOptions) (_ *Listing, err error) {
 	s := settingsOf(p)
-	s.Existing, s.Guardrails = o.Existing, o.Guardrails
+	s.Existing, s.Guardrails, s.Observe = o.Existing, o.Guardrails, o.Observe
 	s.listed = statementRules(p.Rules)
 	file := o.Groups
 	if len(p.Categories) == 0 && file != nil {

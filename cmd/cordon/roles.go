@@ -217,7 +217,7 @@ func (n *node) open(ctx context.Context, r roles) (err error) {
 	if s.HTTP.Listen != "" {
 		n.http, err = httpapi.New(s.HTTP, httpapi.Deps{
 			Log: a.log.With("part", "http"), Gatherer: n.reg, Ready: n.readiness(),
-			Status: func(ctx context.Context) any { return n.status(ctx) },
+			Status: func(ctx context.Context) any { return n.status(ctx) }, Dir: s.DataDir,
 		})
 		if err != nil {
 			return err
@@ -480,7 +480,7 @@ func (n *node) announce() {
 	a := n.app
 	r := running{PID: os.Getpid(), NATS: n.natsURL()}
 	if n.http != nil {
-		r.HTTP = n.http.Addr().String()
+		r.HTTP, r.HTTPS = n.http.Addr().String(), n.http.TLS()
 	}
 	if n.clickhouse != nil {
 		r.ClickHouse = n.clickhouse.HTTPAddr()

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"time"
 
 	"cordon/collector"
 	"cordon/ingest"
+	"cordon/internal/access"
 	"cordon/internal/bus"
 	"cordon/internal/clickhousehttp"
 	"cordon/internal/httpapi"
@@ -181,6 +183,7 @@ func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger, by s
 			OutsideQueries: s.SQL.MaxQueries,
 		},
 		EngineLog: s.ClickHouse.EngineLog, Log: log, By: by,
+		Guard: func(next http.Handler) http.Handler { return access.Guard(s.HTTP.Hosts, next) },
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,60 +147,55 @@ func (a *app) addExternalBus(ctx context.Context, d *status.Document) {
 // runningStatus asks the process that runs on the data folder, or the one at
 // http.listen.
 func (a *app) runningStatus(ctx context.Context) (*status.Document, error) {
-	addr, err := a.runningHTTP()
+	_, _, err := a.runningHTTP()
 	if err != nil && a.settings.NATS.URL == "" && a.settings.ClickHouse.DSN == "" {
 		return nil, fmt.Errorf("no run file: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/v1/status", nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := a.askProcess(ctx, "/api/v1/status")
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s: %s", req.URL, resp.Status)
+		return nil, fmt.Errorf("%s: %s", resp.Request.URL, resp.Status)
 	}
 	d := new(status.Document)
 	if err := json.NewDecoder(resp.Body).Decode(d); err != nil {
-		return nil, fmt.Errorf("%s: %w", req.URL, err)
+		return nil, fmt.Errorf("%s: %w", resp.Request.URL, err)
 	}
 	return d, nil
 }
 
 // runningHTTP is the address of the process on the data folder, else http.listen
-// with an error that says why.
-func (a *app) runningHTTP() (string, error) {
+// with an error that says why; https says whether TLS is spoken there.
+func (a *app) runningHTTP() (addr string, https bool, err error) {
 	run, err := readRunFile(a.settings.DataDir)
-	if err != nil {
-		return a.settings.HTTP.Listen, err
+	if err != nil || run.HTTP == "" {
+		_, noTLS := webCertificate(a.settings.HTTP.WebConfig)
+		return a.settings.HTTP.Listen, noTLS == nil, err
 	}
-	return cmp.Or(run.HTTP, a.settings.HTTP.Listen), nil
+	return run.HTTP, run.HTTPS, nil
 }
 
 // ready asks /readyz, for health checks that bring no HTTP client.
 func (a *app) ready(ctx context.Context) error {
-	addr, _ := a.runningHTTP()
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
-	if err != nil {
-		return usagef("http.listen: %w", err)
+	resp, err := a.askProcess(ctx, "/readyz")
+	if wrong, ok := errors.AsType[*codeError](err); ok {
+		return wrong
 	}
-	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return unreachable(fmt.Errorf("no process of Cordon answers: %w", err))
 	}
 	defer resp.Body.Close()
 	if _, err := io.Copy(a.stdout, resp.Body); err != nil {
-		return fmt.Errorf("%s: %w", req.URL, err)
+		return fmt.Errorf("%s: %w", resp.Request.URL, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s: %s", req.URL, resp.Status)
+		return fmt.Errorf("not ready: %s: %s", resp.Request.URL, resp.Status)
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ type running struct {
 	PID        int      `json:"pid"`
 	NATS       string   `json:"nats"`                 // URL
 	HTTP       string   `json:"http,omitempty"`       // address, empty for none
+	HTTPS      bool     `json:"https,omitempty"`      // whether HTTP speaks TLS
 	ClickHouse string   `json:"clickhouse,omitempty"` // address of the HTTP interface, empty for none
 	UDP        []string `json:"udp,omitempty"`        // addresses of the IPFIX listeners
 	TCP        []string `json:"tcp,omitempty"`

@@ -110,8 +110,13 @@ func (c *Server) authenticate(r *http.Request) (_ access, command bool, _ error)
 	}
 	switch user {
 	case "", "default":
-		if password == "" {
+		if password == "" && !c.login {
 			return accessOutside, false, nil
+		}
+		if password == "" {
+			return accessOutside, false, &Exception{Code: codeAuthenticationFailed, Name: "AUTHENTICATION_FAILED",
+				Message: "Authentication is needed: clickhouse.listen is not on loopback, where user default may read without a password. " +
+					"User " + ReaderUser + " may read with the key in file " + clickhouseKeyFile + " of the data folder as its password."}
 		}
 	case insideUser, ReaderUser:
 		// Hashed, so that the comparison takes the same time for any length.

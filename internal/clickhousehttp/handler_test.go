@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -358,4 +359,42 @@ func TestPanicSurvives(t *testing.T) {
 	}()
 	var nothing *Server
 	_ = nothing.key
+}
+
+// Where others than this machine reach the interface, nobody reads without a password, and health is told to all. On
+// loopback the guard stands before the handler.
+func TestLogin(t *testing.T) {
+	c := openTest(t, Config{Listen: "0.0.0.0:0", Guard: func(http.Handler) http.Handler { return http.NotFoundHandler() }})
+	_, port, err := net.SplitHostPort(c.HTTPAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		path, user, password string
+		code                 int
+	}{
+		{"/?query=SELECT+1", "", "", http.StatusForbidden},
+		{"/?query=SELECT+1", "default", "", http.StatusForbidden},
+		{"/?query=SELECT+1&user=default", "", "", http.StatusForbidden},
+		{"/?query=SELECT+1", ReaderUser, c.key, http.StatusOK},
+		{"/?query=SELECT+1", insideUser, c.key, http.StatusOK},
+		{"/?query=SELECT+1", ReaderUser, "", http.StatusForbidden},
+		{"/ping", "", "", http.StatusOK},
+	} {
+		r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+port+tc.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tc.user != "" {
+			r.SetBasicAuth(tc.user, tc.password)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != tc.code {
+			t.Errorf("%s as %q: %s, want %d", tc.path, tc.user, resp.Status, tc.code)
+		}
+	}
 }

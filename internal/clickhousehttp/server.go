@@ -40,6 +40,9 @@ type Config struct {
 	EngineLog string
 	// Log receives what the interface has to say; nil means slog.Default.
 	Log *slog.Logger
+	// Guard wraps the handler of the HTTP interface where it listens on loopback,
+	// where nobody has to log in; nil for none.
+	Guard func(http.Handler) http.Handler
 	// By names the command that runs the engine for a while, for others that
 	// want the folder; empty for a process that stays.
 	By string
@@ -106,6 +109,7 @@ type Server struct {
 
 	listener net.Listener
 	server   *http.Server
+	login    bool // who has no password may not even read, since others than this machine reach the listener
 
 	inside   *queue
 	outside  *queue // dashboards, scripts and whoever else may read
@@ -194,8 +198,12 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	c.sessions.init()
 	if c.listener != nil {
+		handler := c.Handler()
+		if c.login = !onLoopback(c.listener.Addr()); !c.login && cfg.Guard != nil {
+			handler = cfg.Guard(handler)
+		}
 		c.server = &http.Server{
-			Handler:           c.Handler(),
+			Handler:           handler,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
 			ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
@@ -207,6 +215,12 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		}
 	}
 	return c, nil
+}
+
+// onLoopback says whether only this machine reaches an address.
+func onLoopback(a net.Addr) bool {
+	t, ok := a.(*net.TCPAddr)
+	return ok && t.IP.IsLoopback()
 }
 
 // hello asks the engine what the interface needs to know of it, which also

@@ -14,17 +14,21 @@ import (
 	"strings"
 	"time"
 
+	"cordon/internal/access"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Config says where to listen.
+// Config says where to listen, and who may ask.
 type Config struct {
 	// Listen is a TCP address; empty for no HTTP at all.
 	Listen string `mapstructure:"listen"`
+
+	access.Config `mapstructure:",squash"`
 }
 
-// DefaultConfig binds to loopback: the endpoints have no authentication.
+// DefaultConfig binds to loopback, where nobody has to log in.
 func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8080"} }
 
 // Deps are what the server reports on.
@@ -35,6 +39,10 @@ type Deps struct {
 	Ready map[string]func() error
 	// Status gives the document of /api/v1/status.
 	Status func(context.Context) any
+	// Dir is the data folder, which keeps the key for those who own it; empty for no key.
+	Dir string
+	// More answers every other path, the API and the pages; nil for a list of the endpoints.
+	More http.Handler
 }
 
 // Server is the HTTP server. Make it with [New].
@@ -42,6 +50,7 @@ type Server struct {
 	deps Deps
 	ln   net.Listener
 	srv  *http.Server
+	tls  bool
 }
 
 // New binds the address, so that a taken port is an error at start.
@@ -51,9 +60,34 @@ func New(cfg Config, deps Deps) (*Server, error) {
 		return nil, fmt.Errorf("http.listen: %w (set another address, or an empty one for no HTTP)", err)
 	}
 	s := &Server{deps: deps, ln: ln}
-	s.srv = &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(deps.Log.Handler(), slog.LevelDebug)}
+	s.srv = &http.Server{ReadHeaderTimeout: 5 * time.Second, ErrorLog: slog.NewLogLogger(deps.Log.Handler(), slog.LevelDebug)}
+	if err := s.protect(cfg.Config); err != nil {
+		ln.Close()
+		return nil, err
+	}
 	return s, nil
 }
+
+// protect puts those who may ask before the handler.
+func (s *Server) protect(cfg access.Config) error {
+	loopback, key := access.Loopback(s.ln.Addr()), ""
+	if s.deps.Dir != "" && (!loopback || cfg.WebConfig != "") {
+		var err error
+		if key, err = access.MakeKey(s.deps.Dir); err != nil {
+			s.deps.Log.Warn("there is no user "+access.KeyUser+": commands on this machine cannot ask this process for its status", "err", err)
+		}
+	}
+	a, err := access.New(cfg, key, s.deps.Log)
+	if err != nil {
+		return err
+	}
+	s.srv.Handler = a.Handler(loopback, s.Handler())
+	s.tls, err = a.TLS(s.srv)
+	return err
+}
+
+// TLS reports whether the server speaks TLS.
+func (s *Server) TLS() bool { return s.tls }
 
 // Addr is the address that is listened on.
 func (s *Server) Addr() net.Addr { return s.ln.Addr() }
@@ -66,7 +100,11 @@ func (s *Server) Run(ctx context.Context) error {
 		s.srv.Shutdown(grace)
 	})
 	defer stop()
-	if err := s.srv.Serve(s.ln); !errors.Is(err, http.ErrServerClosed) {
+	serve := func() error { return s.srv.Serve(s.ln) }
+	if s.tls {
+		serve = func() error { return s.srv.ServeTLS(s.ln, "", "") }
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("http server at %s: %w", s.ln.Addr(), err)
 	}
 	return nil
@@ -79,6 +117,10 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.deps.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /api/v1/status", s.status)
+	if s.deps.More != nil {
+		mux.Handle("/", s.deps.More)
+		return mux
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "cordon\n\n/healthz        the process is alive\n/readyz         every part can do its work\n/metrics        Prometheus metrics\n/api/v1/status  what `cordon status` shows, as JSON\n")
 	})
