@@ -30,7 +30,7 @@ import (
 //	note                           what the reason rests on, or ""
 //	rules                          the places of the rules that hold it
 type View struct {
-	Table string // quoted name
+	Table string // name, which needs no quotes
 
 	*Listing
 	conn driver.Conn
@@ -52,7 +52,7 @@ func OpenView(ctx context.Context, conn driver.Conn, p *policy.Proposal, o ListO
 	}
 	var b [8]byte
 	rand.Read(b[:]) // does not fail
-	v := &View{Table: sqltext.Name(ViewPrefix + hex.EncodeToString(b[:])), Listing: l, conn: conn}
+	v := &View{Table: ViewPrefix + hex.EncodeToString(b[:]), Listing: l, conn: conn}
 	defer func() {
 		if err != nil {
 			v.Close(ctx)

@@ -23,6 +23,7 @@ import (
 	"cordon/recommender/render"
 	"cordon/recommender/target"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -87,6 +88,20 @@ func (a *app) generateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.generate(cmd.Context(), &g) },
 	}
 	f := c.Flags()
+	g.proposalFlags(f)
+	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
+	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
+	g.target.flags(f)
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
+	if err := c.RegisterFlagCompletionFunc("coverage-by", cobra.FixedCompletions([]string{"sessions", "bytes"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("BUG: complete --coverage-by: " + err.Error())
+	}
+	completeFlags(c, render.Names())
+	return c
+}
+
+// proposalFlags are the flags that say what the proposal is; the API takes most of them under the same names.
+func (g *generateFlags) proposalFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
 	g.sessionFlags(f)
 	f.Float64Var(&g.settings.Generalise, "generalise", 0, "permit cells without a session where that saves rules, unless having none is significant at this level; lists each (docs/generalisation.md)")
@@ -97,15 +112,6 @@ func (a *app) generateCommand() *cobra.Command {
 	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
 	g.searchFlags(f, cover.EffortDefault)
 	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names, of .Source, .Destination, .Service (docs/proposal.md) (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
-	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
-	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
-	g.target.flags(f)
-	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
-	if err := c.RegisterFlagCompletionFunc("coverage-by", cobra.FixedCompletions([]string{"sessions", "bytes"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic("BUG: complete --coverage-by: " + err.Error())
-	}
-	completeFlags(c, render.Names())
-	return c
 }
 
 // sessionFlags are the flags that say which sessions to look at, what stands for
@@ -306,21 +312,26 @@ func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.
 	if err != nil || len(g.from) > 0 {
 		return proposals, err
 	}
-	if err := recommender.Store(ctx, st.Conn, proposals, file); err != nil {
-		return nil, fmt.Errorf("store the proposal: %w", err)
+	return proposals, a.keep(ctx, st.Conn, st.Bus, proposals, file)
+}
+
+// keep stores proposals and publishes them.
+func (a *app) keep(ctx context.Context, conn driver.Conn, to *bus.Bus, proposals []policy.Proposal, file *categories.File) error {
+	if err := recommender.Store(ctx, conn, proposals, file); err != nil {
+		return fmt.Errorf("store the proposal: %w", err)
 	}
 	for i := range proposals {
 		p := &proposals[i]
-		err := st.Bus.PublishProposal(ctx, p.VRF, p.ID, p.JSON())
+		err := to.PublishProposal(ctx, p.VRF, p.ID, p.JSON())
 		if errors.Is(err, bus.ErrTooLarge) {
 			fmt.Fprintf(a.stderr, "cordon: %v; its head was published instead, `cordon proposals show %s` has all of it\n", err, p.ID)
-			err = st.Bus.PublishProposal(ctx, p.VRF, p.ID, p.Head())
+			err = to.PublishProposal(ctx, p.VRF, p.ID, p.Head())
 		}
 		if err != nil {
-			return nil, unreachable(err)
+			return unreachable(err)
 		}
 	}
-	return proposals, nil
+	return nil
 }
 
 // proposalFormat settles the output format before anything is computed.

@@ -12,6 +12,7 @@ import (
 
 	"cordon/collector"
 	"cordon/ingest"
+	"cordon/internal/api"
 	"cordon/internal/bus"
 	"cordon/internal/clickhousehttp"
 	"cordon/internal/httpapi"
@@ -164,6 +165,8 @@ type node struct {
 	collector  *collector.Collector   // nil without the role
 	ingester   *ingest.Ingester       // nil without the role
 	http       *httpapi.Server        // nil without an address
+	pages      clickhouse.Conn        // for the API and the pages, so that ingest never waits for them; nil without
+	api        *api.API               // nil without pages
 }
 
 // role runs the parts of a process until ctx ends, then stops them in the
@@ -215,9 +218,13 @@ func (n *node) open(ctx context.Context, r roles) (err error) {
 		}
 	}
 	if s.HTTP.Listen != "" {
+		more, err := n.openPages(ctx)
+		if err != nil {
+			return err
+		}
 		n.http, err = httpapi.New(s.HTTP, httpapi.Deps{
 			Log: a.log.With("part", "http"), Gatherer: n.reg, Ready: n.readiness(),
-			Status: func(ctx context.Context) any { return n.status(ctx) }, Dir: s.DataDir,
+			Status: func(ctx context.Context) any { return n.status(ctx) }, Dir: s.DataDir, More: more,
 		})
 		if err != nil {
 			return err
@@ -301,6 +308,12 @@ func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
 	opts.Auth.Database = database
 	if n.conn, err = clickhouse.Open(opts); err != nil {
 		return fmt.Errorf("ClickHouse: %w", err)
+	}
+	if s.HTTP.Listen != "" && r.collect == r.ingest { // up and serve
+		pages := *opts
+		if n.pages, err = clickhouse.Open(&pages); err != nil {
+			return fmt.Errorf("ClickHouse: %w", err)
+		}
 	}
 	if err := n.conn.Ping(ctx); err != nil {
 		// An ingester waits for its server; nothing is lost meanwhile.
@@ -421,6 +434,9 @@ func (n *node) run(ctx context.Context) error {
 	collected, ingested := closed(), closed()
 	if n.http != nil {
 		start(httpCtx, "http", n.http.Run)
+	}
+	if n.api != nil {
+		start(httpCtx, "api", n.api.Run)
 	}
 	if n.ingester != nil {
 		ingested = start(ingestCtx, "ingest", n.ingester.Run)
@@ -546,6 +562,9 @@ func (n *node) drain(ctx context.Context) {
 
 // close ends the connections, then the servers.
 func (n *node) close() {
+	if n.pages != nil {
+		n.pages.Close()
+	}
 	if n.conn != nil {
 		n.conn.Close()
 	}

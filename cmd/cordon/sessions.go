@@ -13,6 +13,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const sessionsHelp = `Lists the collected sessions: one line for each VRF, client, server and service.
@@ -98,16 +99,10 @@ func (a *app) sessionsCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	s.scope.flags(f)
-	f.StringSliceVar(&s.filter.Services, "service", nil, "tcp/443, udp/8000-8080, icmp/8, gre, a port, or a name such as https, or of the groups file (may be repeated)")
-	f.StringVar(&s.filter.VRF, "vrf", "", "one VRF")
-	f.StringSliceVar(&s.states, "state", nil, "complete, half-open or denied (may be repeated)")
+	s.filterFlags(f)
 	f.StringSliceVar(&s.reasons, "reason", nil, "only sessions that a proposal leaves out, each with its reason; or those of these reasons: "+reasonNames())
 	f.Lookup("reason").NoOptDefVal = allReasons
 	f.StringVar(&s.proposal, "proposal", "", "with --reason: the proposal, a file or the beginning of an id (default: the newest of each VRF)")
-	s.window.flags(f)
-	f.StringVar(&s.newSince, "new-since", "", "seen for the first time at or after this time")
-	f.Var((*span)(&s.newIn), "new", "seen for the first time in the last so long, such as 24h or 7d")
 	f.StringVarP(&s.groups, "groups", "g", "", "groups file, for group:NAME and names of services")
 	f.StringVar(&s.sort, "sort", "-last_seen", "column to sort by, with - before it for descending")
 	f.IntVarP(&s.limit, "limit", "n", 0, "at most so many; 0 for all (default: 50 in a table)")
@@ -115,8 +110,19 @@ func (a *app) sessionsCommand() *cobra.Command {
 	return c
 }
 
-func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
-	now := time.Now()
+// filterFlags are the flags that say which sessions; the API has parameters of the same names.
+func (s *sessionsFlags) filterFlags(f *pflag.FlagSet) {
+	s.scope.flags(f)
+	f.StringSliceVar(&s.filter.Services, "service", nil, "tcp/443, udp/8000-8080, icmp/8, gre, a port, or a name such as https, or of the groups file (may be repeated)")
+	f.StringVar(&s.filter.VRF, "vrf", "", "one VRF")
+	f.StringSliceVar(&s.states, "state", nil, "complete, half-open or denied (may be repeated)")
+	s.window.flags(f)
+	f.StringVar(&s.newSince, "new-since", "", "seen for the first time at or after this time")
+	f.Var((*span)(&s.newIn), "new", "seen for the first time in the last so long, such as 24h or 7d")
+}
+
+// complete turns flags into the filter, but for those that need the groups file.
+func (s *sessionsFlags) complete(now time.Time) error {
 	var err error
 	if s.filter.Since, s.filter.Until, err = s.window.times(now); err != nil {
 		return err
@@ -139,6 +145,13 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	}
 	for _, state := range s.states {
 		s.filter.States = append(s.filter.States, sessions.State(state))
+	}
+	return nil
+}
+
+func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
+	if err := s.complete(time.Now()); err != nil {
+		return err
 	}
 	reasons, err := parseReasons("reason", s.reasons)
 	if err != nil {

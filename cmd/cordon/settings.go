@@ -11,6 +11,7 @@ import (
 	"cordon/collector"
 	"cordon/ingest"
 	"cordon/internal/access"
+	"cordon/internal/api"
 	"cordon/internal/bus"
 	"cordon/internal/clickhousehttp"
 	"cordon/internal/httpapi"
@@ -41,6 +42,7 @@ type settings struct {
 	Collector collector.Config `mapstructure:"collector"`
 	Ingest    ingest.Config    `mapstructure:"ingest"`
 	HTTP      httpapi.Config   `mapstructure:"http"`
+	Views     api.Limits       `mapstructure:"views"`
 }
 
 // natsSettings say which NATS to use. Empty URL means the embedded one.
@@ -110,6 +112,7 @@ func defaultSettings() settings {
 	s.Collector = collector.DefaultConfig()
 	s.Ingest = ingest.DefaultConfig()
 	s.HTTP = httpapi.DefaultConfig()
+	s.Views = api.DefaultLimits()
 	return s
 }
 
@@ -137,7 +140,7 @@ func (s *settings) check() error {
 			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
 		}
 	}
-	return errors.Join(append(append(errs, s.checkLimits()...), s.Collector.Validate(), s.Ingest.Validate())...)
+	return errors.Join(append(append(errs, s.checkLimits()...), s.Collector.Validate(), s.Ingest.Validate(), s.Views.Check())...)
 }
 
 // checkLimits refuses limits that let nothing through.

@@ -114,9 +114,9 @@ func (c *Server) authenticate(r *http.Request) (_ access, command bool, _ error)
 			return accessOutside, false, nil
 		}
 		if password == "" {
-			return accessOutside, false, &Exception{Code: codeAuthenticationFailed, Name: "AUTHENTICATION_FAILED",
+			return accessOutside, false, &chdb.Exception{Code: codeAuthenticationFailed, Name: "AUTHENTICATION_FAILED",
 				Message: "Authentication is needed: clickhouse.listen is not on loopback, where user default may read without a password. " +
-					"User " + ReaderUser + " may read with the key in file " + clickhouseKeyFile + " of the data folder as its password."}
+					"User " + ReaderUser + " may read with the key in file " + keyFile + " of the data folder as its password."}
 		}
 	case insideUser, ReaderUser:
 		// Hashed, so that the comparison takes the same time for any length.

@@ -46,6 +46,11 @@ type Filter struct {
 	VRF      string
 	States   []State
 
+	// Keyed adds a column `key`, the place of a row in the order; After is the key of the row that the first one comes
+	// after, nil for none. Not for a Table with an Order.
+	Keyed bool
+	After []string
+
 	// Brief leaves out columns and parts of a second, so that a line fits on
 	// a terminal.
 	Brief bool
@@ -97,16 +102,18 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 	if err := b.filter(f); err != nil {
 		return Query{}, err
 	}
-	order := sort.Column
-	if order == "client" || order == "server" {
-		order += "_ip"
-	}
+	order := sort.place()
 	if sort.Descending {
 		order += " DESC"
 	}
 	since := f.Since
 	if !f.NewSince.IsZero() {
 		since = time.Time{} // within a window every session would be new
+	}
+	if f.After != nil {
+		if err := b.after(f.After, sort); err != nil {
+			return Query{}, err
+		}
 	}
 	own, from := "", fmt.Sprintf("sessions_window(since = %s, until = %s)", b.time(since, minTime), b.time(f.Until, maxTime))
 	if t := f.Table; t != nil {
@@ -118,6 +125,9 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 	rest := fullColumns
 	if f.Brief {
 		rest = briefColumns
+	}
+	if f.Keyed {
+		rest += ",\n\t" + key(sort)
 	}
 	var q strings.Builder
 	fmt.Fprintf(&q, `SELECT %svrf, client, server, service,
@@ -151,6 +161,68 @@ var (
 	minTime = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 	maxTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
+
+// place is what a column is sorted by: addresses as numbers.
+func (s Sort) place() string {
+	if s.Column == "client" || s.Column == "server" {
+		return s.Column + "_ip"
+	}
+	return s.Column
+}
+
+// keyColumns put rows in order that the column sorted by does not tell apart, with the types of their parameters.
+var keyColumns = []struct{ name, of string }{
+	{"vrf", "%s"}, {"server_ip", "toIPv6(%s)"}, {"proto", "toUInt8(%s)"}, {"port", "toUInt16(%s)"},
+	{"icmp_type", "toUInt8(%s)"}, {"icmp_code", "toUInt8(%s)"}, {"client_ip", "toIPv6(%s)"},
+}
+
+// key is the column with the place of a row in an order.
+func key(s Sort) string {
+	parts := []string{"toString(" + s.place() + ")"}
+	for _, c := range keyColumns {
+		parts = append(parts, "toString("+c.name+")")
+	}
+	return "[" + strings.Join(parts, ", ") + "] AS key"
+}
+
+// after is the condition that a row comes after the one with a key.
+func (b *builder) after(key []string, s Sort) error {
+	if len(key) != len(keyColumns)+1 {
+		return fmt.Errorf("--after: a key has %d parts", len(keyColumns)+1)
+	}
+	read := "toUInt64(%s)"
+	switch s.Column {
+	case "client", "server":
+		read = "toIPv6(%s)"
+	case "service", "vrf":
+		read = "%s"
+	case "first_seen", "last_seen":
+		read = "toDateTime64(%s, 6, 'UTC')"
+	}
+	value := fmt.Sprintf(read, b.bind("String", key[0]))
+	var names, values []string
+	for i, c := range keyColumns {
+		names, values = append(names, c.name), append(values, fmt.Sprintf(c.of, b.bind("String", key[i+1])))
+	}
+	than := ">"
+	if s.Descending {
+		than = "<"
+	}
+	b.and(fmt.Sprintf("(%[1]s %[2]s %[3]s OR %[1]s = %[3]s AND (%[4]s) > (%[5]s))", s.place(), than, value, strings.Join(names, ", "), strings.Join(values, ", ")))
+	return nil
+}
+
+// Conditions gives what Build asks of the rows of a table, ANDed, with its parameters; "1" where nothing is asked.
+func Conditions(f Filter, file *categories.File) (string, map[string]string, error) {
+	b := &builder{params: map[string]string{}, file: file}
+	if f.Table == nil {
+		f.Table = &Table{}
+	}
+	if err := b.filter(f); err != nil {
+		return "", nil, err
+	}
+	return strings.Join(append([]string{"1"}, b.where...), " AND "), b.params, nil
+}
 
 // builder gathers conditions and parameters.
 type builder struct {
