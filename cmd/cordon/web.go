@@ -133,4 +133,3 @@ func (n *node) generate(ctx context.Context, asked api.Asked, observe func(recom
 	}
 	return proposals, n.app.keep(ctx, n.pages, n.bus, proposals, file)
 }
-
