@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"cordon/categories"
 	"cordon/internal/iana"
@@ -14,26 +13,10 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// timeFormat is how ClickHouse reads a DateTime64(6).
-const timeFormat = "2006-01-02 15:04:05.000000"
-
-// The ends of an open window: what the schema's view of all sessions uses.
-var (
-	allSince = time.Unix(0, 0)
-	allUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
 // window gives the sessions of the window and VRF, whatever the scope: what to read FROM, what
 // to add to it, and the arguments of that.
 func (r *run) window() (from, where string, args []any) {
-	since, until := allSince, allUntil
-	if !r.Since.IsZero() {
-		since = r.Since
-	}
-	if !r.Until.IsZero() {
-		until = r.Until
-	}
-	from = fmt.Sprintf("sessions_window(since = '%s', until = '%s')", since.UTC().Format(timeFormat), until.UTC().Format(timeFormat))
+	from = schema.SessionsOf(r.Since, r.Until)
 	if r.VRF != "" {
 		where, args = "WHERE vrf = ?", append(args, r.VRF)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/policy"
+	"cordon/schema"
 )
 
 // places looks up what the constraints of true rules speak of.
@@ -84,7 +85,7 @@ func TestGeneraliseHeldOut(t *testing.T) {
 			later = slices.DeleteFunc(tr.sessions, func(l labelled) bool { return l.noise() || l.at.Before(x.cut) })
 		} else {
 			rows, err := conn.Query(t.Context(), "SELECT DISTINCT client_ip, server_ip, proto, port FROM sessions_window(since = '"+
-				x.cut.Format(timeFormat)+"', until = '2200-01-01 00:00:00.000000')")
+				x.cut.Format(schema.TimeLayout)+"', until = '2200-01-01 00:00:00.000000')")
 			if err != nil {
 				t.Fatal(err)
 			}

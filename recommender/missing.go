@@ -10,6 +10,7 @@ import (
 
 	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
+	"cordon/schema"
 )
 
 // reportedWithin is how long after a flow its record may come: the longest
@@ -22,16 +23,7 @@ const reportedWithin = 30 * time.Minute
 const hasLoss = "(lost_records > 0 OR lost_messages > 0 OR no_template > 0 OR restarts > 0 OR late_records > 0 OR kernel_drops > 0 OR dropped_records > 0)"
 
 // span is the window asked for, with the ends of time where it is open.
-func (r *run) span() (since, until time.Time) {
-	since, until = allSince, allUntil
-	if !r.Since.IsZero() {
-		since = r.Since
-	}
-	if !r.Until.IsZero() {
-		until = r.Until
-	}
-	return since, until
-}
+func (r *run) span() (since, until time.Time) { return schema.OpenWindow(r.Since, r.Until) }
 
 // hoursOfReceipt gives a condition on column hour: those in which records of
 // [from, to] may have come.
@@ -176,7 +168,7 @@ func (r *run) readSampling(ctx context.Context) (map[string][]policy.Sampling, e
 		WHERE sampling != 1 AND first_seen < '%[2]s' AND last_seen >= '%[1]s' %[3]s
 		GROUP BY vrf, exporter
 		HAVING one_in > 1 OR unknown
-		ORDER BY vrf, exporter`, since.UTC().Format(timeFormat), until.UTC().Format(timeFormat), r.sawScope()))
+		ORDER BY vrf, exporter`, since.UTC().Format(schema.TimeLayout), until.UTC().Format(schema.TimeLayout), r.sawScope()))
 	if err != nil {
 		return nil, err
 	}

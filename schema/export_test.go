@@ -29,3 +29,8 @@ func HalfOpen(r *Record) bool {
 	f.Add(&b)
 	return f.session(0).sums.kinds[halfOpen] > 0
 }
+
+// Render gives the SQL of a text in the words of migrations, for a single server.
+func Render(database, name, text string) ([]byte, error) {
+	return MigrateConfig{Database: database}.render(name, text)
+}

@@ -36,17 +36,24 @@ func Rendered(cfg MigrateConfig) (fs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
-		t, err := template.New(name).Funcs(cfg.funcs()).Parse(string(text))
-		if err != nil {
-			return nil, fmt.Errorf("migration: %w", err)
+		if files[path.Base(name)], err = cfg.render(name, string(text)); err != nil {
+			return nil, err
 		}
-		var b bytes.Buffer
-		if err := t.Execute(&b, nil); err != nil {
-			return nil, fmt.Errorf("migration: %w", err)
-		}
-		files[path.Base(name)] = b.Bytes()
 	}
 	return files, nil
+}
+
+// render gives the SQL of a migration.
+func (c MigrateConfig) render(name, text string) ([]byte, error) {
+	t, err := template.New(name).Funcs(c.funcs()).Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("migration: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, nil); err != nil {
+		return nil, fmt.Errorf("migration: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 // funcs are the words of the migrations.

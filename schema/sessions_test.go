@@ -346,6 +346,7 @@ func TestAlikeEnds(t *testing.T) {
 	sent := func(n uint64) func(*schema.Record) {
 		return func(r *schema.Record) { r.Packets, r.Bytes = n, 100*n }
 	}
+	s := newStore(t)
 	for _, c := range []struct {
 		name    string
 		records []schema.Record
@@ -394,7 +395,7 @@ func TestAlikeEnds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for range 2 {
-				s := newStore(t)
+				s.exec("TRUNCATE TABLE " + s.name + ".sessions_hourly")
 				for i := range c.records {
 					s.insert(c.records[i])
 				}

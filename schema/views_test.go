@@ -2,8 +2,8 @@ package schema_test
 
 import (
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -13,21 +13,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// referenceViews makes the views of migration 00011 beside those in use, with reference_ before their names. They take
-// three groupings for every session, and say what each counter is.
+// referenceViews makes the views of testdata/reference_views.sql beside those in use, with reference_ before their names.
 func (s *store) referenceViews() {
 	s.t.Helper()
-	files, err := schema.Rendered(schema.MigrateConfig{Database: s.name})
+	const name = "testdata/reference_views.sql"
+	file, err := os.ReadFile(name)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	text, err := fs.ReadFile(files, "00011_session_views.sql")
+	text, err := schema.Render(s.name, name, string(file))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	views := regexp.MustCompile(`CREATE OR REPLACE VIEW\s+\S+\.(\w+)`).FindAllStringSubmatch(string(text), -1)
 	if len(views) != 5 {
-		s.t.Fatalf("migration 00011 has views %q", views)
+		s.t.Fatalf("%s has views %q", name, views)
 	}
 	for _, v := range views {
 		text = regexp.MustCompile("(`"+s.name+"`\\.)("+v[1]+")\\b").ReplaceAll(text, []byte("${1}reference_${2}"))
@@ -95,15 +95,21 @@ func TestViewsSayWhatTheReferenceSays(t *testing.T) {
 	// Some exporters say by their counters alone that they sample.
 	s.exec("INSERT INTO " + s.name + `.exporter_stats (time, exporter, sampling)
 		SELECT '2026-11-20 12:00:10', toIPv6(concat('10.100.', toString(number * 7), '.0')), 1000 FROM numbers(20)`)
-	for _, c := range []struct{ columns, view string }{
-		{"*", "sessions"},
-		{"* REPLACE arraySort(active_hours) AS active_hours", "sessions_window(since = '1970-01-01 00:00:00', until = '2106-01-01 00:00:00')"},
-		{"* REPLACE arraySort(active_hours) AS active_hours", "sessions_window(since = '2026-11-20 10:20:00', until = '2026-11-20 11:30:00')"},
-		{"*", "session_directions"},
+	const (
+		hours  = "* REPLACE arraySort(active_hours) AS active_hours"
+		always = "sessions_window(since = '1970-01-01 00:00:00', until = '2106-01-01 00:00:00')"
+		once   = "sessions_window(since = '2026-11-20 10:20:00', until = '2026-11-20 11:30:00')"
+	)
+	for _, c := range []struct{ columns, view, reference string }{
+		{"*", "sessions", "sessions"},
+		{hours, always, always},
+		{hours, "sessions_all", always},
+		{hours, once, once},
+		{"*", "session_directions", "session_directions"},
 	} {
-		query := "SELECT " + c.columns + " FROM {db}." + c.view + " ORDER BY ALL"
-		want := s.rows(strings.Replace(query, "{db}.", "{db}.reference_", 1))
-		got := s.rows(query)
+		query := "SELECT " + c.columns + " FROM {db}.%s ORDER BY ALL"
+		want := s.rows(fmt.Sprintf(query, "reference_"+c.reference))
+		got := s.rows(fmt.Sprintf(query, c.view))
 		if len(want) < 300 {
 			t.Errorf("%s: only %d rows compared", c.view, len(want))
 		}

@@ -13,6 +13,7 @@ import (
 
 	"cordon/categories"
 	"cordon/internal/iana"
+	"cordon/internal/sqltext"
 	"cordon/schema"
 )
 
@@ -115,7 +116,7 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 			return Query{}, err
 		}
 	}
-	own, from := "", fmt.Sprintf("sessions_window(since = %s, until = %s)", b.time(since, minTime), b.time(f.Until, maxTime))
+	own, from := "", schema.SessionsOf(since, f.Until)
 	if t := f.Table; t != nil {
 		own, from = strings.Join(append(t.Own, ""), ", "), t.SQL
 		if t.Order != "" {
@@ -155,11 +156,6 @@ const (
 	first_seen, last_seen, direction_basis, exporters`
 	briefColumns = "formatDateTime(first_seen, '%F %T') AS `first seen`, formatDateTime(last_seen, '%F %T') AS `last seen`,\n" +
 		"	direction_basis AS basis, arrayStringConcat(exporters, ' ') AS `seen by`"
-)
-
-var (
-	minTime = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
-	maxTime = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
 // place is what a column is sorted by: addresses as numbers.
@@ -238,14 +234,8 @@ func (b *builder) bind(typ, value string) string {
 	return "{" + name + ":" + typ + "}"
 }
 
-// time is a literal: the arguments of a parameterised view are constants. It
-// holds digits only, whatever the time.
-func (b *builder) time(t, or time.Time) string {
-	if t.IsZero() {
-		t = or
-	}
-	return "'" + t.UTC().Format("2006-01-02 15:04:05.000000") + "'"
-}
+// time is a literal, which holds digits only, whatever the time.
+func (b *builder) time(t time.Time) string { return sqltext.Text(t.UTC().Format(schema.TimeLayout)) }
 
 func (b *builder) and(cond string) { b.where = append(b.where, cond) }
 
@@ -261,16 +251,16 @@ func (b *builder) filter(f Filter) error {
 	b.where = append(b.where, seen...)
 	if f.Table != nil { // it is no view with a window
 		if !f.Since.IsZero() {
-			b.and("last_seen >= " + b.time(f.Since, minTime))
+			b.and("last_seen >= " + b.time(f.Since))
 		}
 		if !f.Until.IsZero() {
-			b.and("first_seen < " + b.time(f.Until, maxTime))
+			b.and("first_seen < " + b.time(f.Until))
 		}
 	}
 	if !f.NewSince.IsZero() {
-		b.and("first_seen >= " + b.time(f.NewSince, minTime))
+		b.and("first_seen >= " + b.time(f.NewSince))
 		if !f.Since.IsZero() {
-			b.and("last_seen >= " + b.time(f.Since, minTime))
+			b.and("last_seen >= " + b.time(f.Since))
 		}
 	}
 	return b.states(f.States)

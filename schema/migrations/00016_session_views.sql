@@ -1,8 +1,8 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- Views over sessions_hourly at the engine's speed. They say what those of 00011 say,
--- whose text lives on in a test that holds the two against each other.
+-- Views over sessions_hourly at the engine's speed. A test holds them against simpler ones,
+-- testdata/reference_views.sql, that take three groupings for every session.
 --
 -- ClickHouse analyses a subquery again for each name that stands for it and for many of the
 -- columns of each step around it, so one query of many steps took a second and a half
@@ -61,7 +61,25 @@ FROM {{table "session_ends"}} AS p
 WHERE p.side > 0
 GROUP BY p.vrf, p.proto, p.server, p.port, p.client, p.client_port;
 
--- Which end of an undecided session is the server: see 00011.
+-- Which end of an undecided session is the server, from everything stored:
+--   1. the same endpoints in a decided session ('decided');
+--   2. both ends have the same port, or none (GRE, ESP), and one end alone has
+--      sent: it is the client ('sender');
+--   3. degree: how many different ends (address and port) an end was seen with,
+--      decided clients included. A server's port is used by many, a client's
+--      port by one. Twice as many as the other's says enough ('degree');
+--   4. one end alone is the server of others in decided sessions ('serves');
+--   5. what both hosts do in all undecided sessions ('hosts'): a client of many has
+--      at least four times as many ports as those that it talks to; else, of two
+--      dynamic ports, a server has at least four times as many peers as its client;
+--   6. nothing. Of a protocol without ports no end asks and none answers, and a
+--      rule permits both ways: the lower address stays the server ('address'), so
+--      that tunnels between the same two prefixes all point the same way. The same
+--      where both ends send from and to one port (IKE, NTP between equals, DHCP
+--      relays): which service it is is plain. With other ports the direction is
+--      ambiguous, and the lower port stays the server.
+-- Later fragments, which have no ports, are not here: see session_fragments.
+-- A row of this view shows why, so a person can check it.
 CREATE OR REPLACE VIEW {{table "session_directions"}} {{onCluster}} AS
 SELECT
     p.vrf AS vrf, p.proto AS proto,
@@ -146,11 +164,9 @@ SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client 
     sum(s.requests) AS requests, sum(s.replies) AS replies, sum(s.denied) AS denied,
     if(has(two_way_exporters, min(s.exporter)), requests, 0) AS requests_alone,
     requests - requests_alone AS requests_unknown,
-    max(s.basis) AS basis, [min(s.exporter)] AS seen_by
-{{- if .}},
+    max(s.basis) AS basis, [min(s.exporter)] AS seen_by,
     groupUniqArray(s.hour) AS active_hours, groupBitOr(s.client_flags) AS client_flags, groupBitOr(s.server_flags) AS server_flags,
     max(s.sampling) AS sampling, client_packets + server_packets AS scaled_packets, client_bytes + server_bytes AS scaled_bytes
-{{- end}}
 FROM {{table "sessions_hourly"}} AS s
 WHERE s.decided
 {{- if .}}
@@ -232,11 +248,9 @@ SELECT u.vrf AS vrf, if(u.turned, u.client_address, u.server_address) AS server_
     groupBitOr(if(u.turned AND NOT u.decided, u.server_flags, u.client_flags)) AS client_flags,
     groupBitOr(if(u.turned AND NOT u.decided, u.client_flags, u.server_flags)) AS server_flags,
     max(if(u.decided, u.basis, u.from_tftp OR u.to_tftp OR u.fragment OR u.verdict IN ('sender', 'degree', 'serves', 'hosts') OR u.verdict = 'address' AND u.port != 0)) AS basis,
-    max(u.one_in) AS sampling
-{{- if .}},
+    max(u.one_in) AS sampling,
     sum((u.client_packets + u.server_packets) * {{template "scale"}}) AS scaled_packets,
     sum((u.client_bytes + u.server_bytes) * {{template "scale"}}) AS scaled_bytes
-{{- end}}
 FROM {{template "joined" .}} AS u
 GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour, exporter, egress
 {{- end}}
@@ -265,10 +279,8 @@ SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address, h
     max(e.requests + if({{template "blind"}}, e.unanswered, 0) + if({{template "unrefused"}}, e.half_open, 0)) AS requests, max(e.replies) AS replies, max(e.denied) AS denied,
     maxIf(e.requests, NOT ({{template "blind"}}) AND (e.sampling > 1 OR has(two_way_exporters, e.exporter))) AS requests_alone,
     groupBitOr(e.client_flags) AS client_flags, groupBitOr(e.server_flags) AS server_flags,
-    max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by, groupBitOr(e.egress + 1) AS ways
-{{- if .}},
+    max(e.basis) AS basis, max(e.sampling) AS sampling, groupArray(e.exporter) AS seen_by, groupBitOr(e.egress + 1) AS ways,
     max(e.scaled_packets) AS scaled_packets, max(e.scaled_bytes) AS scaled_bytes
-{{- end}}
 FROM {{template "by_exporter" .}} AS e
 GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour
 {{- end}}
@@ -282,11 +294,9 @@ SELECT vrf, server_address, proto, port, icmp_type, icmp_code, client_address,
     sum(h.complete) AS complete, sum(h.half_open) AS half_open, sum(h.unanswered) AS unanswered,
     sum(h.requests) AS requests, sum(h.replies) AS replies, sum(h.denied) AS denied,
     sum(h.requests_alone) AS requests_alone, sum(greatest(h.requests, h.requests_alone) - h.requests_alone) AS requests_unknown,
-    max(h.basis) AS basis, groupUniqArrayArray(h.seen_by) AS seen_by
-{{- if .}},
+    max(h.basis) AS basis, groupUniqArrayArray(h.seen_by) AS seen_by,
     groupArray(h.hour) AS active_hours, groupBitOr(h.client_flags) AS client_flags, groupBitOr(h.server_flags) AS server_flags,
     max(h.sampling) AS sampling, sum(h.scaled_packets) AS scaled_packets, sum(h.scaled_bytes) AS scaled_bytes
-{{- end}}
 FROM {{template "by_hour" .}} AS h
 GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address
 HAVING max(h.odd) OR length(seen_by) > 1 OR groupBitOr(h.ways) = 3
@@ -331,8 +341,7 @@ SELECT
     if(h.asked, 0, h.half_open + if(h.complete + h.replies > 0, 0, h.unanswered + h.requests_alone))::UInt64 AS half_open,
     h.denied AS denied,
     CAST(h.basis, 'Enum8(''none'' = 0, ''degree'' = 1, ''known-port'' = 2, ''port-range'' = 3, ''icmp'' = 4, ''tcp-flags'' = 5, ''initiator'' = 6, ''stated'' = 7)') AS direction_basis,
-    arrayMap(x -> {{text "x"}}, arraySort(arrayFilter(x -> x != toIPv6('::'), h.seen_by))) AS exporters
-{{- if .}},
+    arrayMap(x -> {{text "x"}}, arraySort(arrayFilter(x -> x != toIPv6('::'), h.seen_by))) AS exporters,
     h.client_address AS client_ip,
     h.server_address AS server_ip,
     length(h.active_hours)::UInt64 AS hours,
@@ -342,7 +351,6 @@ SELECT
     h.sampling::UInt32 AS sampling,
     h.scaled_packets AS scaled_packets,
     h.scaled_bytes AS scaled_bytes
-{{- end}}
 FROM
 (
     -- The addresses have names of their own, since ClickHouse mixes columns of one name up that a view and a view inside it give different types.
@@ -433,10 +441,17 @@ CREATE OR REPLACE VIEW {{table "sessions_marked"}} {{onCluster}} AS
 CREATE OR REPLACE VIEW {{table "sessions_marked_window"}} {{onCluster}} AS
 {{template "marked body" true}};
 
+-- Every session stored, with the columns of sessions_window. A view with parameters inside another is analysed twice
+-- for each step in which the outer is, so a question about all sessions, asked of this view, starts half a second sooner.
+CREATE OR REPLACE VIEW {{table "sessions_all"}} {{onCluster}} AS
+{{template "sessions" false}};
+
 -- Every session stored, one row for each (vrf, client, server, proto, port,
 -- icmp_type, icmp_code). The public view.
 CREATE OR REPLACE VIEW {{table "sessions"}} {{onCluster}} AS
-{{template "sessions" false}};
+SELECT vrf, client, server, proto, port, icmp_type, icmp_code, service, first_seen, last_seen, flows,
+    client_packets, client_bytes, server_packets, server_bytes, complete, half_open, denied, direction_basis, exporters
+FROM {{table "sessions_all"}};
 
 -- The sessions that overlap [since, until): SELECT ... FROM
 -- sessions_window(since = '2026-11-01', until = '2026-11-02'). Counters are
