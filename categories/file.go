@@ -1,6 +1,8 @@
 package categories
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/netip"
@@ -17,8 +19,34 @@ type File struct {
 	Services   []NamedService
 	Exclude    []Exclusion
 
-	notes []Finding // what Parse accepted but a person should look at
+	notes  []Finding // what Parse accepted but a person should look at
+	digest string    // of the bytes that Parse read
 }
+
+// Digest identifies the file: "sha256:" and the SHA-256 of its bytes in hexadecimal digits. One that was made by a program has that of its
+// groups, services and exclusions.
+func (f *File) Digest() string {
+	if f.digest != "" {
+		return f.digest
+	}
+	h := sha256.New()
+	for i := range f.Categories {
+		for j := range f.Categories[i].Groups {
+			g := &f.Categories[i].Groups[j]
+			fmt.Fprintf(h, "group %q %q %s\n", f.Categories[i].Name, g.Name, g.Prefixes)
+		}
+	}
+	for i := range f.Services {
+		fmt.Fprintf(h, "service %q %s\n", f.Services[i].Name, f.Services[i].Match)
+	}
+	for i := range f.Exclude {
+		x := &f.Exclude[i]
+		fmt.Fprintf(h, "exclude %q %v %v %s\n", x.Reason, x.Sources, x.Destinations, x.Services)
+	}
+	return digestText(h.Sum(nil))
+}
+
+func digestText(sum []byte) string { return "sha256:" + hex.EncodeToString(sum) }
 
 // Category is one way of grouping the same hosts: by role, by site, ...
 type Category struct {

@@ -2,6 +2,7 @@ package categories
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/csv"
 	"math"
 	"net/netip"
@@ -17,7 +18,8 @@ import (
 // Every mistake is reported, not just the first: the error is a *ParseError,
 // and the File holds the rest.
 func Parse(path string, data []byte) (*File, error) {
-	p := &parser{file: &File{Path: path}, problems: problems{path: path}}
+	sum := sha256.Sum256(data)
+	p := &parser{file: &File{Path: path, digest: digestText(sum[:])}, problems: problems{path: path}}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	switch {
 	case len(data) > MaxFileBytes:

@@ -148,6 +148,28 @@ func (r *run) readKnown(ctx context.Context) (map[groupOf]hosts, error) {
 	return out, rows.Err()
 }
 
+// readSeenGroups gives, for each VRF, the places of the groups that an end of any session resolves to.
+func (r *run) readSeenGroups(ctx context.Context) (map[string][]int, error) {
+	sessions := r.table("sessions")
+	rows, err := r.conn.Query(ctx, `SELECT DISTINCT vrf, g FROM
+		(SELECT vrf, client_group AS g FROM `+sessions+` UNION ALL SELECT vrf, server_group AS g FROM `+sessions+`)
+		WHERE g != ? AND g != ? ORDER BY vrf, g`, noGroup, internetGroup)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string][]int{}
+	for rows.Next() {
+		var vrf string
+		var g uint32
+		if err := rows.Scan(&vrf, &g); err != nil {
+			return nil, err
+		}
+		out[vrf] = append(out[vrf], int(g)-1)
+	}
+	return out, rows.Err()
+}
+
 // maxExamples is how many sessions are shown for each reason.
 const maxExamples = 5
 

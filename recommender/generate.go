@@ -103,6 +103,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 
 	var evidence []ruleEvidence
 	var known map[groupOf]hosts
+	var seen map[string][]int
 	var unproposed map[string][]policy.Unproposed
 	var sampling map[string][]policy.Sampling
 	spans, err := r.readSpans(ctx)
@@ -122,6 +123,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 			return uint64(len(evidence)), err
 		}},
 		{"known endpoints", func() (n uint64, err error) { known, err = r.readKnown(ctx); return uint64(len(known)), err }},
+		{"groups of the sessions", func() (n uint64, err error) { seen, err = r.readSeenGroups(ctx); return uint64(len(seen)), err }},
 		{"unproposed", func() (n uint64, err error) {
 			unproposed, err = r.readUnproposed(ctx, changed)
 			return uint64(len(unproposed)), err
@@ -148,7 +150,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 		for _, d := range drafts {
 			n := len(d.Rules)
 			d.Sampling, d.ScaledBytes = sampling[d.VRF], r.ScaleSampled && len(sampling[d.VRF]) > 0
-			if err := r.finish(d, parts, evidence[:n], known, unproposed[d.VRF]); err != nil {
+			if err := r.finish(d, parts, evidence[:n], known, unproposed[d.VRF], seen[d.VRF]); err != nil {
 				return 0, err
 			}
 			evidence = evidence[n:]
@@ -385,7 +387,7 @@ func (r *run) setWindow(d *draft, parts []part, spans map[string]moments) {
 }
 
 // finish adds what was counted, and seals the document.
-func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[groupOf]hosts, unproposed []policy.Unproposed) error {
+func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[groupOf]hosts, unproposed []policy.Unproposed, seen []int) error {
 	for i := range d.Rules {
 		rule := &d.Rules[i]
 		rule.Evidence = evidence[i].Evidence
@@ -427,6 +429,7 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	if d.Summary.Included+left != d.Summary.Sessions {
 		return fmt.Errorf("BUG: %d sessions, of which %d are included and %d are not", d.Summary.Sessions, d.Summary.Included, left)
 	}
+	d.Carry(r.given, r.addresses, seen, r.Existing, r.Guardrails)
 	d.Seal()
 	return nil
 }

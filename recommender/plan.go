@@ -13,6 +13,7 @@ import (
 type plan struct {
 	Settings
 	file       *categories.File
+	given      *categories.File // nil for none
 	addresses  *policy.Addresses
 	resolver   *categories.Resolver
 	labels     []policy.Endpoint // of each group, by its place
@@ -43,10 +44,11 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 		return nil, scopeError(err)
 	}
 	s.Scope = scope
+	given := file
 	if file == nil {
 		file = &categories.File{}
 	}
-	p := &plan{Settings: s, file: file, bounds: bounds, categories: s.Categories}
+	p := &plan{Settings: s, file: file, given: given, bounds: bounds, categories: s.Categories}
 	if len(p.categories) == 0 {
 		p.categories = file.CategoryNames()
 	}

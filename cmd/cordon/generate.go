@@ -348,6 +348,12 @@ func (a *app) proposalFormat(format, output string) (string, error) {
 // writeProposals writes the documents, several one after another, to standard
 // output or, complete or not at all, to a file.
 func (a *app) writeProposals(format, output string, proposals []policy.Proposal, groups *categories.File, o target.Options) error {
+	if groups == nil && len(proposals) == 1 && proposals[0].GroupsFile != "" {
+		var err error
+		if groups, err = proposals[0].CarriedFile(); err != nil {
+			return usagef("proposal %s: %w", shortID(proposals[0].ID), err)
+		}
+	}
 	if t, ok := target.Find(format); ok {
 		out, err := render.Target(t, proposals, groups, o)
 		if err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +40,7 @@ func (a *app) proposalsCommand() *cobra.Command {
 	show := a.showCommand()
 
 	var e exportFlags
+	var diffFormat string
 	export := &cobra.Command{
 		Use:   "export FILE|ID --format F",
 		Short: "Write a proposal in a format, such as a device's own configuration",
@@ -58,7 +57,7 @@ func (a *app) proposalsCommand() *cobra.Command {
 	diff := &cobra.Command{
 		Use:   "diff A B",
 		Short: "What B permits that A does not, and the other way round",
-		Long:  "Compares what two proposals permit. Each is a file, YAML or JSON, or the beginning of the id of a stored one.",
+		Long:  diffHelp,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usagef("%s takes two files or ids, got %d; `cordon proposals list` shows ids", cmd.CommandPath(), len(args))
@@ -66,9 +65,10 @@ func (a *app) proposalsCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.proposalsDiff(cmd.Context(), args[0], args[1])
+			return a.proposalsDiff(cmd.Context(), args[0], args[1], diffFormat)
 		},
 	}
+	diff.Flags().StringVarP(&diffFormat, "format", "f", "text", "text or json (one object for each VRF)")
 	c.AddCommand(list, show, export, diff)
 	return c
 }
@@ -150,83 +150,4 @@ func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) 
 		proposals = []policy.Proposal{*p}
 	}
 	return a.writeProposals(e.format, e.output, proposals, groups, opts)
-}
-
-// proposalsDiff compares what two proposals permit, term by term, whatever
-// their rules are called and however they are cut. Of files with a proposal for
-// each of several VRFs, those of the same VRF are compared.
-func (a *app) proposalsDiff(ctx context.Context, from, to string) error {
-	old, now, err := a.bothSides(ctx, from, to)
-	if err != nil {
-		return err
-	}
-	if len(old) == 1 && len(now) == 1 {
-		a.printDiff(&old[0], &now[0])
-		return nil
-	}
-	sides := map[string]*[2]policy.Proposal{}
-	for i, side := range [][]policy.Proposal{old, now} {
-		for _, p := range side {
-			if sides[p.VRF] == nil {
-				sides[p.VRF] = &[2]policy.Proposal{}
-			}
-			sides[p.VRF][i] = p
-		}
-	}
-	for _, vrf := range slices.Sorted(maps.Keys(sides)) {
-		fmt.Fprintf(a.stdout, "VRF %s\n", vrf)
-		a.printDiff(&sides[vrf][0], &sides[vrf][1])
-	}
-	return nil
-}
-
-// bothSides reads two proposals, each from a file or, by the beginning of an id,
-// from the store.
-func (a *app) bothSides(ctx context.Context, from, to string) (old, now []policy.Proposal, err error) {
-	var st *store
-	for _, side := range []struct {
-		what string
-		into *[]policy.Proposal
-	}{{from, &old}, {to, &now}} {
-		list, stored, err := readProposals(side.what)
-		if err != nil {
-			return nil, nil, err
-		}
-		if stored {
-			if st == nil {
-				if st, err = a.openStore(ctx, storeNeeds{}); err != nil {
-					return nil, nil, err
-				}
-				defer st.close()
-			}
-			p, err := a.proposal(ctx, st, side.what)
-			if err != nil {
-				return nil, nil, err
-			}
-			list = []policy.Proposal{*p}
-		}
-		*side.into = list
-	}
-	return old, now, nil
-}
-
-func (a *app) printDiff(old, now *policy.Proposal) {
-	removed, added := policy.Difference(old, now)
-	for _, c := range removed {
-		fmt.Fprintf(a.stdout, "- %s -> %s %s\n", c.Source, c.Destination, c.Service)
-	}
-	for _, c := range added {
-		fmt.Fprintf(a.stdout, "+ %s -> %s %s\n", c.Source, c.Destination, c.Service)
-	}
-	fmt.Fprintf(a.stdout, "%s, %s; %d permissions removed, %d added\n", hasRules(old), hasRules(now), len(removed), len(added))
-}
-
-func hasRules(p *policy.Proposal) string {
-	switch {
-	case p.ID == "":
-		return "no proposal"
-	case len(p.Rules) == 1:
-		return shortID(p.ID) + " has 1 rule"
-	}
-	return fmt.Sprintf("%s has %d rules", shortID(p.ID), len(p.Rules))
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"cordon/categories"
 	"cordon/recommender"
 	"cordon/recommender/policy"
 )
@@ -77,7 +76,7 @@ func (o *leftOut) close(ctx context.Context) {
 
 // openLeftOut finds what a proposal, a file or the beginning of an id, leaves out; without one what the newest of each
 // VRF does, or of the VRF that is given.
-func (a *app) openLeftOut(ctx context.Context, st *store, what, vrf string, reasons []policy.Reason, file *categories.File) (_ *leftOut, err error) {
+func (a *app) openLeftOut(ctx context.Context, st *store, what, vrf string, reasons []policy.Reason, sub *subject) (_ *leftOut, err error) {
 	proposals, err := a.newestOr(ctx, st, what, vrf)
 	if err != nil {
 		return nil, err
@@ -86,8 +85,12 @@ func (a *app) openLeftOut(ctx context.Context, st *store, what, vrf string, reas
 	var parts []string
 	for i := range proposals {
 		p := &proposals[i]
-		sub := &subject{groups: file, storedGroups: true}
-		l, err := a.openListing(ctx, st, p, sub, nil)
+		made, err := sub.madeWith(p)
+		if err != nil {
+			out.close(ctx)
+			return nil, err
+		}
+		l, err := a.openListing(ctx, st, p, &made, nil)
 		if err != nil {
 			out.close(ctx)
 			return nil, err
@@ -95,7 +98,7 @@ func (a *app) openLeftOut(ctx context.Context, st *store, what, vrf string, reas
 		out.listings = append(out.listings, l)
 		parts = append(parts, "SELECT * FROM "+l.LeftOut(reasons))
 		fmt.Fprintf(a.stderr, "VRF %s: what proposal %s leaves out.\n", p.VRF, shortID(p.ID))
-		a.sayLeftOut(p, l, sub, reasons)
+		a.sayLeftOut(p, l, &made, reasons)
 	}
 	out.sql = "(" + strings.Join(parts, " UNION ALL ") + ")"
 	return &out, nil
@@ -138,7 +141,7 @@ func (a *app) newestOr(ctx context.Context, st *store, what, vrf string) ([]poli
 }
 
 // sayLeftOut compares what the proposal counted as left out with what is there now.
-func (a *app) sayLeftOut(p *policy.Proposal, l *recommender.Listing, sub *subject, reasons []policy.Reason) {
+func (a *app) sayLeftOut(p *policy.Proposal, l *recommender.Listing, made *madeWith, reasons []policy.Reason) {
 	said, are := map[policy.Reason]uint64{}, map[policy.Reason]uint64{}
 	for _, u := range p.Unproposed {
 		said[u.Reason] += u.Sessions
@@ -154,6 +157,6 @@ func (a *app) sayLeftOut(p *policy.Proposal, l *recommender.Listing, sub *subjec
 		}
 	}
 	if changed {
-		a.sayWhy(p, sub)
+		a.sayWhy(p, made)
 	}
 }

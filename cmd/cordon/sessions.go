@@ -188,7 +188,7 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 		return err
 	}
 	if len(s.reasons) > 0 {
-		left, err := a.openLeftOut(ctx, st, s.proposal, s.filter.VRF, reasons, file)
+		left, err := a.openLeftOut(ctx, st, s.proposal, s.filter.VRF, reasons, &subject{groups: file, storedGroups: s.groups == ""})
 		if err != nil {
 			return err
 		}

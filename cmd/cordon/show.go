@@ -183,11 +183,11 @@ func askedRules(proposals []policy.Proposal, names []string) ([][]int, error) {
 }
 
 // openListing prepares the rules of a proposal with the given places. Close it.
-func (a *app) openListing(ctx context.Context, st *store, p *policy.Proposal, sub *subject, rules []int) (*recommender.Listing, error) {
-	if sub.groups == nil && len(p.Categories) > 0 {
-		return nil, usagef("the proposal names groups of categories %v: give the groups file that it was made with (--groups)", p.Categories)
+func (a *app) openListing(ctx context.Context, st *store, p *policy.Proposal, m *madeWith, rules []int) (*recommender.Listing, error) {
+	if m.groups == nil && len(p.Categories) > 0 {
+		return nil, usagef("the proposal names groups of categories %v and does not carry them: give the groups file that it was made with (--groups)", p.Categories)
 	}
-	l, err := recommender.OpenListing(ctx, st.Conn, p, rules, recommender.ListOptions{Groups: sub.groups, Existing: sub.existing, Guardrails: sub.guardrails})
+	l, err := recommender.OpenListing(ctx, st.Conn, p, rules, recommender.ListOptions{Groups: m.groups, Existing: m.existing, Guardrails: m.guardrails})
 	var wrong *recommender.SettingsError
 	switch {
 	case errors.As(err, &wrong):
@@ -200,7 +200,11 @@ func (a *app) openListing(ctx context.Context, st *store, p *policy.Proposal, su
 
 // listProposal writes the listing of one document.
 func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *policy.Proposal, rules []int, order sessions.Sort, limit int, format string, s *showFlags) error {
-	l, err := a.openListing(ctx, st, p, sub, rules)
+	made, err := sub.madeWith(p)
+	if err != nil {
+		return err
+	}
+	l, err := a.openListing(ctx, st, p, &made, rules)
 	if err != nil {
 		return err
 	}
@@ -230,9 +234,9 @@ func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *poli
 		return fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
 	}
 	if len(s.leftOut) > 0 {
-		a.sayLeftOut(p, l, sub, s.reasons)
+		a.sayLeftOut(p, l, &made, s.reasons)
 	} else {
-		a.sayChanges(p, rules, l, sub, s.evidence)
+		a.sayChanges(p, rules, l, &made, s.evidence)
 	}
 	return nil
 }
@@ -241,7 +245,7 @@ func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *poli
 const namedChanges = 10
 
 // sayChanges compares what the proposal counted with what is there now.
-func (a *app) sayChanges(p *policy.Proposal, rules []int, l *recommender.Listing, sub *subject, evidence bool) {
+func (a *app) sayChanges(p *policy.Proposal, rules []int, l *recommender.Listing, made *madeWith, evidence bool) {
 	changed := 0
 	for _, i := range rules {
 		text := excessChange(p.Rules[i].Excess, l.Excess[i])
@@ -261,21 +265,21 @@ func (a *app) sayChanges(p *policy.Proposal, rules []int, l *recommender.Listing
 	if changed > namedChanges {
 		fmt.Fprintf(a.stderr, "And %d more rules.\n", changed-namedChanges)
 	}
-	a.sayWhy(p, sub)
+	a.sayWhy(p, made)
 }
 
 // sayWhy tells what may explain that sessions are judged otherwise than the proposal says.
-func (a *app) sayWhy(p *policy.Proposal, sub *subject) {
+func (a *app) sayWhy(p *policy.Proposal, made *madeWith) {
 	left := map[policy.Reason]bool{}
 	for _, u := range p.Unproposed {
 		left[u.Reason] = true
 	}
 	switch {
-	case left[policy.AlreadyPermitted] && len(sub.existing) == 0:
+	case left[policy.AlreadyPermitted] && len(made.existing) == 0:
 		fmt.Fprintln(a.stderr, "The proposal was made with a policy in force: give it with --existing.")
-	case left[policy.Guardrail] && len(sub.guardrails) == 0:
+	case left[policy.Guardrail] && len(made.guardrails) == 0:
 		fmt.Fprintln(a.stderr, "The proposal was made with guardrails: give them with --guardrails.")
-	case left[policy.Excluded] && sub.storedGroups:
+	case left[policy.Excluded] && made.storedGroups:
 		fmt.Fprintln(a.stderr, "The proposal was made with exclusions, which stored groups do not have: give the file with --groups.")
 	default:
 		fmt.Fprintln(a.stderr, "Sessions have expired since, or came late; or the proposal or its groups were edited.")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"time"
 
 	"cordon/categories"
@@ -24,6 +25,40 @@ type subject struct {
 	existing, guardrails []policy.Policy
 }
 
+// madeWith is what a proposal was made with.
+type madeWith struct {
+	groups               *categories.File // nil for none
+	storedGroups         bool
+	existing, guardrails []policy.Policy
+}
+
+// madeWith gives what the flags say of a proposal, else what the proposal carries, else, for one that carries nothing,
+// the groups that are stored.
+func (s *subject) madeWith(p *policy.Proposal) (madeWith, error) {
+	m := madeWith{groups: s.groups, existing: s.existing, guardrails: s.guardrails}
+	existing, guardrails := p.MadeWith()
+	if len(m.existing) == 0 {
+		m.existing = existing
+	}
+	if len(m.guardrails) == 0 {
+		m.guardrails = guardrails
+	}
+	if s.groups != nil && !s.storedGroups || !p.Carries() {
+		m.storedGroups = s.storedGroups
+		return m, nil
+	}
+	var err error
+	if m.groups, err = p.CarriedFile(); err != nil {
+		return m, usagef("proposal %s: %w", shortID(p.ID), err)
+	}
+	return m, nil
+}
+
+// carried reports whether all of the proposals carry their groups.
+func carried(proposals []policy.Proposal) bool {
+	return !slices.ContainsFunc(proposals, func(p policy.Proposal) bool { return !p.Carries() })
+}
+
 // subjectFlags say where a subject is.
 type subjectFlags struct {
 	groups               string
@@ -32,10 +67,10 @@ type subjectFlags struct {
 }
 
 func (s *subjectFlags) flags(f *pflag.FlagSet) {
-	f.StringVarP(&s.groups, "groups", "g", "", "groups file that the proposal was made with (default: the one that generate-rules used last)")
+	f.StringVarP(&s.groups, "groups", "g", "", "groups file to use instead of the groups that the proposal carries")
 	f.StringArrayVar(&s.from, "from", nil, "take the sessions from this file (may be repeated)")
-	f.StringArrayVar(&s.existing, "existing", nil, "as generate-rules had it: a file or the beginning of a proposal's id (may be repeated)")
-	f.StringArrayVar(&s.guardrails, "guardrails", nil, "as generate-rules had it (may be repeated)")
+	f.StringArrayVar(&s.existing, "existing", nil, "policy in force to use instead of what the proposal carries: a file or the beginning of a proposal's id (may be repeated)")
+	f.StringArrayVar(&s.guardrails, "guardrails", nil, "guardrails to use instead of what the proposal carries (may be repeated)")
 }
 
 // idText is what the beginning of an id looks like.
@@ -102,7 +137,7 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 		}
 		s.proposals = []policy.Proposal{*p}
 	}
-	if s.groups == nil && len(f.from) == 0 {
+	if s.groups == nil && len(f.from) == 0 && !carried(s.proposals) {
 		if s.groups, err = storedGroups(ctx, st.Reader); err != nil {
 			return nil, nil, err
 		}

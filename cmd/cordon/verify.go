@@ -23,6 +23,9 @@ The proposal is a file, YAML or JSON, or the beginning of the id of a stored one
 A proposal that names a scope is held against the sessions of the scope; --client,
 --server, --host and --exporter say another one.
 
+With --groups, --existing or --guardrails, what the proposal carries of its groups and
+policies is compared with these files as well.
+
 Exit code 0 means that all holds, 1 that something is wrong.`
 
 // verifyFlags are the flags of verify.
@@ -94,7 +97,7 @@ func (a *app) verify(ctx context.Context, what string, v *verifyFlags) error {
 		return err
 	}
 	defer st.close()
-	return a.verifyAll(ctx, st, sub.proposals, v, verify.Options{Examples: v.examples, Groups: sub.groups, Existing: sub.existing, Guardrails: sub.guardrails})
+	return a.verifyAll(ctx, st, sub, v)
 }
 
 func oneOf(flag, value string, all []string) error {
@@ -107,11 +110,14 @@ func oneOf(flag, value string, all []string) error {
 }
 
 // verifyAll reports on each proposal.
-func (a *app) verifyAll(ctx context.Context, st *store, proposals []policy.Proposal, v *verifyFlags, o verify.Options) error {
+func (a *app) verifyAll(ctx context.Context, st *store, sub *subject, v *verifyFlags) error {
 	wrong := 0
-	for i := range proposals {
-		p := &proposals[i]
-		o.Settings = v.madeWith(p)
+	for i := range sub.proposals {
+		p := &sub.proposals[i]
+		o := verify.Options{Examples: v.examples, Existing: sub.existing, Guardrails: sub.guardrails, Settings: v.madeWith(p)}
+		if !sub.storedGroups || !p.Carries() {
+			o.Groups = sub.groups
+		}
 		var err error
 		if o.Scope, err = v.scope.over(p.Scope); err != nil {
 			return err
@@ -122,6 +128,9 @@ func (a *app) verifyAll(ctx context.Context, st *store, proposals []policy.Propo
 		}
 		if errors.Is(err, verify.ErrSettings) {
 			return usageError(err)
+		}
+		if errors.Is(err, verify.ErrCarried) {
+			return usagef("proposal %s: %w", shortID(p.ID), err)
 		}
 		if err != nil {
 			return fmt.Errorf("verify: %w", err)
@@ -139,7 +148,7 @@ func (a *app) verifyAll(ctx context.Context, st *store, proposals []policy.Propo
 		}
 	}
 	if wrong > 0 {
-		return fmt.Errorf("verify: %d of %d proposals do not hold", wrong, len(proposals))
+		return fmt.Errorf("verify: %d of %d proposals do not hold", wrong, len(sub.proposals))
 	}
 	return nil
 }

@@ -348,9 +348,9 @@ func newSpace(a *Addresses, rules []StatementRule, proposed []Rule) *space {
 	}
 	begins := a.begins(append(slices.Clone(ends[0]), ends[1]...))
 	for side := range ends {
-		s.addresses(a, side, ends[side], begins)
+		s.addresses(side, a.holding(ends[side], 0), begins, nil)
 	}
-	s.services(services)
+	s.services(services, nil)
 	return s
 }
 
@@ -397,13 +397,14 @@ func (a *Addresses) begins(sets [][]literal) []netip.Addr {
 	return slices.Compact(out)
 }
 
-// addresses divides the addresses of one side.
-func (s *space) addresses(a *Addresses, side int, sets [][]literal, begins []netip.Addr) {
+// holding gives a function that adds, to a set, the places of the rules that hold an address at one side. The first
+// rule has place from.
+func (a *Addresses) holding(sets [][]literal, from int) func(at netip.Addr, held bits) {
 	holders := map[literal]bits{} // rules with the literal
 	for i, set := range sets {
 		for _, e := range set {
 			b := holders[e]
-			b.set(i)
+			b.set(from + i)
 			holders[e] = b
 		}
 	}
@@ -420,9 +421,7 @@ func (s *space) addresses(a *Addresses, side int, sets [][]literal, begins []net
 			wide = append(wide, e)
 		}
 	}
-	classes := map[string]int{}
-	for _, at := range begins {
-		held := make(bits, (len(sets)+63)/64)
+	return func(at netip.Addr, held bits) {
 		add := func(o bits) {
 			for i := range o {
 				held[i] |= o[i]
@@ -437,6 +436,16 @@ func (s *space) addresses(a *Addresses, side int, sets [][]literal, begins []net
 				add(holders[e])
 			}
 		}
+	}
+}
+
+// addresses divides the addresses of one side. Rules says which of them hold an address; seen, if set, is told the class
+// of each address of begins, in order.
+func (s *space) addresses(side int, rules func(at netip.Addr, held bits), begins []netip.Addr, seen func(at netip.Addr, class int)) {
+	classes := map[string]int{}
+	for _, at := range begins {
+		held := make(bits, (len(s.boxes)+63)/64)
+		rules(at, held)
 		family := 0
 		if at.Is6() {
 			family = 1
@@ -446,11 +455,14 @@ func (s *space) addresses(a *Addresses, side int, sets [][]literal, begins []net
 			s.families[side][family].set(c)
 			s.join(side, c, held)
 		}
+		if seen != nil {
+			seen(at, c)
+		}
 	}
 }
 
-// services divides the services.
-func (s *space) services(sets [][]Service) {
+// services divides the services. Seen, if set, is told the class of each range of services, in order.
+func (s *space) services(sets [][]Service, seen func(t categories.ServiceTerm, class int)) {
 	type key struct {
 		proto uint8
 		port  uint32 // one past the last port too
@@ -468,7 +480,8 @@ func (s *space) services(sets [][]Service) {
 	}
 	slices.SortFunc(begins, func(a, b key) int { return cmp.Or(cmp.Compare(a.proto, b.proto), cmp.Compare(a.port, b.port)) })
 	classes := map[string]int{}
-	for _, at := range slices.Compact(begins) {
+	begins = slices.Compact(begins)
+	for i, at := range begins {
 		all, err := categories.ParseServiceTerm(iana.ProtocolName(at.proto))
 		if err != nil || at.port > uint32(all.Hi) {
 			continue
@@ -479,8 +492,16 @@ func (s *space) services(sets [][]Service) {
 				held.set(i)
 			}
 		}
-		if c, fresh := class(classes, held, 0); fresh {
+		c, fresh := class(classes, held, 0)
+		if fresh {
 			s.join(2, c, held)
+		}
+		if seen != nil {
+			t := categories.ServiceTerm{Proto: at.proto, Lo: uint16(at.port), Hi: all.Hi}
+			if i+1 < len(begins) && begins[i+1].proto == at.proto && begins[i+1].port <= uint32(all.Hi) {
+				t.Hi = uint16(begins[i+1].port - 1)
+			}
+			seen(t, c)
 		}
 	}
 }

@@ -52,12 +52,13 @@ func (p *Proposal) Edited() bool { return p.ID != p.ContentID() }
 func (p *Proposal) JSON() []byte { return append(encode(p, "  "), '\n') }
 
 // Head returns the document, as one of kind PolicyProposalHead, without its
-// rules, what it left out and the cells of its certificate: what a message can
-// hold of any proposal. The id is that of the whole.
+// rules, what it left out, the cells of its certificate and what it was made with:
+// what a message can hold of any proposal. The id is that of the whole.
 func (p *Proposal) Head() []byte {
 	c := *p
 	c.Kind, c.Rules, c.Unproposed = KindProposalHead, []Rule{}, []Unproposed{}
 	c.Certificate.Witness, c.Certificate.Parts = []Cell{}, nil
+	c.Groups, c.KnownHosts, c.Services, c.Exclude, c.Guardrails, c.InForce = nil, nil, nil, nil, nil, nil
 	return c.JSON()
 }
 

@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // What the head of a document says.
 const (
@@ -38,6 +41,15 @@ type Proposal struct {
 	// ScaledBytes says that the bytes of all evidence are multiplied by their
 	// sampling, and so estimates.
 	ScaledBytes bool `json:"scaledBytes,omitempty" yaml:"scaledBytes,omitempty"`
+
+	// What the proposal was made with, as far as it is concerned; see Carry.
+	GroupsFile string             `json:"groupsFile,omitempty" yaml:"groupsFile,omitempty"`      // see categories.File.Digest; empty for none
+	Groups     []CarriedGroup     `json:"groups,omitempty" yaml:"groups,omitempty"`              // by category, in the order of the file, and name
+	KnownHosts []netip.Prefix     `json:"knownHosts,omitempty" yaml:"knownHosts,omitempty,flow"` // every address of these is one, beside single hosts in Groups
+	Services   []CarriedService   `json:"services,omitempty" yaml:"services,omitempty"`
+	Exclude    []CarriedExclusion `json:"exclude,omitempty" yaml:"exclude,omitempty"`
+	Guardrails []CarriedPolicy    `json:"guardrails,omitempty" yaml:"guardrails,omitempty"`
+	InForce    []CarriedPolicy    `json:"inForce,omitempty" yaml:"inForce,omitempty"` // policies in force
 }
 
 // Window is the time that a proposal rests on: as asked for, and where it was

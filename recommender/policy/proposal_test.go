@@ -250,6 +250,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for i := range got {
+			_, _ = got[i].Side()
 			again, err := ParseProposals("again", got[i].JSON())
 			if err != nil {
 				t.Fatalf("%v\n%s", err, got[i].JSON())
@@ -263,6 +264,9 @@ func FuzzParse(f *testing.F) {
 
 func TestHead(t *testing.T) {
 	p := example(t)
+	p.GroupsFile, p.Groups = "sha256:00", []CarriedGroup{{Name: "web", Category: "role", Members: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}}}
+	p.Guardrails, p.InForce = []CarriedPolicy{{}}, []CarriedPolicy{{}}
+	p.Seal()
 	whole := string(p.JSON())
 	var head Proposal
 	if err := json.Unmarshal(p.Head(), &head); err != nil {
@@ -270,6 +274,9 @@ func TestHead(t *testing.T) {
 	}
 	if head.Kind != KindProposalHead || head.ID != p.ID || len(head.Rules)+len(head.Unproposed)+len(head.Certificate.Witness)+len(head.Certificate.Parts) > 0 {
 		t.Errorf("%+v", head)
+	}
+	if head.GroupsFile != p.GroupsFile || len(head.Groups)+len(head.Guardrails)+len(head.InForce) > 0 {
+		t.Errorf("what the proposal was made with: %+v", head)
 	}
 	if head.Summary != p.Summary || head.Certificate.LowerBound != p.Certificate.LowerBound || head.VRF != p.VRF {
 		t.Errorf("%+v", head)

@@ -1,9 +1,8 @@
 package policy
 
 // Settings are the choices behind a proposal that change which sessions it
-// counts, as far as they differ from the defaults: with them a reader of the
-// document can count again. Policies in force and guardrails are files of their
-// own and not part of it.
+// counts, as far as they differ from the defaults: with them and what the document
+// carries beside, see Proposal.Carry, its reader can count again.
 type Settings struct {
 	// Since and Until bound the window where it was asked for.
 	Since *Time `json:"since,omitempty" yaml:"since,omitempty"`

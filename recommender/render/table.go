@@ -26,8 +26,11 @@ func writeTable(w io.Writer, proposals []policy.Proposal, o Options) error {
 	if o.Groups != nil {
 		named = o.Groups.Services
 	}
-	names := categories.NewServiceNames(named)
 	for i := range proposals {
+		if o.Groups == nil {
+			named = proposals[i].NamedServices()
+		}
+		names := categories.NewServiceNames(named)
 		if i > 0 {
 			fmt.Fprintln(b)
 		}

@@ -21,7 +21,9 @@
 //   - the certificate: no two cells of the witness fit into one rule that holds
 //     nothing but permitted cells, and the bounds of parts;
 //   - every number: evidence, excess, port ranges and summary;
-//   - loss and sampling, for the whole and for each rule.
+//   - loss and sampling, for the whole and for each rule;
+//   - the groups, hosts, services, exclusions and policies that the document
+//     carries, against the groups file and the policies where they are given.
 //
 // Names cannot be made again, since the document does not have their template: they
 // have to be there, and differ.

@@ -23,6 +23,7 @@ const (
 	WrongNumbers Kind = "wrong-numbers" // evidence or excess of a rule
 	WrongMissing Kind = "wrong-missing" // loss or sampling
 	BadInForce   Kind = "bad-in-force"  // what is said of a rule in force does not hold
+	WrongCarried Kind = "wrong-carried" // what the document carries is not what the groups file or the policies say
 	BadPrefix    Kind = "bad-prefix"    // a prefix that cannot stand for the hosts in it
 	Edited       Kind = "edited"        // the content is not what an id was made of
 	Unproved     Kind = "unproved"      // part of a bound that cannot be checked here
@@ -126,7 +127,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		{[]Kind{Unsound, BadRule, BadPrefix}, r.sound()},
 		{[]Kind{Incomplete, WrongReason}, "complete: every included session is in a rule, all others have the reason that the proposal gives"},
 		{[]Kind{Redundant}, "every rule is needed"},
-		{[]Kind{WrongNumbers, WrongCount, WrongMissing, BadInForce}, "all numbers are right"},
+		{[]Kind{WrongNumbers, WrongCount, WrongMissing, WrongCarried, BadInForce}, "all numbers are right"},
 	} {
 		if !r.has(c.kinds...) {
 			e.printf("  holds  %s\n", c.holds)

@@ -16,26 +16,31 @@ import (
 
 // Options say with what a proposal was made.
 type Options struct {
-	// Groups is the groups file; nil has no groups.
+	// Groups is the groups file; nil takes the groups that the proposal carries.
 	Groups *categories.File
 	// Settings, where they are not the defaults.
 	Settings policy.Settings
 	// Scope is the scope that the proposal was made with; nil for the one that it names.
 	Scope *policy.Scope
-	// Existing and Guardrails are the policies that the proposal was made with.
+	// Existing and Guardrails are the policies that the proposal was made with; nil takes those that it carries.
 	Existing, Guardrails []policy.Policy
 	// Examples is how many are named of what a finding counts; 0 means 5.
 	Examples int
+
+	alone bool // Groups are those that the proposal carries
 }
 
 // ErrGroups says that a proposal cannot be understood without its groups file.
 var ErrGroups = errors.New("the proposal names groups")
 
+// ErrCarried says that what a proposal carries of its groups file is no such thing.
+var ErrCarried = errors.New("the groups that the proposal carries cannot be read")
+
 // ErrSettings says that a setting has a value whose effect is not computed here.
 var ErrSettings = errors.New("verify does not know what comes of the settings of the proposal")
 
 // Proposal checks a proposal against the store. The connection's database is
-// Cordon's. An error that is ErrGroups or ErrSettings is the caller's.
+// Cordon's. An error that is ErrGroups, ErrCarried or ErrSettings is the caller's.
 func Proposal(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Options) (*Report, error) {
 	v, err := newVerifier(p, o)
 	if err != nil {
@@ -69,6 +74,9 @@ type verifier struct {
 }
 
 func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
+	if err := o.given(p); err != nil {
+		return nil, err
+	}
 	file := o.Groups
 	if file == nil {
 		file = &categories.File{}
@@ -144,6 +152,7 @@ func (v *verifier) check(c *Collected) *Report {
 	v.count()
 	for _, step := range []func(){
 		v.settings,
+		v.carried,
 		v.window,
 		v.prefixes,
 		v.soundness,
