@@ -3,9 +3,9 @@
 export CGO_ENABLED ?= 0
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-SOURCES := $(shell find . -name '*.go' -not -path './.cache/*') go.mod go.sum $(shell find . -name '*.sql' -not -path './.cache/*')
+SOURCES := $(shell find . -name '*.go' -not -path './.cache/*') go.mod go.sum $(shell find . -name '*.sql' -not -path './.cache/*') $(shell find internal/web/dist -type f)
 
-.PHONY: demo build deps test race real lint bench fuzz clean help
+.PHONY: demo build deps web test race real lint bench fuzz clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ bin/cordon: $(SOURCES) | deps
 deps: ## fetch the pinned ClickHouse library and the Go modules into caches; a second run fetches nothing
 	@scripts/fetch-chdb.sh
 	@$(GO) mod download
+
+web: ## check and bundle the pages of internal/web/ui; the bundle is kept in the repository
+	scripts/web.sh
 
 test: deps ## all tests
 	$(GO) test -timeout 60m ./...

@@ -1,0 +1,189 @@
+// The matrix on a canvas: one square for each client group and server group with sessions between them.
+import type { Cell, MatrixData, MatrixRule } from "./api"
+import { end } from "./text"
+
+/** State is what became of most of what passes in a square. */
+export type State = "rule" | "left" | "refused" | "open"
+
+export function stateOf(c: MatrixData["cells"][number]): State {
+  const refused = (c.reasons?.["half-open"] ?? 0) + (c.reasons?.["denied"] ?? 0) + (c.reasons?.["scanner"] ?? 0)
+  if (c.rules.length > 0 && c.included > 0) return "rule"
+  if (c.included > 0) return "open"
+  return refused === c.sessions ? "refused" : "left"
+}
+
+/** Frame is where things are on the canvas, in CSS pixels. */
+export interface Frame {
+  cell: number
+  left: number
+  top: number
+  width: number
+  height: number
+}
+
+const most = 18 // side of a square
+const least = 3
+const labelled = 9 // from here on each row has its label
+
+/** layout finds room for labels and squares in a width. */
+export function layout(m: MatrixData, width: number, measure: (text: string) => number): Frame {
+  const longest = (labels: string[]) => Math.min(220, Math.max(40, ...labels.slice(0, 2000).map((l) => measure(end(l)))) + 12)
+  const left = longest(m.rows)
+  const columns = Math.max(1, m.columns.length)
+  const cell = Math.max(least, Math.min(most, Math.floor((width - left - 12) / columns)))
+  const top = cell >= labelled ? longest(m.columns) : 16
+  return { cell, left, top, width: Math.max(width, left + cell * columns + 12), height: top + cell * Math.max(1, m.rows.length) + 12 }
+}
+
+/** runs gives the pieces without a gap of a list of places in order. */
+export function runs(places: number[]): [number, number][] {
+  const out: [number, number][] = []
+  for (const p of places) {
+    const last = out[out.length - 1]
+    if (last && last[1] === p) last[1] = p + 1
+    else out.push([p, p + 1])
+  }
+  return out
+}
+
+export interface Drawing {
+  matrix: MatrixData
+  frame: Frame
+  rule?: MatrixRule
+  cursor?: [number, number]
+  selected?: [number, number]
+  witness?: Cell[]
+}
+
+/** draw paints everything. Colours come from the style sheet, so that light and dark have their own. */
+export function draw(canvas: HTMLCanvasElement, d: Drawing): void {
+  const { matrix: m, frame: f } = d
+  const ratio = devicePixelRatio || 1
+  canvas.width = Math.round(f.width * ratio)
+  canvas.height = Math.round(f.height * ratio)
+  canvas.style.width = f.width + "px"
+  canvas.style.height = f.height + "px"
+  const g = canvas.getContext("2d")!
+  g.setTransform(ratio, 0, 0, ratio, 0, 0)
+  const style = getComputedStyle(canvas)
+  const colour = (name: string) => style.getPropertyValue("--" + name).trim()
+  g.fillStyle = colour("ground")
+  g.fillRect(0, 0, f.width, f.height)
+  grid(g, d, colour)
+  squares(g, d, colour)
+  labels(g, d, colour)
+  if (d.rule) box(g, f, d.rule, colour("box"))
+  dots(g, d, colour("dot"))
+  for (const [at, width] of [[d.selected, 3], [d.cursor, 2]] as const) {
+    if (!at) continue
+    g.strokeStyle = colour("ink")
+    g.lineWidth = width
+    g.strokeRect(f.left + at[1] * f.cell, f.top + at[0] * f.cell, f.cell, f.cell)
+  }
+}
+
+type Colour = (name: string) => string
+
+function grid(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, colour: Colour): void {
+  g.fillStyle = colour("field")
+  g.fillRect(f.left, f.top, m.columns.length * f.cell, m.rows.length * f.cell)
+  if (f.cell < labelled) return
+  g.fillStyle = colour("line")
+  for (let i = 0; i <= m.rows.length; i++) g.fillRect(f.left, f.top + i * f.cell, m.columns.length * f.cell, 1)
+  for (let i = 0; i <= m.columns.length; i++) g.fillRect(f.left + i * f.cell, f.top, 1, m.rows.length * f.cell)
+}
+
+function squares(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, colour: Colour): void {
+  const fills: Record<State, string> = { rule: colour("rule"), open: colour("open"), left: colour("left"), refused: colour("refused") }
+  const deepest = Math.log1p(Math.max(1, ...maxima(m)))
+  const gap = f.cell >= 6 ? 1 : 0
+  for (const c of m.cells) {
+    const x = f.left + c.column * f.cell + gap
+    const y = f.top + c.row * f.cell + gap
+    const side = f.cell - gap
+    const state = stateOf(c)
+    g.globalAlpha = 0.35 + (0.65 * Math.log1p(c.sessions)) / deepest
+    g.fillStyle = fills[state]
+    g.fillRect(x, y, side, side)
+    g.globalAlpha = 1
+    if (f.cell >= 8 && state !== "rule") mark(g, x, y, side, state, colour("ink"))
+  }
+}
+
+function* maxima(m: MatrixData): Generator<number> {
+  let most = 1
+  for (const c of m.cells) most = Math.max(most, c.sessions)
+  yield most
+}
+
+/** mark tells states apart without colour: a stroke for left out, a cross for refused, a ring for what no rule has. */
+function mark(g: CanvasRenderingContext2D, x: number, y: number, side: number, state: State, ink: string): void {
+  g.strokeStyle = ink
+  g.lineWidth = 1
+  g.beginPath()
+  g.moveTo(x + 2, y + side - 2)
+  g.lineTo(x + side - 2, y + 2)
+  if (state === "refused") {
+    g.moveTo(x + 2, y + 2)
+    g.lineTo(x + side - 2, y + side - 2)
+  }
+  if (state === "open") {
+    g.beginPath()
+    g.arc(x + side / 2, y + side / 2, side / 4, 0, 2 * Math.PI)
+  }
+  g.stroke()
+}
+
+function labels(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, colour: Colour): void {
+  g.fillStyle = colour("ink")
+  g.font = getComputedStyle(g.canvas).font || "12px sans-serif"
+  g.textBaseline = "middle"
+  const every = Math.max(1, Math.ceil(labelled / f.cell))
+  g.textAlign = "right"
+  m.rows.forEach((label, i) => {
+    if (i % every === 0) g.fillText(fit(g, end(label), f.left - 8), f.left - 5, f.top + (i + 0.5) * f.cell)
+  })
+  if (f.top < 20) return
+  g.textAlign = "left"
+  m.columns.forEach((label, i) => {
+    g.save()
+    g.translate(f.left + (i + 0.5) * f.cell, f.top - 5)
+    g.rotate(-Math.PI / 2)
+    g.fillText(fit(g, end(label), f.top - 8), 0, 0)
+    g.restore()
+  })
+}
+
+function fit(g: CanvasRenderingContext2D, text: string, width: number): string {
+  if (g.measureText(text).width <= width) return text
+  while (text.length > 1 && g.measureText(text + "…").width > width) text = text.slice(0, -1)
+  return text + "…"
+}
+
+function box(g: CanvasRenderingContext2D, f: Frame, r: MatrixRule, colour: string): void {
+  g.strokeStyle = colour
+  g.lineWidth = 2
+  for (const [a, b] of runs(r.rows)) for (const [c, d] of runs(r.columns)) g.strokeRect(f.left + c * f.cell, f.top + a * f.cell, (d - c) * f.cell, (b - a) * f.cell)
+}
+
+/** dots show the witness: no two of its cells fit one rule. Cells of several services may lie in one square. */
+function dots(g: CanvasRenderingContext2D, { matrix: m, frame: f, witness }: Drawing, colour: string): void {
+  if (!witness) return
+  g.fillStyle = colour
+  for (const w of witness) {
+    const row = m.rows.indexOf(w.source)
+    const column = m.columns.indexOf(w.destination)
+    if (row < 0 || column < 0) continue
+    g.beginPath()
+    g.arc(f.left + (column + 0.5) * f.cell, f.top + (row + 0.5) * f.cell, Math.max(1.5, f.cell / 5), 0, 2 * Math.PI)
+    g.fill()
+  }
+}
+
+/** at finds the square under a point, if there is one. */
+export function at(m: MatrixData, f: Frame, x: number, y: number): [number, number] | undefined {
+  const column = Math.floor((x - f.left) / f.cell)
+  const row = Math.floor((y - f.top) / f.cell)
+  if (row < 0 || column < 0 || row >= m.rows.length || column >= m.columns.length) return undefined
+  return [row, column]
+}
