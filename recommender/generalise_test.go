@@ -202,7 +202,7 @@ func TestGeneraliseSettings(t *testing.T) {
 // TestGeneraliseAgainstReference draws sessions between groups of two levels.
 func TestGeneraliseAgainstReference(t *testing.T) {
 	conn := store(t)
-	few, restore := fewChecks("8", "2")
+	few, restore := fewChecks("5", "2")
 	defer restore()
 	generalised, forbidden := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {

@@ -238,7 +238,7 @@ func againstReference(rt *rapid.T, t *testing.T, conn driver.Conn, s Settings, f
 // TestAgainstReference draws sessions, groups, policies and settings.
 func TestAgainstReference(t *testing.T) {
 	conn := store(t)
-	few, restore := fewChecks("15", "2")
+	few, restore := fewChecks("9", "2")
 	defer restore()
 	included, ranges, prefixes, reasons := 0, 0, 0, map[policy.Reason]int{}
 	rapid.Check(t, func(rt *rapid.T) {
