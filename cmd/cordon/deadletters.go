@@ -16,9 +16,7 @@ import (
 	"time"
 
 	"cordon/internal/bus"
-	"cordon/internal/natsserver"
 
-	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -262,20 +260,19 @@ func (s *store) openFolderBus(a *app, cfg bus.Config) error {
 		}
 		a.log.Debug("the run file is of a process that has ended", "err", err)
 	}
-	own := a.settings.embeddedNATS(a.settings.DataDir, "", a.log, a.command)
-	if _, err := os.Stat(filepath.Join(own.Dir, "jetstream")); errors.Is(err, os.ErrNotExist) {
+	dir := a.settings.DataDir
+	if _, err := os.Stat(filepath.Join(natsDir(dir), "jetstream")); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	if err := checkDataFolder(a.settings.DataDir, true); err != nil {
+	if err := checkDataFolder(dir, true); err != nil {
 		return usageError(err)
 	}
-	n, err := natsserver.Start(own)
+	n, err := embedded{app: a, dir: dir}.nats(&cfg)
 	if err != nil {
-		return fmt.Errorf("embedded NATS: %w", err)
+		return err
 	}
 	s.Own = true
 	s.onClose(func() { n.Close() })
-	cfg.URL, cfg.Options = n.URL(), []nats.Option{n.InProcess()}
 	if s.Bus, err = bus.Connect(cfg); err != nil {
 		return unreachable(err)
 	}

@@ -41,7 +41,7 @@ func (n *node) disks() (list []status.Disk) {
 		}
 		list = append(list, status.Disk{Folder: folder, Holds: holds, Free: free, Full: free < natsserver.DiskFull})
 	}
-	add(n.nats != nil, "NATS", filepath.Join(dir, "nats"))
+	add(n.nats != nil, "NATS", natsDir(dir))
 	add(n.clickhouse != nil, "ClickHouse", clickhouseDir(dir))
 	add(n.collector != nil, "spool", filepath.Join(dir, "collector"))
 	return list

@@ -6,9 +6,7 @@ import (
 	"strings"
 
 	"cordon/internal/clickhousehttp"
-	"cordon/schema"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
 )
 
@@ -28,12 +26,11 @@ func (a *app) migrateStore(ctx context.Context) error {
 	if err := a.settings.check(); err != nil {
 		return usageError(err)
 	}
-	var opts *clickhouse.Options
-	if dsn := a.settings.ClickHouse.DSN; dsn != "" {
-		var err error
-		if opts, err = parseDSN(dsn); err != nil {
-			return usageError(err)
-		}
+	opts, err := a.settings.ClickHouse.external()
+	if err != nil {
+		return err
+	}
+	if opts != nil {
 		patientOptions(opts, a.wait("ClickHouse at "+strings.Join(opts.Addr, ",")), nil)
 	} else {
 		if pid, _, err := clickhousehttp.Running(clickhouseDir(a.settings.DataDir)); err == nil && pid != 0 {
@@ -43,12 +40,12 @@ func (a *app) migrateStore(ctx context.Context) error {
 		if err := checkDataFolder(a.settings.DataDir, true); err != nil {
 			return usageError(err)
 		}
-		ch, err := clickhousehttp.Open(ctx, a.settings.embeddedClickHouse(a.settings.DataDir, "", a.log, a.command))
+		ch, own, err := embedded{app: a, dir: a.settings.DataDir, setting: dataDirSetting}.clickHouse(ctx)
 		if err != nil {
-			return fmt.Errorf("embedded ClickHouse: %w", err)
+			return err
 		}
 		defer ch.Close(context.WithoutCancel(ctx))
-		opts = ch.Options()
+		opts = own
 	}
 	from, to, err := a.migrateWith(ctx, opts)
 	if err != nil {
@@ -68,39 +65,4 @@ func (a *app) migrateStore(ctx context.Context) error {
 		fmt.Fprintf(a.stdout, "table %s keeps rows for %v, was %v\n", c.Table, c.To, c.From)
 	}
 	return nil
-}
-
-// setRetention makes the tables keep rows for as long as the settings say.
-func (a *app) setRetention(ctx context.Context, opts *clickhouse.Options) ([]schema.Retained, error) {
-	o := *opts
-	o.Auth.Database = "default"
-	db := clickhouse.OpenDB(&o)
-	defer db.Close()
-	return schema.SetRetention(ctx, db, a.settings.migration())
-}
-
-// migrate brings the tables to this version and says so in the log, unless the
-// store is new.
-func (a *app) migrate(ctx context.Context, opts *clickhouse.Options) error {
-	from, to, err := a.migrateWith(ctx, opts)
-	if err == nil && from != 0 && from != to {
-		a.log.Info("schema migrated", "from", from, "to", to)
-	}
-	return err
-}
-
-func (a *app) migrateWith(ctx context.Context, opts *clickhouse.Options) (from, to int64, err error) {
-	// The database may not exist yet.
-	o := *opts
-	o.Auth.Database = "default"
-	db := clickhouse.OpenDB(&o)
-	defer db.Close()
-	if err := db.PingContext(ctx); err != nil {
-		return 0, 0, unreachable(fmt.Errorf("ClickHouse: %w (is the server up, and clickhouse.dsn right?)", err))
-	}
-	from, to, err = schema.Migrate(ctx, db, a.settings.migration())
-	if err != nil {
-		return from, to, fmt.Errorf("migrate: %w", err)
-	}
-	return from, to, nil
 }

@@ -21,7 +21,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -241,13 +240,12 @@ func (n *node) openBus(ctx context.Context) (err error) {
 			return err
 		}
 		err = n.whenFree(ctx, func() (err error) {
-			n.nats, err = natsserver.Start(s.embeddedNATS(s.DataDir, s.NATS.Listen, a.log.With("part", "nats"), ""))
+			n.nats, err = embedded{app: a, dir: s.DataDir, role: true}.nats(&cfg)
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("embedded NATS: %w", err)
+			return err
 		}
-		cfg.URL, cfg.Options = n.nats.URL(), []nats.Option{n.nats.InProcess()}
 	}
 	n.bus, err = connectBus(ctx, n.wait("NATS at "+redact(cfg.URL)), func() (bus.Config, error) { return cfg, nil })
 	return err
@@ -269,25 +267,20 @@ func (n *node) whenFree(ctx context.Context, open func() error) error {
 	return p.try(ctx, takenByCommand, open)
 }
 
-func (n *node) openClickHouse(ctx context.Context, r roles) (err error) {
+func (n *node) openClickHouse(ctx context.Context, r roles) error {
 	a, s := n.app, &n.app.settings
-	var opts *clickhouse.Options
-	if s.ClickHouse.DSN != "" {
-		if opts, err = parseDSN(s.ClickHouse.DSN); err != nil {
-			return usageError(err)
-		}
-	} else {
-		if err := checkSpace(s.DataDir, dataDirSetting); err != nil {
-			return err
-		}
+	opts, err := s.ClickHouse.external()
+	if err != nil {
+		return err
+	}
+	if opts == nil {
 		err = n.whenFree(ctx, func() (err error) {
-			n.clickhouse, err = clickhousehttp.Open(ctx, s.embeddedClickHouse(s.DataDir, s.ClickHouse.Listen, a.log.With("part", "clickhouse"), ""))
+			n.clickhouse, opts, err = embedded{app: a, dir: s.DataDir, setting: dataDirSetting, role: true}.clickHouse(ctx)
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("embedded ClickHouse: %w", err)
+			return err
 		}
-		opts = n.clickhouse.Options()
 	}
 	if r.collect && r.ingest { // `up` brings the schema to this version; the single roles leave that to `cordon migrate`
 		patient := *opts

@@ -4,18 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"path/filepath"
 	"time"
 
 	"cordon/collector"
 	"cordon/ingest"
-	"cordon/internal/access"
 	"cordon/internal/api"
 	"cordon/internal/bus"
-	"cordon/internal/clickhousehttp"
 	"cordon/internal/httpapi"
-	"cordon/internal/natsserver"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -174,31 +169,6 @@ func (s *settings) bus(log *slog.Logger) bus.Config {
 	c := bus.DefaultConfig()
 	c.URL, c.Credentials, c.Replicas, c.MaxBytes, c.Duplicates, c.Log = s.NATS.URL, s.NATS.Credentials, s.NATS.Replicas, s.NATS.MaxBytes, s.NATS.Duplicates, log
 	return c
-}
-
-// embeddedClickHouse is the engine on a data folder; without an address to
-// listen on only this process has access. by names a command that runs for a while.
-func (s *settings) embeddedClickHouse(dir, listen string, log *slog.Logger, by string) clickhousehttp.Config {
-	return clickhousehttp.Config{
-		Dir: clickhouseDir(dir), Library: s.ClickHouse.Library, Listen: listen, Database: database,
-		Limits: clickhousehttp.Limits{
-			Memory: s.ClickHouse.MaxMemory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
-			OutsideQueries: s.SQL.MaxQueries,
-		},
-		EngineLog: s.ClickHouse.EngineLog, Log: log, By: by,
-		Guard: func(next http.Handler) http.Handler { return access.Guard(s.HTTP.Hosts, next) },
-	}
-}
-
-// clickhouseDir is the embedded engine's place in a data folder.
-func clickhouseDir(dir string) string { return filepath.Join(dir, "clickhouse") }
-
-// embeddedNATS is the server on a data folder; without an address to listen
-// on only this process has access. by names a command that runs for a while.
-func (s *settings) embeddedNATS(dir, listen string, log *slog.Logger, by string) natsserver.Config {
-	return natsserver.Config{
-		Dir: filepath.Join(dir, "nats"), Listen: listen, SyncAlways: s.NATS.SyncAlways, Log: log, By: by,
-	}
 }
 
 func (s *settings) migration() schema.MigrateConfig {

@@ -115,9 +115,9 @@ func (a *app) rolesApart() bool {
 // addExternalStore looks into the ClickHouse that the settings name. That it
 // does not answer goes into the document.
 func (a *app) addExternalStore(ctx context.Context, d *status.Document) error {
-	opts, err := parseDSN(a.settings.ClickHouse.DSN)
+	opts, err := a.settings.ClickHouse.external()
 	if err != nil {
-		return usageError(err)
+		return err
 	}
 	opts.Auth.Database = database
 	conn, err := clickhouse.Open(opts)
