@@ -223,22 +223,11 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	if err != nil {
 		return nil, usagef("--max-memory: %w", err)
 	}
-	if g.inForce, err = readPolicies(g.existing, true); err != nil {
+	if g.inForce, g.guarding, err = readInForce(g.existing, g.guardrails, g.from); err != nil {
 		return nil, err
 	}
-	if id := g.inForce.stored(); id != "" && len(g.from) > 0 {
-		return nil, usagef("--existing %s: no such file, and with --from no stored proposal is at hand", id)
-	}
-	guardrails, err := readPolicies(g.guardrails, false)
-	if err != nil {
-		return nil, err
-	}
-	g.guarding, s.Guardrails = guardrails, guardrails.list()
-	if g.groups == "" {
-		return nil, nil
-	}
-	file, err := categories.ReadFile(g.groups)
-	return file, usageError(err)
+	s.Guardrails = g.guarding.list()
+	return readGroups(g.groups)
 }
 
 // nothingToPropose says why there is no proposal, and who knows more.
@@ -260,38 +249,15 @@ func nothingToPropose(g *generateFlags) string {
 // leastMemory is the least that --max-memory takes: less is a forgotten unit.
 const leastMemory = 1 << 20
 
-// sessionStore opens the store that the flags ask for: with --from a temporary one with the sessions of those files.
-func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClock) (_ *store, err error) {
-	temporary := len(g.from) > 0
-	readers, err := openFlowFiles(ctx, g.from, time.Now())
+// sessionStore opens the store that the flags ask for, and takes the policies in force from it.
+func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClock) (*store, error) {
+	st, err := a.openSessions(ctx, g.from, time.Now(), true, clock.add)
 	if err != nil {
 		return nil, err
 	}
-	began := time.Now()
-	st, err := a.openStore(ctx, storeNeeds{bus: true, temporary: temporary})
-	if err != nil {
-		closeAll(readers)
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			st.close()
-		}
-	}()
-	clock.add(recommender.Step{Name: "open the store", Took: time.Since(began)})
 	if g.settings.Existing, err = a.storedPolicies(ctx, st, g.inForce); err != nil {
+		st.close()
 		return nil, err
-	}
-	if temporary {
-		began = time.Now()
-		rep, err := a.ingestFiles(ctx, st, g.from, readers)
-		if err != nil {
-			return nil, err
-		}
-		if rep.bad > 0 {
-			return nil, usagef("%d rows of the input could not be read; the first ones are named above", rep.bad)
-		}
-		clock.add(recommender.Step{Name: "read the files into it", Took: time.Since(began), Rows: rep.records})
 	}
 	return st, nil
 }

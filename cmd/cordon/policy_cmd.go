@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"cordon/categories"
 	"cordon/recommender/policy"
 	"cordon/recommender/target"
 
@@ -37,12 +36,7 @@ func (a *app) policyCommand() *cobra.Command {
 		Long:  convertHelp,
 		Example: `  cordon policy convert switch.cfg --to yaml
   cordon policy convert policy.yaml --to eos --groups groups.yaml`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("%s takes one file, got %d", cmd.CommandPath(), len(args))
-			}
-			return nil
-		},
+		Args: oneArgument("file"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.convert(args[0], &f) },
 	}
 	fs := convert.Flags()
@@ -79,10 +73,8 @@ func (a *app) convert(path string, f *convertFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.groups != "" {
-		if opts.Groups, err = categories.ReadFile(f.groups); err != nil {
-			return usageError(err)
-		}
+	if opts.Groups, err = readGroups(f.groups); err != nil {
+		return err
 	}
 	file, err := readPolicyFile(path)
 	if err != nil {

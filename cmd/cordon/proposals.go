@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"cordon/categories"
 	"cordon/internal/text"
 	"cordon/recommender"
 	"cordon/recommender/policy"
@@ -127,11 +126,9 @@ func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) 
 	if err != nil {
 		return err
 	}
-	var groups *categories.File
-	if e.groups != "" {
-		if groups, err = categories.ReadFile(e.groups); err != nil {
-			return usageError(err)
-		}
+	groups, err := readGroups(e.groups)
+	if err != nil {
+		return err
 	}
 	proposals, stored, err := readProposals(what)
 	if err != nil {

@@ -26,12 +26,7 @@ one record for each direction, or with --biflow one for both (RFC 5103).
 
 ` + fileFormats,
 		Example: "  cordon replay flows.csv --to 127.0.0.1:4739 --rate 1000",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("%s takes one file, got %d", cmd.CommandPath(), len(args))
-			}
-			return nil
-		},
+		Args:    oneArgument("file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cfg.To == "" {
 				return usagef("--to HOST:PORT says where the collector is")

@@ -5,10 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/netip"
 	"time"
 
-	"cordon/categories"
 	"cordon/internal/sessions"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -167,11 +165,9 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if _, err := s.scope.scope(); err != nil {
 		return err
 	}
-	var file *categories.File
-	if s.groups != "" {
-		if file, err = categories.ReadFile(s.groups); err != nil {
-			return usageError(err)
-		}
+	file, err := readGroups(s.groups)
+	if err != nil {
+		return err
 	}
 
 	st, err := a.openStore(ctx, storeNeeds{})
@@ -200,6 +196,11 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if err != nil {
 		return usageError(err)
 	}
+	return a.printSessions(ctx, st, s, q, format)
+}
+
+// printSessions runs the query, and says where a table is empty or cut off.
+func (a *app) printSessions(ctx context.Context, st *store, s *sessionsFlags, q sessions.Query, format string) error {
 	set := clickhouse.Settings{"output_format_pretty_max_rows": 1_000_000, "output_format_pretty_display_footer_column_names": 0}
 	if s.format == "json" {
 		set["output_format_json_array_of_rows"] = 1
@@ -234,40 +235,4 @@ type lineCounter int
 func (c *lineCounter) Write(p []byte) (int, error) {
 	*c += lineCounter(bytes.Count(p, []byte{'\n'}))
 	return len(p), nil
-}
-
-// storedGroups is the groups file that generate-rules used last, nil for none.
-func storedGroups(ctx context.Context, conn clickhouse.Conn) (*categories.File, error) {
-	rows, err := conn.Query(ctx, "SELECT category, `group`, prefix FROM groups ORDER BY category, `group`, prefix")
-	if err != nil {
-		return nil, fmt.Errorf("groups: %w", err)
-	}
-	defer rows.Close()
-	f := &categories.File{Path: "table groups"}
-	for rows.Next() {
-		var category, group, prefix string
-		if err := rows.Scan(&category, &group, &prefix); err != nil {
-			return nil, fmt.Errorf("groups: %w", err)
-		}
-		p, err := netip.ParsePrefix(prefix)
-		if err != nil {
-			return nil, fmt.Errorf("table groups: prefix %q of %s/%s: %w", prefix, category, group, err)
-		}
-		if n := len(f.Categories); n == 0 || f.Categories[n-1].Name != category {
-			f.Categories = append(f.Categories, categories.Category{Name: category})
-		}
-		c := &f.Categories[len(f.Categories)-1]
-		if n := len(c.Groups); n == 0 || c.Groups[n-1].Name != group {
-			c.Groups = append(c.Groups, categories.Group{Name: group})
-		}
-		g := &c.Groups[len(c.Groups)-1]
-		g.Prefixes = append(g.Prefixes, p)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("groups: %w", err)
-	}
-	if len(f.Categories) == 0 {
-		return nil, nil
-	}
-	return f, nil
 }

@@ -80,22 +80,13 @@ var idText = regexp.MustCompile(`^(sha256:)?[0-9a-f]+$`)
 // one whose id begins so, and opens the store with their sessions. Close it.
 func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ *subject, _ *store, err error) {
 	var s subject
-	existing, err := readPolicies(f.existing, true)
+	existing, guardrails, err := readInForce(f.existing, f.guardrails, f.from)
 	if err != nil {
 		return nil, nil, err
-	}
-	guardrails, err := readPolicies(f.guardrails, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(f.from) > 0 && existing.stored() != "" {
-		return nil, nil, usagef("--existing %s: no such file, and with --from no stored proposal is at hand", existing.stored())
 	}
 	s.guardrails = guardrails.list()
-	if f.groups != "" {
-		if s.groups, err = categories.ReadFile(f.groups); err != nil {
-			return nil, nil, usageError(err)
-		}
+	if s.groups, err = readGroups(f.groups); err != nil {
+		return nil, nil, err
 	}
 	var stored bool
 	if s.proposals, stored, err = readProposals(what); err != nil {
@@ -104,13 +95,8 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 	if stored && len(f.from) > 0 {
 		return nil, nil, usagef("%s: no such file, and with --from no stored proposal is at hand", what)
 	}
-	readers, err := openFlowFiles(ctx, f.from, madeAt(s.proposals))
+	st, err := a.openSessions(ctx, f.from, madeAt(s.proposals), false, func(recommender.Step) {})
 	if err != nil {
-		return nil, nil, err
-	}
-	st, err := a.openStore(ctx, storeNeeds{bus: len(f.from) > 0, temporary: len(f.from) > 0})
-	if err != nil {
-		closeAll(readers)
 		return nil, nil, err
 	}
 	defer func() {
@@ -118,15 +104,6 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 			st.close()
 		}
 	}()
-	if len(f.from) > 0 {
-		rep, err := a.ingestFiles(ctx, st, f.from, readers)
-		if err != nil {
-			return nil, nil, err
-		}
-		if rep.bad > 0 {
-			return nil, nil, usagef("%d rows of the input could not be read; the first ones are named above", rep.bad)
-		}
-	}
 	if s.existing, err = a.storedPolicies(ctx, st, existing); err != nil {
 		return nil, nil, err
 	}

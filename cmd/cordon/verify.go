@@ -46,12 +46,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Long:  verifyHelp,
 		Example: `  cordon verify 3f2a --groups groups.yaml
   cordon verify proposal.yaml --from flows.csv.zst --groups groups.yaml --format json`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("%s takes one file or id, got %d", cmd.CommandPath(), len(args))
-			}
-			return nil
-		},
+		Args: oneArgument("file or id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v.set = cmd.Flags()
 			return a.verify(cmd.Context(), args[0], &v)
