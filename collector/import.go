@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"cordon/collector/direction"
 	"cordon/collector/flowfile"
 	"cordon/collector/ipfix"
 	"cordon/internal/bus"
@@ -85,48 +86,14 @@ func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, 
 		}
 	})
 
-	err = func() error {
-		var r schema.Record
-		for ctx.Err() == nil {
-			err := reader.Next(&r)
-			var bad *flowfile.RowError
-			switch {
-			case errors.Is(err, io.EOF):
-				return nil
-			case errors.As(err, &bad):
-				report.BadRows++
-				if opts.RowError != nil {
-					if err := opts.RowError(bad); err != nil {
-						return err
-					}
-				}
-				continue
-			case err != nil:
-				return &ReadError{err}
-			}
-			report.Records++
-			r.Import = opts.Import
-			rules.Infer(&r)
-			s.append(&r)
-			if report.Records%importProgress == 0 && opts.Progress != nil {
-				opts.Progress(report.Records)
-			}
-		}
-		return context.Cause(ctx)
-	}()
+	err = report.read(ctx, reader, rules, s, &opts)
 	s.close()
 	if m, ok := reader.(messageReader); ok && ctx.Err() == nil {
-		now := time.Now()
-		sources := fileSources(m.Stats().Sources)
-		a := newAccount()
-		a.update(sources, nil)
-		put := func(b batch) {
+		publishFile(m, log, ids, func(b batch) {
 			if err := p.putWait(ctx, b); err != nil {
 				cancel(err)
 			}
-		}
-		publish(log, ids, now, schema.TableExporterStats, a.fileRows(now, ids.instance), schema.MaxRows, schema.SealExporterStats, put)
-		publish(log, ids, now, schema.TableExporterNames, make(names).rows(now, sources), maxNameRows, schema.SealExporterNames, put)
+		})
 	}
 	stopErr := p.stop(ctx)
 	if ctx.Err() != nil { // why it stopped says more than what that left behind
@@ -139,6 +106,47 @@ func Import(ctx context.Context, cfg Config, deps Deps, reader flowfile.Reader, 
 		err = stopErr
 	}
 	return report, err
+}
+
+// read seals the records of a file, and counts.
+func (report *ImportReport) read(ctx context.Context, reader flowfile.Reader, rules *direction.Rules, s *sealer, opts *ImportOptions) error {
+	var r schema.Record
+	for ctx.Err() == nil {
+		err := reader.Next(&r)
+		var bad *flowfile.RowError
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.As(err, &bad):
+			report.BadRows++
+			if opts.RowError != nil {
+				if err := opts.RowError(bad); err != nil {
+					return err
+				}
+			}
+			continue
+		case err != nil:
+			return &ReadError{err}
+		}
+		report.Records++
+		r.Import = opts.Import
+		rules.Infer(&r)
+		s.append(&r)
+		if report.Records%importProgress == 0 && opts.Progress != nil {
+			opts.Progress(report.Records)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// publishFile publishes what a file of messages tells of its exporters.
+func publishFile(m messageReader, log *slog.Logger, ids *ids, put func(batch)) {
+	now := time.Now()
+	sources := fileSources(m.Stats().Sources)
+	a := newAccount()
+	a.update(sources, nil)
+	publish(log, ids, now, schema.TableExporterStats, a.fileRows(now, ids.instance), schema.MaxRows, schema.SealExporterStats, put)
+	publish(log, ids, now, schema.TableExporterNames, make(names).rows(now, sources), maxNameRows, schema.SealExporterNames, put)
 }
 
 // messageReader is a reader of a file that holds IPFIX messages.

@@ -80,84 +80,101 @@ func (m *metrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCo
 
 // Collect implements [prometheus.Collector].
 func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	st := m.c.Status()
-	count := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
 	m.delay.Collect(ch)
+	st, to := m.c.Status(), metricsTo(ch)
+	to.listeners(&st)
+	to.decoder(&st)
+	to.publisher(&st.Publisher)
+	for _, e := range m.perExporter(st.Exporters) {
+		to.exporter(e)
+	}
+}
 
+// metricsTo is where metrics go.
+type metricsTo chan<- prometheus.Metric
+
+func (to metricsTo) count(d *prometheus.Desc, v uint64, labels ...string) {
+	to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (to metricsTo) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (to metricsTo) listeners(st *Status) {
 	for _, l := range mergeSockets(st.Listeners) {
-		count(descReceived, l.Messages, l.Transport, l.Address)
-		count(descBytes, l.Bytes, l.Transport, l.Address)
+		to.count(descReceived, l.Messages, l.Transport, l.Address)
+		to.count(descBytes, l.Bytes, l.Transport, l.Address)
 		if l.Transport == ipfix.UDP.String() {
-			count(descKernelDrops, l.KernelDrops, l.Address)
-			gauge(descBuffer, float64(l.ReceiveBuffer), l.Address)
+			to.count(descKernelDrops, l.KernelDrops, l.Address)
+			to.gauge(descBuffer, float64(l.ReceiveBuffer), l.Address)
 			continue
 		}
-		gauge(descConns, float64(l.Connections), l.Transport, l.Address)
-		count(descAccepted, l.Accepted, l.Transport, l.Address)
-		count(descRefused, l.Refused, l.Transport, l.Address)
-		count(descBroken, l.Broken, l.Transport, l.Address)
+		to.gauge(descConns, float64(l.Connections), l.Transport, l.Address)
+		to.count(descAccepted, l.Accepted, l.Transport, l.Address)
+		to.count(descRefused, l.Refused, l.Transport, l.Address)
+		to.count(descBroken, l.Broken, l.Transport, l.Address)
 	}
-	count(descDenied, st.Denied.Total)
+	to.count(descDenied, st.Denied.Total)
+}
 
-	gauge(descSources, float64(st.Decoder.Sources))
-	count(descEvicted, st.Decoder.Evicted)
-	gauge(descState, float64(st.Decoder.StateBytes))
-	gauge(descWaiting, float64(st.Decoder.WaitingBytes))
+// decoder gives the metrics of decoder and sealer.
+func (to metricsTo) decoder(st *Status) {
+	to.gauge(descSources, float64(st.Decoder.Sources))
+	to.count(descEvicted, st.Decoder.Evicted)
+	to.gauge(descState, float64(st.Decoder.StateBytes))
+	to.gauge(descWaiting, float64(st.Decoder.WaitingBytes))
 	for _, r := range ipfix.Reasons() {
-		count(descErrors, st.Errors[r.String()], r.String())
+		to.count(descErrors, st.Errors[r.String()], r.String())
 	}
 
-	gauge(descOpen, float64(st.Sealer.OpenRecords))
-	count(descSplits, st.Sealer.Splits)
-	ch <- prometheus.MustNewConstMetric(descStalled, prometheus.CounterValue, st.Sealer.Stalled.Seconds())
+	to.gauge(descOpen, float64(st.Sealer.OpenRecords))
+	to.count(descSplits, st.Sealer.Splits)
+	to <- prometheus.MustNewConstMetric(descStalled, prometheus.CounterValue, st.Sealer.Stalled.Seconds())
+}
 
-	p := &st.Publisher
+func (to metricsTo) publisher(p *PublisherStatus) {
 	away := 0.0
 	if p.Away != "" {
 		away = 1
 	}
-	gauge(descAway, away)
-	gauge(descQueue, float64(p.QueuedBatches), "memory")
-	gauge(descQueue, float64(p.SpooledBatches), "disk")
-	gauge(descQBytes, float64(p.QueuedBytes), "memory")
-	gauge(descQBytes, float64(p.SpooledBytes), "disk")
-	gauge(descQLimit, float64(p.QueueLimit), "memory")
-	gauge(descQLimit, float64(p.SpoolLimit), "disk")
-	gauge(descInFlight, float64(p.InFlight))
+	to.gauge(descAway, away)
+	to.gauge(descQueue, float64(p.QueuedBatches), "memory")
+	to.gauge(descQueue, float64(p.SpooledBatches), "disk")
+	to.gauge(descQBytes, float64(p.QueuedBytes), "memory")
+	to.gauge(descQBytes, float64(p.SpooledBytes), "disk")
+	to.gauge(descQLimit, float64(p.QueueLimit), "memory")
+	to.gauge(descQLimit, float64(p.SpoolLimit), "disk")
+	to.gauge(descInFlight, float64(p.InFlight))
 	for _, v := range []struct {
 		result string
 		Volume
 	}{{"published", p.Published}, {"spooled", p.Spooled}, {"dropped", p.Dropped}} {
-		count(descBatches, v.Batches, v.result)
-		count(descRecords, v.Records, v.result)
-		count(descBatchBytes, v.Bytes, v.result)
+		to.count(descBatches, v.Batches, v.result)
+		to.count(descRecords, v.Records, v.result)
+		to.count(descBatchBytes, v.Bytes, v.result)
 	}
-	count(descDuplicates, p.Duplicates)
-	count(descRetries, p.Retries)
-	count(descDamaged, p.Damaged)
+	to.count(descDuplicates, p.Duplicates)
+	to.count(descRetries, p.Retries)
+	to.count(descDamaged, p.Damaged)
+}
 
-	for _, e := range m.perExporter(st.Exporters) {
-		count(descExpMessages, e.Messages, e.label)
-		count(descExpBytes, e.Bytes, e.label)
-		count(descExpRecords, e.Records, e.label)
-		count(descExpFlows, e.Flows, e.label)
-		count(descExpLostM, e.LostMessages, e.label)
-		count(descExpLostR, e.LostRecords, e.label)
-		count(descExpDup, e.Duplicates, e.label)
-		count(descExpReorder, e.Reordered, e.label)
-		count(descExpRestarts, e.Restarts, e.label)
-		count(descExpNoTmpl, e.NoTemplateSets, e.label)
-		gauge(descExpWaiting, float64(e.WaitingSets), e.label)
-		count(descExpErrors, e.errors, e.label)
-		if e.label != otherExporters && !e.LastMessage.IsZero() {
-			gauge(descExpLast, float64(e.LastMessage.UnixMilli())/1000, e.label)
-			gauge(descExpSkew, e.ClockBehind.Seconds(), e.label)
-		}
+func (to metricsTo) exporter(e *exporterMetrics) {
+	to.count(descExpMessages, e.Messages, e.label)
+	to.count(descExpBytes, e.Bytes, e.label)
+	to.count(descExpRecords, e.Records, e.label)
+	to.count(descExpFlows, e.Flows, e.label)
+	to.count(descExpLostM, e.LostMessages, e.label)
+	to.count(descExpLostR, e.LostRecords, e.label)
+	to.count(descExpDup, e.Duplicates, e.label)
+	to.count(descExpReorder, e.Reordered, e.label)
+	to.count(descExpRestarts, e.Restarts, e.label)
+	to.count(descExpNoTmpl, e.NoTemplateSets, e.label)
+	to.gauge(descExpWaiting, float64(e.WaitingSets), e.label)
+	to.count(descExpErrors, e.errors, e.label)
+	if e.label != otherExporters && !e.LastMessage.IsZero() {
+		to.gauge(descExpLast, float64(e.LastMessage.UnixMilli())/1000, e.label)
+		to.gauge(descExpSkew, e.ClockBehind.Seconds(), e.label)
 	}
 }
 

@@ -81,11 +81,13 @@ func (c *csvReader) rowError(what string) *RowError {
 	return &RowError{File: c.name, Line: c.lines.line, Want: what}
 }
 
+// given says which optional fields of a row have a value.
+type given struct{ start, end, revPackets, icmp bool }
+
 // record reads the fields of a row. It returns nil or a *RowError.
 func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 	*rec = schema.Record{Received: c.now, Packets: 1, PacketsAssumed: true, Count: 1}
-	var start, end, given bool // given: rev_packets has a value
-	var icmp bool              // icmp_type has a value
+	var has given
 	for i, col := range c.header.fields {
 		f := fields[i]
 		if len(f) == 0 {
@@ -94,84 +96,19 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 			}
 			continue
 		}
-		ok := true
-		var n uint64
-		switch col {
-		case srcIP:
-			rec.Src, ok = parseAddr(f)
-		case dstIP:
-			rec.Dst, ok = parseAddr(f)
-		case proto:
-			rec.Proto, ok = c.parseProto(f)
-		case srcPort:
-			n, ok = parseUint(f, 65535)
-			rec.SrcPort = uint16(n)
-		case dstPort:
-			n, ok = parseUint(f, 65535)
-			rec.DstPort = uint16(n)
-		case icmpType:
-			n, ok = parseUint(f, 255)
-			rec.ICMPType, icmp = uint8(n), true
-		case icmpCode:
-			n, ok = parseUint(f, 255)
-			rec.ICMPCode = uint8(n)
-		case startTime:
-			rec.Start, ok = parseTime(f)
-			start = true
-		case endTime:
-			rec.End, ok = parseTime(f)
-			end = true
-		case octets:
-			rec.Bytes, ok = parseUint(f, 1<<64-1)
-		case packets:
-			rec.Packets, ok = parseUint(f, 1<<64-1)
-			rec.PacketsAssumed = false
-		case revOctets:
-			rec.RevBytes, ok = parseUint(f, 1<<64-1)
-		case revPackets:
-			rec.RevPackets, ok = parseUint(f, 1<<64-1)
-			given = true
-		case tcpFlags:
-			rec.TCPFlags, ok = parseFlags(f)
-		case vrf:
-			rec.VRF, ok = c.parseVRF(f)
-		case exporter:
-			rec.Exporter, ok = parseAddr(f)
-		case action:
-			rec.Action, ok = parseAction(f)
-		case count:
-			n, ok = parseUint(f, 1<<32-1)
-			rec.Count, ok = uint32(n), ok && n > 0
-		case completeness, client, service, state:
-			ok = parseOwn(rec, col, string(f))
-		}
-		if !ok {
+		if !c.field(rec, col, f, &has) {
 			return c.fieldError(col, f)
 		}
 	}
-
-	switch {
-	case !start && !end:
-		rec.Start, rec.End = c.untimed, c.untimed
-	case !start:
-		rec.Start = rec.End
-	case !end:
-		rec.End = rec.Start
-	case rec.End < rec.Start:
-		rec.Start, rec.End = rec.End, rec.Start
-	}
-	if !c.badClock && !schema.SaneTime(rec.Start, c.now) && !schema.SaneTime(rec.End, c.now) {
-		c.badClock = true
-		c.note("line %d: times before the year 2000 or more than a day ahead are taken for a broken clock; in sessions the time of import stands in for them", c.lines.line)
-	}
+	c.times(rec, has)
 	switch {
 	case c.header.totals(): // the row says so itself
-	case given:
+	case has.revPackets:
 		rec.Completeness = schema.BothWays
 	case !c.header.has[revPackets] && !c.header.has[tcpFlags]:
 		rec.Completeness = schema.Unknowable
 	}
-	c.service(rec, icmp || c.header.has[service])
+	c.service(rec, has.icmp || c.header.has[service])
 	if c.header.sessions {
 		finishSession(rec)
 	}
@@ -181,6 +118,81 @@ func (c *csvReader) record(rec *schema.Record, fields [][]byte) error {
 		rec.RevBytes, rec.RevPackets = multiply(rec.RevBytes, n), multiply(rec.RevPackets, n)
 	}
 	return nil
+}
+
+// field reads one field that has a value, and reports whether it could.
+func (c *csvReader) field(rec *schema.Record, col column, f []byte, has *given) (ok bool) {
+	ok = true
+	var n uint64
+	switch col {
+	case srcIP:
+		rec.Src, ok = parseAddr(f)
+	case dstIP:
+		rec.Dst, ok = parseAddr(f)
+	case proto:
+		rec.Proto, ok = c.parseProto(f)
+	case srcPort:
+		n, ok = parseUint(f, 65535)
+		rec.SrcPort = uint16(n)
+	case dstPort:
+		n, ok = parseUint(f, 65535)
+		rec.DstPort = uint16(n)
+	case icmpType:
+		n, ok = parseUint(f, 255)
+		rec.ICMPType, has.icmp = uint8(n), true
+	case icmpCode:
+		n, ok = parseUint(f, 255)
+		rec.ICMPCode = uint8(n)
+	case startTime:
+		rec.Start, ok = parseTime(f)
+		has.start = true
+	case endTime:
+		rec.End, ok = parseTime(f)
+		has.end = true
+	case octets:
+		rec.Bytes, ok = parseUint(f, 1<<64-1)
+	case packets:
+		rec.Packets, ok = parseUint(f, 1<<64-1)
+		rec.PacketsAssumed = false
+	case revOctets:
+		rec.RevBytes, ok = parseUint(f, 1<<64-1)
+	case revPackets:
+		rec.RevPackets, ok = parseUint(f, 1<<64-1)
+		has.revPackets = true
+	case tcpFlags:
+		rec.TCPFlags, ok = parseFlags(f)
+	case vrf:
+		rec.VRF, ok = c.parseVRF(f)
+	case exporter:
+		rec.Exporter, ok = parseAddr(f)
+	case action:
+		rec.Action, ok = parseAction(f)
+	case count:
+		n, ok = parseUint(f, 1<<32-1)
+		rec.Count, ok = uint32(n), ok && n > 0
+	case completeness, client, service, state:
+		ok = parseOwn(rec, col, string(f))
+	}
+	return ok
+}
+
+// times settles when a record began and ended, where the row says only one, none,
+// or both the wrong way round.
+func (c *csvReader) times(rec *schema.Record, has given) {
+	switch {
+	case !has.start && !has.end:
+		rec.Start, rec.End = c.untimed, c.untimed
+	case !has.start:
+		rec.Start = rec.End
+	case !has.end:
+		rec.End = rec.Start
+	case rec.End < rec.Start:
+		rec.Start, rec.End = rec.End, rec.Start
+	}
+	if !c.badClock && !schema.SaneTime(rec.Start, c.now) && !schema.SaneTime(rec.End, c.now) {
+		c.badClock = true
+		c.note("line %d: times before the year 2000 or more than a day ahead are taken for a broken clock; in sessions the time of import stands in for them", c.lines.line)
+	}
 }
 
 // service leaves a record the ports, type and flags that its protocol has.

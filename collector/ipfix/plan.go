@@ -138,16 +138,26 @@ func compile(fields []field) *plan {
 	return p
 }
 
+// picks are, for each thing that a record can tell, the field that tells it.
+type picks [numSlots]struct {
+	element
+	at int // position of the field
+	ok bool
+}
+
+func (b *picks) has(s slot) bool { return b[s].ok }
+
+func (b *picks) drop(slots ...slot) {
+	for _, s := range slots {
+		b[s].ok = false
+	}
+}
+
 // choose picks, for each thing that a record can tell, the field that tells
 // it. It returns the elements by the position of the field, and whether the
 // template counts both directions.
 func (p *plan) choose(fields []field) (map[int]element, bool) {
-	type pick struct {
-		element
-		at int
-		ok bool
-	}
-	var best [numSlots]pick
+	var best picks
 	for i, f := range fields {
 		e, ok := elements[f.elementID]
 		if !ok || f.length == 0 {
@@ -161,71 +171,88 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 			continue
 		}
 		if b := &best[e.slot]; !b.ok || e.rank < b.rank {
-			*b = pick{e, i, true}
+			b.element, b.at, b.ok = e, i, true
 		}
 	}
-	has := func(s slot) bool { return best[s].ok }
-	drop := func(s slot) { best[s].ok = false }
+	if best.pairCounters() {
+		p.proto.Direction, p.proto.Basis = schema.Forward, schema.BasisInitiator
+	}
+	biflow := best.has(slotRevBytes) || best.has(slotRevPackets)
+	best.dropWorse()
+	p.note(&best, biflow)
 
-	// Counters of initiator and responder count as a pair, unless the
-	// template has both directions in reverse elements.
-	initiator := false
+	chosen := make(map[int]element, numSlots)
+	for _, b := range best {
+		if b.ok {
+			chosen[b.at] = b.element
+		}
+	}
+	return chosen, biflow
+}
+
+// pairCounters takes counters of initiator and responder for a pair, unless the
+// template has both directions in reverse elements. It reports whether there are
+// counters of a responder.
+func (b *picks) pairCounters() (initiator bool) {
 	for _, s := range [][4]slot{
 		{slotBytes, slotRevBytes, slotInitiatorBytes, slotResponderBytes},
 		{slotPackets, slotRevPackets, slotInitiatorPackets, slotResponderPackets},
 	} {
 		fwd, rev, ini, res := s[0], s[1], s[2], s[3]
-		if has(res) {
+		if b.has(res) {
 			initiator = true
 		}
 		switch {
-		case has(ini) && has(res) && !has(rev):
-			best[fwd], best[rev] = best[ini], best[res]
-		case has(res) && !has(rev):
-			best[rev] = best[res]
-		case has(ini) && !has(fwd):
-			best[fwd] = best[ini]
+		case b.has(ini) && b.has(res) && !b.has(rev):
+			b[fwd], b[rev] = b[ini], b[res]
+		case b.has(res) && !b.has(rev):
+			b[rev] = b[res]
+		case b.has(ini) && !b.has(fwd):
+			b[fwd] = b[ini]
 		}
-		drop(ini)
-		drop(res)
+		b.drop(ini, res)
 	}
-	biflow := has(slotRevBytes) || has(slotRevPackets)
-	if initiator {
-		p.proto.Direction, p.proto.Basis = schema.Forward, schema.BasisInitiator
-	}
+	return initiator
+}
+
+// dropWorse leaves out what another field tells better.
+func (b *picks) dropWorse() {
 	// Flags that are said to be of one side each are better than a union,
 	// which may be of both.
-	if has(slotSideTCPFlags) && has(slotRevSideTCPFlags) || has(slotFirstTCPFlags) && has(slotRevFirstTCPFlags) {
-		drop(slotTCPFlags)
-		drop(slotRevTCPFlags)
+	if b.has(slotSideTCPFlags) && b.has(slotRevSideTCPFlags) || b.has(slotFirstTCPFlags) && b.has(slotRevFirstTCPFlags) {
+		b.drop(slotTCPFlags, slotRevTCPFlags)
 	}
-	if has(slotVLAN) || has(slotDot1qVLAN) {
-		drop(slotPostVLAN)
+	if b.has(slotVLAN) || b.has(slotDot1qVLAN) {
+		b.drop(slotPostVLAN)
 	}
-	if has(slotL2Segment) {
-		drop(slotTunnelKey)
+	if b.has(slotL2Segment) {
+		b.drop(slotTunnelKey)
 	}
-	if !has(slotTunnelKey) {
-		drop(slotTunnelType)
+	if !b.has(slotTunnelKey) {
+		b.drop(slotTunnelType)
 	}
-	if has(slotStart) && has(slotEnd) && best[slotEnd].rank <= 5 {
-		drop(slotDuration)
+	if b.has(slotStart) && b.has(slotEnd) && b[slotEnd].rank <= 5 {
+		b.drop(slotDuration)
 	}
-	startUp := has(slotStart) && best[slotStart].target == toStartUptime
-	endUp := has(slotEnd) && best[slotEnd].target == toEndUptime
-	if !startUp && !endUp {
-		drop(slotSystemInit)
+	if !b.uptime(slotStart, toStartUptime) && !b.uptime(slotEnd, toEndUptime) {
+		b.drop(slotSystemInit)
 	}
+}
 
+// uptime reports whether a time is told by the uptime of the exporter.
+func (b *picks) uptime(s slot, t target) bool { return b.has(s) && b[s].target == t }
+
+// note settles what records of the template have and what they need.
+func (p *plan) note(b *picks, biflow bool) {
 	need := func(n needs, when ...slot) {
-		if slices.ContainsFunc(when, has) {
+		if slices.ContainsFunc(when, b.has) {
 			p.needs |= n
 		}
 	}
-	if startUp {
+	if b.uptime(slotStart, toStartUptime) {
 		p.needs |= needStartUptime
 	}
-	if endUp {
+	if b.uptime(slotEnd, toEndUptime) {
 		p.needs |= needEndUptime
 	}
 	need(needDuration, slotDuration)
@@ -238,12 +265,12 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 	need(needICMP, slotICMP4, slotICMP6, slotICMPType4, slotICMPType6)
 	// Without counters, a record with a natEvent logs that a translation began
 	// or ended (RFC 8158), which is no traffic.
-	event := has(slotNATEvent) && !has(slotBytes) && !has(slotPackets) && !biflow
-	drop(slotNATEvent)
+	event := b.has(slotNATEvent) && !b.has(slotBytes) && !b.has(slotPackets) && !biflow
+	b.drop(slotNATEvent)
 	need(needPacket, slotFrameSection, slotIPSection, slotMPLSSection, slotPayloadSection)
 	need(needExporter, slotExporter4, slotExporter6)
 	tells := func(c contents, when ...slot) {
-		if slices.ContainsFunc(when, has) {
+		if slices.ContainsFunc(when, b.has) {
 			p.has |= c
 		}
 	}
@@ -256,12 +283,4 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 	tells(hasBytes, slotBytes)
 	tells(hasPackets, slotPackets)
 	p.flow = !event && p.has&hasEnds == hasEnds || p.needs&needPacket != 0
-
-	chosen := make(map[int]element, numSlots)
-	for _, b := range best {
-		if b.ok {
-			chosen[b.at] = b.element
-		}
-	}
-	return chosen, biflow
 }

@@ -125,14 +125,25 @@ func (x *decoding) take(t target, b []byte) {
 		r.FirewallEvent = uint8(v)
 	case toEndReason:
 		r.EndReason = uint8(v)
-	case toStartSeconds:
-		r.Start = fromUnix(v, 1e6)
-	case toEndSeconds:
-		r.End = fromUnix(v, 1e6)
 	case toStartMillis:
 		r.Start = fromUnix(v, 1e3)
 	case toEndMillis:
 		r.End = fromUnix(v, 1e3)
+	default:
+		x.takeTime(t, v, len(b))
+	}
+}
+
+// takeTime stores times in forms other than that of most exporters. Apart from
+// those that every record has, targets have functions of their own, so that take
+// stays a table of jumps that fits a page.
+func (x *decoding) takeTime(t target, v uint64, length int) {
+	r := x.rec
+	switch t {
+	case toStartSeconds:
+		r.Start = fromUnix(v, 1e6)
+	case toEndSeconds:
+		r.End = fromUnix(v, 1e6)
 	case toStartMicros:
 		r.Start = fromNTPMicros(v, x.export)
 	case toEndMicros:
@@ -157,6 +168,15 @@ func (x *decoding) take(t target, b []byte) {
 		if v < maxSystemInit {
 			x.scratch.systemInit = int64(v)
 		}
+	default:
+		x.takeOther(t, v, length)
+	}
+}
+
+// takeOther stores what few exporters send.
+func (x *decoding) takeOther(t target, v uint64, length int) {
+	r := x.rec
+	switch t {
 	case toPostSrcPort:
 		r.PostSrcPort = uint16(v)
 	case toPostDstPort:
@@ -174,7 +194,7 @@ func (x *decoding) take(t target, b []byte) {
 	case toOriginalDomain:
 		x.scratch.originalDomain = uint32(v)
 	default:
-		x.scratch.sampling.take(t, v, len(b))
+		x.scratch.sampling.take(t, v, length)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,32 +144,13 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		return nil, err
 	}
 
-	var undo []func()
+	var undo cleanup
 	defer func() {
 		if err != nil {
-			for i := len(undo) - 1; i >= 0; i-- {
-				undo[i]()
-			}
+			undo.run()
 		}
 	}()
-	if c.dir == "" {
-		if c.dir, err = os.MkdirTemp("", "cordon-clickhouse-"); err != nil {
-			return nil, err
-		}
-		c.temporary = true
-		undo = append(undo, func() { os.RemoveAll(c.dir) })
-	}
-	if c.dir, err = filepath.Abs(c.dir); err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("ClickHouse data folder: %w", err)
-	}
-	if c.lock, err = datafolder.Acquire(c.dir, lockFile, cfg.By); err != nil {
-		return nil, err
-	}
-	undo = append(undo, c.lock.Release)
-	if c.key, err = readOrMakeKey(filepath.Join(c.dir, keyFile)); err != nil {
+	if err := c.takeFolder(cfg.By, &undo); err != nil {
 		return nil, err
 	}
 	if cfg.Listen != "" {
@@ -176,45 +158,90 @@ func Open(ctx context.Context, cfg Config) (_ *Server, err error) {
 		if c.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 			return nil, fmt.Errorf("ClickHouse HTTP interface: %w (is another ClickHouse or `cordon up` running? choose another address)", err)
 		}
-		undo = append(undo, func() { c.listener.Close() })
+		undo.add(func() { c.listener.Close() })
 	}
-	data := filepath.Join(c.dir, "data")
-	if n, err := chdb.RepairDeduplication(data); err != nil {
-		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
-	} else if n > 0 {
-		c.log.Info("forgot inserts that a kill had interrupted, so that they can be made again", "inserts", n)
-	}
-	if c.engine, err = lib.Start(chdb.Config{Dir: data, Home: c.dir, Memory: c.limits.Memory, Threads: c.limits.Threads, LogLevel: cfg.EngineLog}); err != nil {
+	if err := c.startEngine(lib, cfg.EngineLog, &undo); err != nil {
 		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
 	}
-	undo = append(undo, c.engine.Stop)
-	if err := c.hello(); err != nil {
-		return nil, fmt.Errorf("ClickHouse on %s: %w", c.dir, err)
-	}
-
 	c.inside = newQueue(c.limits.Queries, math.MaxInt32, 0)
 	c.outside = newQueue(c.limits.OutsideQueries, c.limits.OutsideQueue, c.limits.OutsideTime)
 	c.commands = newQueue(c.limits.OutsideQueries, c.limits.OutsideQueue, c.limits.OutsideTime)
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	c.sessions.init()
 	if c.listener != nil {
-		handler := c.Handler()
-		if c.login = !onLoopback(c.listener.Addr()); !c.login && cfg.Guard != nil {
-			handler = cfg.Guard(handler)
-		}
-		c.server = &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: 10 * time.Second,
-			IdleTimeout:       2 * time.Minute,
-			ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
-		}
-		go c.server.Serve(c.listener) // returns when Close shuts the server down
+		c.serve(cfg.Guard)
 		if err := c.lock.Describe(c.listener.Addr().String()); err != nil {
 			c.server.Close()
 			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// cleanup is what undoes the steps of a start that fails, the last one first.
+type cleanup []func()
+
+func (u *cleanup) add(f func()) { *u = append(*u, f) }
+
+func (u *cleanup) run() {
+	for _, f := range slices.Backward(*u) {
+		f()
+	}
+}
+
+// takeFolder makes the data folder if need be, and takes its lock and its key.
+func (c *Server) takeFolder(by string, undo *cleanup) (err error) {
+	if c.dir == "" {
+		if c.dir, err = os.MkdirTemp("", "cordon-clickhouse-"); err != nil {
+			return err
+		}
+		c.temporary = true
+		undo.add(func() { os.RemoveAll(c.dir) })
+	}
+	if c.dir, err = filepath.Abs(c.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return fmt.Errorf("ClickHouse data folder: %w", err)
+	}
+	if c.lock, err = datafolder.Acquire(c.dir, lockFile, by); err != nil {
+		return err
+	}
+	undo.add(c.lock.Release)
+	c.key, err = readOrMakeKey(filepath.Join(c.dir, keyFile))
+	return err
+}
+
+// startEngine repairs what a kill left, and starts the engine on the folder.
+func (c *Server) startEngine(lib *chdb.Library, logLevel string, undo *cleanup) error {
+	data := filepath.Join(c.dir, "data")
+	n, err := chdb.RepairDeduplication(data)
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		c.log.Info("forgot inserts that a kill had interrupted, so that they can be made again", "inserts", n)
+	}
+	if c.engine, err = lib.Start(chdb.Config{Dir: data, Home: c.dir, Memory: c.limits.Memory, Threads: c.limits.Threads, LogLevel: logLevel}); err != nil {
+		return err
+	}
+	undo.add(c.engine.Stop)
+	return c.hello()
+}
+
+// serve answers on the listener until Close.
+func (c *Server) serve(guard func(http.Handler) http.Handler) {
+	handler := c.Handler()
+	if c.login = !onLoopback(c.listener.Addr()); !c.login && guard != nil {
+		handler = guard(handler)
+	}
+	c.server = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
+	}
+	go c.server.Serve(c.listener) // returns when Close shuts the server down
 }
 
 // onLoopback says whether only this machine reaches an address.

@@ -60,67 +60,30 @@ const (
 //
 // With p the share of the columns that two of the rows have in common, and q that of all three, the cut is violated by
 // p + p + p − 2q − 1, less what the rows are covered beyond 1. So one of the three p is above a third.
-func (r *relaxation) separate(rows []int32, known []cut, w *meter) (found []cut) {
+func (r *relaxation) separate(rows []int32, known []cut, w *meter) []cut {
 	n := len(rows)
 	if n > cutRows {
 		return nil
 	}
-	together := make([]float64, n*n)
-	beyond := make([]float64, n)
-	for i := range beyond {
-		beyond[i] = -1
-	}
-	share := make([]float64, len(r.share))
-	holders := make([]bitset, n) // by row: columns with a share
-	for i := range holders {
-		holders[i] = newBitset(len(share))
-	}
-	var list []int32
-	for j := range share {
-		if share[j] = r.share[j] / r.total; share[j] < leastShare {
-			continue
-		}
-		list = list[:0]
-		for _, i := range r.rows[r.start[j]:r.start[j+1]] {
-			if int(i) < n {
-				list = append(list, i)
-				holders[i].set(int32(j))
-			}
-		}
-		for a, i := range list {
-			beyond[i] += share[j]
-			for _, k := range list[:a] {
-				together[int(i)*n+int(k)] += share[j]
-				together[int(k)*n+int(i)] += share[j]
-			}
-		}
-		w.spend(int64(len(list) * len(list) / 2))
-	}
-	for i := range beyond {
-		beyond[i] = max(beyond[i], 0)
-	}
-	type violated struct {
-		rows [3]int32
-		by   float64
-	}
+	m := r.meanSolution(n, w)
 	var all []violated
 	pairs := 0
 	for i := range n {
 		for k := range i {
-			p := together[i*n+k]
+			p := m.together[i*n+k]
 			if p <= 1.0/3 {
 				continue
 			}
 			pairs++
-			pi, pk := together[i*n:(i+1)*n], together[k*n:(k+1)*n]
+			pi, pk := m.together[i*n:(i+1)*n], m.together[k*n:(k+1)*n]
 			for l := range n {
 				if p+pi[l]+pk[l] < 1+leastViolation || l == i || l == k || pi[l] > p || pk[l] > p {
 					continue // of the three pairs, p is the largest
 				}
-				by := p + pi[l] + pk[l] - 1 - beyond[i] - beyond[k] - beyond[l]
-				for word, x := range holders[i] {
-					for x &= holders[k][word] & holders[l][word]; x != 0; x &= x - 1 {
-						by -= float64(2 * share[word<<6+bits.TrailingZeros64(x)])
+				by := p + pi[l] + pk[l] - 1 - m.beyond[i] - m.beyond[k] - m.beyond[l]
+				for word, x := range m.holders[i] {
+					for x &= m.holders[k][word] & m.holders[l][word]; x != 0; x &= x - 1 {
+						by -= float64(2 * m.share[word<<6+bits.TrailingZeros64(x)])
 					}
 				}
 				if by >= leastViolation {
@@ -132,6 +95,60 @@ func (r *relaxation) separate(rows []int32, known []cut, w *meter) (found []cut)
 		}
 	}
 	w.spend(int64(pairs) * int64(n) / 2)
+	return mostViolated(all, known)
+}
+
+// meanSolution is the mean solution of the last passes, as separate looks at it.
+type meanSolution struct {
+	share    []float64 // by column
+	together []float64 // by two rows, n*n: the share of the columns that both have
+	beyond   []float64 // by row: how far it is covered beyond 1
+	holders  []bitset  // by row: its columns with a share
+}
+
+func (r *relaxation) meanSolution(n int, w *meter) *meanSolution {
+	m := &meanSolution{together: make([]float64, n*n), beyond: make([]float64, n), share: make([]float64, len(r.share)), holders: make([]bitset, n)}
+	for i := range m.beyond {
+		m.beyond[i] = -1
+		m.holders[i] = newBitset(len(m.share))
+	}
+	var list []int32
+	for j := range m.share {
+		share := r.share[j] / r.total
+		if m.share[j] = share; share < leastShare {
+			continue
+		}
+		list = list[:0]
+		for _, i := range r.rows[r.start[j]:r.start[j+1]] {
+			if int(i) < n {
+				list = append(list, i)
+				m.holders[i].set(int32(j))
+			}
+		}
+		for a, i := range list {
+			m.beyond[i] += share
+			for _, k := range list[:a] {
+				m.together[int(i)*n+int(k)] += share
+				m.together[int(k)*n+int(i)] += share
+			}
+		}
+		w.spend(int64(len(list) * len(list) / 2))
+	}
+	for i := range m.beyond {
+		m.beyond[i] = max(m.beyond[i], 0)
+	}
+	return m
+}
+
+// violated is a cut of three rows, and by how much a solution violates it.
+type violated struct {
+	rows [3]int32
+	by   float64
+}
+
+// mostViolated chooses cuts that are not known yet, those that are violated most
+// first and few with the same row, so that they differ.
+func mostViolated(all []violated, known []cut) (found []cut) {
 	slices.SortFunc(all, func(a, b violated) int {
 		return cmp.Or(cmp.Compare(b.by, a.by), slices.Compare(a.rows[:], b.rows[:]))
 	})

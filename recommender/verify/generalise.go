@@ -26,30 +26,7 @@ type around struct {
 // generalise finds the cells without a session that may be held by the rule of
 // docs/generalisation.md, and adds them to those that may.
 func (j *judge) generalise(list []Session) {
-	sessions := map[cell]float64{} // of the cells that may be held
-	other := map[[2]int32]services{}
-	for i := range list {
-		if _, ok := j.cells[j.at[i]]; ok && (j.reasons[i] == "" || j.reasons[i] == policy.AlreadyPermitted) {
-			sessions[j.at[i]]++
-		}
-		src, dst := j.ends.of(list[i].Client), j.ends.of(list[i].Server)
-		if src.outside == "" && dst.outside == "" {
-			pair := [2]int32{src.id, dst.id}
-			other[pair] = append(other[pair], rangeOf(list[i].Service.Term()))
-		}
-	}
-	for pair, s := range other {
-		other[pair] = s.sorted()
-	}
-	var ends [2]map[int32]bool // of cells that need a rule
-	ends[0], ends[1] = map[int32]bool{}, map[int32]bool{}
-	services := map[policy.Service]bool{}
-	for c, needed := range j.cells {
-		if needed {
-			ends[0][c.src], ends[1][c.dst], services[c.service] = true, true, true
-		}
-	}
-
+	seen := j.pairsSeen(list)
 	names := j.file.CategoryNames()
 	if j.settings.GeneraliseWithin != "" {
 		names = []string{j.settings.GeneraliseWithin}
@@ -62,47 +39,11 @@ func (j *judge) generalise(list []Session) {
 			return // no category of the file: said elsewhere, in that nothing unseen is right
 		}
 		groups := j.around(r)
-		type table struct {
-			all      float64
-			from, to map[int32]float64
+		for at, t := range seen.tables(groups) {
+			j.generaliseTable(r, groups, at, t, seen, decided)
 		}
-		tables := map[cell]*table{} // ends are groups of the category here
-		for c, n := range sessions {
-			s, ok := groups[c.src]
-			d, ok2 := groups[c.dst]
-			if !ok || !ok2 || s.group < 0 || d.group < 0 {
-				continue
-			}
-			at := cell{int32(s.group), int32(d.group), c.service}
-			if tables[at] == nil {
-				tables[at] = &table{from: map[int32]float64{}, to: map[int32]float64{}}
-			}
-			tables[at].all += n
-			tables[at].from[c.src] += n
-			tables[at].to[c.dst] += n
-		}
-		for at, t := range tables {
-			for src, row := range t.from {
-				for dst, column := range t.to {
-					pair, c := [2]int32{src, dst}, cell{src, dst, at.service}
-					_, held := j.cells[c]
-					switch {
-					case decided[pair], !groups[src].more && !groups[dst].more:
-					case held, !ends[0][src], !ends[1][dst], !services[at.service]:
-					case other[pair].overlaps(rangeOf(at.service.Term)), j.observed[pair].overlaps(rangeOf(at.service.Term)):
-					case src == dst && j.single(src), j.denied(c):
-					default:
-						p := chanceOfNone(t.all, row, column)
-						if p >= j.settings.Generalise*(1-1e-9) && !j.isPermitted(c) {
-							label := func(g int32) policy.Endpoint { return policy.GroupEndpoint(r.Label(r.Groups()[g])) }
-							j.unseen[c] = unseen{policy.Within{Source: label(at.src), Destination: label(at.dst)}, row * column / t.all, p}
-						}
-					}
-				}
-			}
-		}
-		for src := range ends[0] {
-			for dst := range ends[1] {
+		for src := range seen.sources {
+			for dst := range seen.destinations {
 				s, ok := groups[src]
 				d, ok2 := groups[dst]
 				if ok && ok2 && s.group >= 0 && d.group >= 0 && (s.more || d.more) {
@@ -115,6 +56,92 @@ func (j *judge) generalise(list []Session) {
 		j.cells[c] = false
 		pair := [2]int32{c.src, c.dst}
 		j.observed[pair] = append(j.observed[pair], rangeOf(c.service.Term)).sorted()
+	}
+}
+
+// pairsSeen is what was seen between pairs of endpoints.
+type pairsSeen struct {
+	sessions map[cell]float64      // of the cells that may be held
+	services map[[2]int32]services // of all sessions between two endpoints
+
+	// Of cells that need a rule.
+	sources, destinations map[int32]bool
+	needed                map[policy.Service]bool
+}
+
+func (j *judge) pairsSeen(list []Session) *pairsSeen {
+	seen := &pairsSeen{
+		sessions: map[cell]float64{}, services: map[[2]int32]services{},
+		sources: map[int32]bool{}, destinations: map[int32]bool{}, needed: map[policy.Service]bool{},
+	}
+	for i := range list {
+		if _, ok := j.cells[j.at[i]]; ok && (j.reasons[i] == "" || j.reasons[i] == policy.AlreadyPermitted) {
+			seen.sessions[j.at[i]]++
+		}
+		src, dst := j.ends.of(list[i].Client), j.ends.of(list[i].Server)
+		if src.outside == "" && dst.outside == "" {
+			pair := [2]int32{src.id, dst.id}
+			seen.services[pair] = append(seen.services[pair], rangeOf(list[i].Service.Term()))
+		}
+	}
+	for pair, s := range seen.services {
+		seen.services[pair] = s.sorted()
+	}
+	for c, needed := range j.cells {
+		if needed {
+			seen.sources[c.src], seen.destinations[c.dst], seen.needed[c.service] = true, true, true
+		}
+	}
+	return seen
+}
+
+// table counts the sessions of a service between two groups of a category, by
+// the endpoints within them.
+type table struct {
+	all      float64
+	from, to map[int32]float64
+}
+
+// tables counts the sessions by two groups of a category and a service.
+func (seen *pairsSeen) tables(groups map[int32]around) map[cell]*table {
+	tables := map[cell]*table{}
+	for c, n := range seen.sessions {
+		s, ok := groups[c.src]
+		d, ok2 := groups[c.dst]
+		if !ok || !ok2 || s.group < 0 || d.group < 0 {
+			continue
+		}
+		at := cell{int32(s.group), int32(d.group), c.service}
+		if tables[at] == nil {
+			tables[at] = &table{from: map[int32]float64{}, to: map[int32]float64{}}
+		}
+		tables[at].all += n
+		tables[at].from[c.src] += n
+		tables[at].to[c.dst] += n
+	}
+	return tables
+}
+
+// generaliseTable notes the cells of a table that had no session and may be held.
+// at has the groups of the category for its ends.
+func (j *judge) generaliseTable(r *categories.Resolver, groups map[int32]around, at cell, t *table, seen *pairsSeen, decided map[[2]int32]bool) {
+	label := func(g int32) policy.Endpoint { return policy.GroupEndpoint(r.Label(r.Groups()[g])) }
+	for src, row := range t.from {
+		for dst, column := range t.to {
+			pair, c := [2]int32{src, dst}, cell{src, dst, at.service}
+			_, held := j.cells[c]
+			switch {
+			case decided[pair], !groups[src].more && !groups[dst].more:
+			case held, !seen.sources[src], !seen.destinations[dst], !seen.needed[at.service]:
+			case seen.services[pair].overlaps(rangeOf(at.service.Term)), j.observed[pair].overlaps(rangeOf(at.service.Term)):
+			case src == dst && j.single(src), j.denied(c):
+			default:
+				p := chanceOfNone(t.all, row, column)
+				if p >= j.settings.Generalise*(1-1e-9) && !j.isPermitted(c) {
+					j.unseen[c] = unseen{policy.Within{Source: label(at.src), Destination: label(at.dst)}, row * column / t.all, p}
+				}
+			}
+		}
 	}
 }
 
