@@ -97,12 +97,6 @@ func (x *decoding) take(t target, b []byte) {
 		if r.VLAN == 0 {
 			r.VLAN = uint16(v) & 0x0fff
 		}
-	case toL2Segment:
-		r.L2Segment = v
-	case toTunnelType:
-		x.scratch.tunnelType = uint8(v)
-	case toTunnelKey:
-		x.scratch.tunnelKey = v
 	case toVRFID:
 		r.VRFID = uint32(v)
 	case toFlowDirection:
@@ -181,6 +175,12 @@ func (x *decoding) takeOther(t target, v uint64, length int) {
 		r.PostSrcPort = uint16(v)
 	case toPostDstPort:
 		r.PostDstPort = uint16(v)
+	case toL2Segment:
+		r.L2Segment = v
+	case toTunnelType:
+		x.scratch.tunnelType = uint8(v)
+	case toTunnelKey:
+		x.scratch.tunnelKey = v
 	case toFragmentOffset:
 		x.scratch.fragmentOffset = v
 	case toFrameSize:

@@ -139,38 +139,44 @@ func (m *matrix) cyclicCore(v view, since bitset, d *duals, r *record, w *meter)
 		changed = m.dropColumns(v, shorter, degree, size, r, w) || changed
 		shorter = shorter[:0]
 		since = append(since[:0:0], v.rows...)
-		for _, i := range rows {
-			degree[i] = m.row[i].countAnd(v.cols)
-		}
-		slices.SortFunc(rows, func(a, b int32) int {
-			if c := cmp.Compare(degree[a], degree[b]); c != 0 {
-				return c
-			}
-			return int(a - b)
-		})
-		for k, i := range rows {
-			if !v.rows.has(i) {
-				continue
-			}
-			one := m.col[m.row[i].lastAnd(v.cols)] // of the columns that a dominated row must have
-			for _, other := range rows[k+1:] {
-				if one.has(other) && v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
-					v.rows.clear(other)
-					skipped = append(skipped, other)
-					if d != nil {
-						d.absorb(other, i)
-					}
-					changed = true
-				}
-			}
-			w.spend(int64(len(rows) - k))
-		}
+		skipped = m.dropRows(v, rows, degree, d, skipped[:0], w)
+		changed = changed || len(skipped) > 0
 		r.skip(m, skipped)
-		skipped = skipped[:0]
 		if !changed {
 			return chosen, witness, true
 		}
 	}
+}
+
+// dropRows switches off rows that are covered with another one, appends them to skipped, and gives the multipliers of each to that other row
+// where d is given. It sorts rows by degree, which it counts anew.
+func (m *matrix) dropRows(v view, rows []int32, degree []int, d *duals, skipped []int32, w *meter) []int32 {
+	for _, i := range rows {
+		degree[i] = m.row[i].countAnd(v.cols)
+	}
+	slices.SortFunc(rows, func(a, b int32) int {
+		if c := cmp.Compare(degree[a], degree[b]); c != 0 {
+			return c
+		}
+		return int(a - b)
+	})
+	for k, i := range rows {
+		if !v.rows.has(i) {
+			continue
+		}
+		one := m.col[m.row[i].lastAnd(v.cols)] // of the columns that a dominated row must have
+		for _, other := range rows[k+1:] {
+			if one.has(other) && v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
+				v.rows.clear(other)
+				skipped = append(skipped, other)
+				if d != nil {
+					d.absorb(other, i)
+				}
+			}
+		}
+		w.spend(int64(len(rows) - k))
+	}
+	return skipped
 }
 
 // dropColumns switches off those of some columns that hold nothing any more, or no more than another, and reports whether there was one.
