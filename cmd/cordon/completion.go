@@ -35,7 +35,7 @@ func (a *app) completions(root *cobra.Command) {
 		"exporter": a.stored(nil, "SELECT DISTINCT replaceOne(toString(exporter), '::ffff:', '') FROM sessions_hourly WHERE exporter != toIPv6('::') ORDER BY exporter"),
 		"sort":     order,
 		"rule":     a.ruleNames,
-		"existing": a.proposalIDs,
+		"existing": a.proposalIDs, "policy": a.proposalIDs, "against": a.proposalIDs,
 		"state":    words("complete", "half-open", "denied"),
 		"external": words("report", "host", "internet"), "ungrouped": words("host", "report", "prefix"), "half-open": words("report", "allow-udp", "allow"),
 		"effort": words("quick", "default", "thorough", "exhaustive"), "coverage-by": words("sessions", "bytes"), "transport": words("udp", "tcp"),

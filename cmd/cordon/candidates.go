@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+	"cordon/recommender/simulate"
+)
+
+// policyText is a policy that a flag names: what its file holds, or the beginning of the id of a stored proposal.
+type policyText struct {
+	name string
+	id   string // of a stored proposal; empty for a file
+	file policyFile
+}
+
+// readPolicyText reads the file of a name. A name without a file may be an id, unless the sessions come from files.
+func readPolicyText(flag, name string, temporary bool) (*policyText, error) {
+	file, err := readPolicyFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && idText.MatchString(name):
+		if temporary {
+			return nil, usagef("--%s %s: no such file, and with --from no stored proposal is at hand", flag, name)
+		}
+		return &policyText{name: name, id: name}, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, usagef("--%s: %s is neither a file nor the id of a proposal; `cordon proposals list` shows the ids", flag, name)
+	case err != nil:
+		return nil, usageError(err)
+	case file.config != nil && !file.config.Bound() && len(file.policies) > 1:
+		return nil, usagef("%s: there are %d traffic policies, and none is bound in a VRF: which is meant is not known", name, len(file.policies))
+	}
+	return &policyText{name: name, file: file}, nil
+}
+
+// candidate makes the policy one that sessions are judged by. Ends that the policy leaves open do what the given action says.
+func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *categories.File, selected []string, end policy.Action) (*simulate.Candidate, error) {
+	documents := t.file.policies
+	name := t.name
+	if t.id != "" {
+		p, err := a.proposal(ctx, st, t.id)
+		if err != nil {
+			return nil, err
+		}
+		documents, name = []policy.Policy{p.Policy()}, shortID(p.ID)
+	}
+	out := &simulate.Candidate{Name: name}
+	open := false
+	for i := range documents {
+		p := documents[i]
+		if p.Kind == policy.KindProposal {
+			p.Default = policy.Defaults{IPv4: policy.Deny, IPv6: policy.Deny}
+		}
+		for _, to := range []*policy.Action{&p.Default.IPv4, &p.Default.IPv6} {
+			if *to == "" {
+				*to, open = end, true
+			}
+		}
+		sets, err := policySets(&p, groups, selected)
+		if err != nil {
+			return nil, usagef("%s: %w", name, err)
+		}
+		out.Documents = append(out.Documents, simulate.Document{Policy: p, Sets: sets})
+	}
+	if open {
+		fmt.Fprintf(a.stderr, "cordon: %s does not say what its end does: taken as %s (--default)\n", name, end)
+	}
+	return out, nil
+}
+
+// policySets gives the meaning of a policy's literals: by the groups of a file, nil for none.
+func policySets(p *policy.Policy, groups *categories.File, selected []string) (policy.SetOf, error) {
+	if groups == nil {
+		return policy.IPSet, nil
+	}
+	if len(p.Categories) > 0 {
+		selected = p.Categories
+	}
+	addresses, err := policy.NewAddresses(groups, selected)
+	if err != nil {
+		return nil, err
+	}
+	if p.Kind != policy.KindProposal {
+		return addresses.Set, nil
+	}
+	return func(literals []policy.Endpoint, _ policy.Reading) (policy.AddressSet, error) {
+		return addresses.Set(literals, policy.Proposed)
+	}, nil
+}

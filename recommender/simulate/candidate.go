@@ -1,0 +1,170 @@
+package simulate
+
+import (
+	"fmt"
+	"slices"
+
+	"cordon/recommender/policy"
+)
+
+// Candidate is a policy to replay sessions against: documents, of which those of a VRF and those of every VRF hold in the
+// VRF, one after another.
+type Candidate struct {
+	Name      string // to call it: a path, or the beginning of an id
+	Documents []Document
+}
+
+// Document is one policy with the meaning of its literals.
+type Document struct {
+	Policy policy.Policy
+	Sets   policy.SetOf
+}
+
+// ruleName is a rule as results name it. A device's match may be several rules of the model: they are one here.
+type ruleName struct {
+	id, name string
+	action   policy.Action
+}
+
+// rules are the rules of a candidate as results name them; the end of the policy is the last.
+type rules struct {
+	names []ruleName
+	of    [][]int // of each document, the place in names of each rule
+}
+
+// end is the place of the policy's end.
+func (r *rules) end() int { return len(r.names) - 1 }
+
+// nameRules gives the rules of a candidate.
+func nameRules(c *Candidate) *rules {
+	r := new(rules)
+	for d := range c.Documents {
+		p := &c.Documents[d].Policy
+		type key struct {
+			name   string
+			action policy.Action
+		}
+		known := map[key]int{}
+		var of []int
+		for i := range p.Rules {
+			rule := &p.Rules[i]
+			k := key{rule.Label(i), rule.Action}
+			at, ok := known[k]
+			if !ok {
+				at = len(r.names)
+				known[k] = at
+				r.names = append(r.names, ruleName{rule.ID, k.name, k.action})
+			}
+			of = append(of, at)
+		}
+		r.of = append(r.of, of)
+	}
+	r.names = append(r.names, ruleName{"", policy.DefaultRule, c.endAction()})
+	return r
+}
+
+// endAction is what the end of the candidate does, where all of it does the same; empty where it does not.
+func (c *Candidate) endAction() policy.Action {
+	var action policy.Action
+	for i := range c.Documents {
+		d := c.Documents[i].Policy.Default
+		for _, a := range []policy.Action{d.IPv4, d.IPv6} {
+			switch {
+			case a == "":
+			case action == "":
+				action = a
+			case action != a:
+				return ""
+			}
+		}
+	}
+	return action
+}
+
+// RuleError names a rule that a policy does not have.
+type RuleError struct{ Rule, Policy string }
+
+func (e *RuleError) Error() string {
+	return fmt.Sprintf("%s has no rule of the name or id %q", e.Policy, e.Rule)
+}
+
+// MeaningError says which literal of a policy has no meaning, such as a group that the groups file does not have. It is the caller's mistake.
+type MeaningError struct{ Err error }
+
+func (e *MeaningError) Error() string { return e.Err.Error() }
+func (e *MeaningError) Unwrap() error { return e.Err }
+
+// Without gives the candidate without the rules of some names or ids. It fails with a *RuleError.
+func (c *Candidate) Without(names []string) (*Candidate, error) {
+	out := &Candidate{Name: c.Name}
+	found := map[string]bool{}
+	for _, d := range c.Documents {
+		var kept []policy.StatementRule
+		for i := range d.Policy.Rules {
+			rule := &d.Policy.Rules[i]
+			label := rule.Label(i)
+			gone := slices.IndexFunc(names, func(n string) bool { return n == label || rule.ID != "" && n == rule.ID })
+			if gone >= 0 {
+				found[names[gone]] = true
+				continue
+			}
+			r := *rule
+			r.Name = label // a rule without a name is called by its place
+			kept = append(kept, r)
+		}
+		d.Policy.Rules = kept
+		out.Documents = append(out.Documents, d)
+	}
+	for _, n := range names {
+		if !found[n] {
+			return nil, &RuleError{n, c.Name}
+		}
+	}
+	return out, nil
+}
+
+// share is a share of some policy of a candidate, with its sets by their places in the registry.
+type share struct {
+	rule           int // in rules.names
+	client, server int
+	services       []policy.Service
+	action         policy.Action
+}
+
+// compiled is a candidate in one VRF.
+type compiled struct {
+	requests, answers []share
+	ends              policy.Defaults
+	holds             bool // some document is of this VRF
+}
+
+// compile gives what holds in a VRF.
+func compile(c *Candidate, r *rules, vrf string, g *registry) (*compiled, error) {
+	out := new(compiled)
+	for d := range c.Documents {
+		p := &c.Documents[d].Policy
+		if p.VRF != "" && p.VRF != vrf {
+			continue
+		}
+		out.holds = true
+		requests, answers, err := p.Halves(c.Documents[d].Sets)
+		if err != nil {
+			return nil, &MeaningError{fmt.Errorf("%s: %w", c.Name, err)}
+		}
+		for _, side := range []struct {
+			from []policy.Half
+			to   *[]share
+		}{{requests, &out.requests}, {answers, &out.answers}} {
+			for _, s := range side.from {
+				*side.to = append(*side.to, share{r.of[d][s.Rule], g.add(s.Client), g.add(s.Server), s.Services, s.Action})
+			}
+		}
+		if out.ends.IPv4 == "" {
+			out.ends.IPv4 = p.Default.IPv4
+		}
+		if out.ends.IPv6 == "" {
+			out.ends.IPv6 = p.Default.IPv6
+		}
+	}
+	return out, nil
+}

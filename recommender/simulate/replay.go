@@ -1,0 +1,356 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Settings say which sessions to replay, and what they are called by.
+type Settings struct {
+	// Since and Until bound the window: sessions that overlap [Since, Until). A zero time leaves that side open.
+	Since, Until time.Time
+	VRF          string        // empty for all
+	Scope        *policy.Scope // nil for all sessions
+	// Groups is the file whose groups results name, of the selected categories; nil for none.
+	Groups     *categories.File
+	Categories []string
+	// Each asks what changes where one rule goes, for every rule.
+	Each bool
+}
+
+// ScopeError says what of a scope or of the categories cannot be used. It is the caller's mistake.
+type ScopeError struct{ Err error }
+
+func (e *ScopeError) Error() string { return e.Err.Error() }
+func (e *ScopeError) Unwrap() error { return e.Err }
+
+// Names of addresses that are in no selected group.
+const (
+	External  = "external"  // public
+	Ungrouped = "ungrouped" // any other
+)
+
+// Replay is the sessions of a window, decided. Its tables in the store exist until it is closed.
+type Replay struct {
+	Result Result
+
+	t         *tables
+	candidate *side
+	against   *side // nil for none
+	labels    map[int]string
+	classes   *classes
+	external  int
+	parts     []part
+	decided   []judged // of each part
+	bounds    policy.Bounds
+}
+
+// side is a candidate with what decides, by VRF.
+type side struct {
+	*Candidate
+	rules *rules
+	byVRF map[string]*compiled
+	ready map[string]*decider
+}
+
+// judged is what becomes of a part.
+type judged struct {
+	holds       bool // some policy is for the part's VRF
+	now, before decision
+	compared    bool // before is known
+}
+
+// New replays the sessions that the settings select against a candidate, and compares with another one, which may be
+// nil. The connection's database is Cordon's. Close it.
+func New(ctx context.Context, conn driver.Conn, s Settings, candidate, against *Candidate) (_ *Replay, err error) {
+	_, bounds, err := s.Scope.Bounds(s.Groups)
+	if err != nil {
+		return nil, &ScopeError{err}
+	}
+	r := &Replay{candidate: newSide(candidate), bounds: bounds}
+	if against != nil {
+		r.against = newSide(against)
+	}
+	r.t = newTables(conn, &s, &r.bounds)
+	defer func() {
+		if err != nil {
+			r.Close(ctx)
+		}
+	}()
+	vrfs, err := r.t.vrfs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ClickHouse: VRFs of the window: %w", err)
+	}
+	if err := r.divide(&s, vrfs); err != nil {
+		return nil, err
+	}
+	if err := r.t.load(ctx, r.classes); err != nil {
+		return nil, fmt.Errorf("ClickHouse: send addresses: %w", err)
+	}
+	if err := r.t.classify(ctx); err != nil {
+		return nil, fmt.Errorf("ClickHouse: classify sessions: %w", err)
+	}
+	if r.parts, err = r.t.readParts(ctx); err != nil {
+		return nil, fmt.Errorf("ClickHouse: count sessions: %w", err)
+	}
+	r.decide()
+	r.summarize(&s)
+	if s.Each {
+		r.each()
+	}
+	if err := r.hosts(ctx); err != nil {
+		return nil, fmt.Errorf("ClickHouse: hosts: %w", err)
+	}
+	r.finish()
+	return r, nil
+}
+
+// Close drops the tables, also when the context has ended.
+func (r *Replay) Close(ctx context.Context) error { return r.t.close(ctx) }
+
+func newSide(c *Candidate) *side {
+	return &side{Candidate: c, rules: nameRules(c), byVRF: map[string]*compiled{}, ready: map[string]*decider{}}
+}
+
+func (s *side) compile(vrfs []string, g *registry) error {
+	for _, vrf := range vrfs {
+		c, err := compile(s.Candidate, s.rules, vrf, g)
+		if err != nil {
+			return err
+		}
+		s.byVRF[vrf] = c
+	}
+	return nil
+}
+
+// divide makes the classes of addresses that both candidates and the names of groups tell apart.
+func (r *Replay) divide(s *Settings, vrfs []string) error {
+	g := newRegistry()
+	if err := r.candidate.compile(vrfs, g); err != nil {
+		return err
+	}
+	if r.against != nil {
+		if err := r.against.compile(vrfs, g); err != nil {
+			return err
+		}
+	}
+	r.labels = map[int]string{}
+	r.external = g.add(policy.NewAddressSet(categories.InternetPrefixes()))
+	if s.Groups != nil {
+		addresses, err := policy.NewAddresses(s.Groups, s.Categories)
+		if err != nil {
+			return &ScopeError{fmt.Errorf("--category: %w", err)}
+		}
+		for _, ref := range addresses.Resolver().Groups() {
+			label := addresses.Resolver().Label(ref)
+			set, err := addresses.Set([]policy.Endpoint{policy.GroupEndpoint(label)}, policy.Allowing)
+			if err != nil {
+				return err
+			}
+			if len(set) > 0 {
+				r.labels[g.add(set)] = label
+			}
+		}
+	}
+	r.classes = divide(g)
+	for _, side := range []*side{r.candidate, r.against} {
+		if side == nil {
+			continue
+		}
+		for vrf, c := range side.byVRF {
+			side.ready[vrf] = newDecider(c, side.rules, r.classes.list)
+		}
+	}
+	return nil
+}
+
+// label names the group of a class.
+func (r *Replay) labelOf(c uint32) string {
+	sets := r.classes.list[c].sets
+	for set, label := range r.labels {
+		if sets.has(set) {
+			return label
+		}
+	}
+	if sets.has(r.external) {
+		return External
+	}
+	return Ungrouped
+}
+
+func (r *Replay) decide() {
+	r.decided = make([]judged, len(r.parts))
+	for i := range r.parts {
+		p := &r.parts[i]
+		j := &r.decided[i]
+		if j.holds = r.candidate.byVRF[p.vrf].holds; !j.holds {
+			continue
+		}
+		j.now = r.candidate.ready[p.vrf].decide(p.client, p.server, p.service, keepAll)
+		if r.against != nil && r.against.byVRF[p.vrf].holds {
+			j.before, j.compared = r.against.ready[p.vrf].decide(p.client, p.server, p.service, keepAll), true
+		}
+	}
+}
+
+// changed reports whether a part is decided otherwise than before.
+func (j *judged) changed() bool {
+	return j.compared && kind(j.now.Decision) != kind(j.before.Decision)
+}
+
+// beforeDecision is the decision of the policy that is compared with; empty where there is none.
+func (j *judged) beforeDecision() policy.Decision {
+	if !j.compared {
+		return ""
+	}
+	return j.before.Decision
+}
+
+func (r *Replay) summarize(s *Settings) {
+	out := &r.Result
+	out.APIVersion, out.Kind, out.Policy = policy.APIVersion, KindSimulation, r.candidate.Name
+	out.VRF, out.Scope = s.VRF, s.Scope
+	if r.against != nil {
+		out.Against, out.Changed = r.against.Name, new(Changed)
+	}
+	for _, n := range r.candidate.rules.names {
+		out.Rules = append(out.Rules, Rule{Name: n.name, ID: n.id, Action: n.action})
+	}
+	labels := make([]string, len(r.classes.list))
+	for i := range labels {
+		labels[i] = r.labelOf(uint32(i))
+	}
+	pairs, services, cells := map[[2]string]*Pair{}, map[string]*ServiceTally{}, map[string]*Cell{}
+	var first, last time.Time
+	for i := range r.parts {
+		p, j := &r.parts[i], &r.decided[i]
+		if first.IsZero() || p.first.Before(first) {
+			first = p.first
+		}
+		if p.last.After(last) {
+			last = p.last
+		}
+		if !j.holds {
+			out.Summary.NotJudged += p.n
+			continue
+		}
+		t := &p.tallied
+		out.Summary.add(j.now.Decision, t)
+		if j.compared {
+			out.Changed.add(j.before.Decision, j.now.Decision, t)
+		}
+		out.Rules[j.now.rule].add(j.now.Decision, t)
+		src, dst := labels[p.client], labels[p.server]
+		at := [2]string{src, dst}
+		if pairs[at] == nil {
+			pairs[at] = &Pair{Source: src, Destination: dst}
+		}
+		pairs[at].add(j.now.Decision, j.beforeDecision(), t)
+		service := p.service.String()
+		if services[service] == nil {
+			services[service] = &ServiceTally{Service: service}
+		}
+		services[service].add(j.now.Decision, j.beforeDecision(), t)
+		c := Cell{VRF: p.vrf, Source: src, Destination: dst, Service: service, Decision: j.now.Decision, Rule: r.candidate.rules.names[j.now.rule].name}
+		if j.compared {
+			c.Before, c.RuleBefore = j.before.Decision, r.against.rules.names[j.before.rule].name
+		}
+		key := strings.Join([]string{c.VRF, src, dst, service, string(c.Decision), c.Rule, string(c.Before), c.RuleBefore}, "\x00")
+		if cells[key] == nil {
+			cells[key] = &c
+		}
+		cells[key].Count.add(t)
+	}
+	out.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
+	if !s.Since.IsZero() {
+		out.Window.From = policy.NewTime(s.Since)
+	}
+	if !s.Until.IsZero() {
+		out.Window.To = policy.NewTime(s.Until)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(pairs), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		out.Pairs = append(out.Pairs, *pairs[k])
+	}
+	slices.SortStableFunc(out.Pairs, func(a, b Pair) int { return heavier(a.weight(), b.weight()) })
+	for _, k := range slices.Sorted(maps.Keys(services)) {
+		out.Services = append(out.Services, *services[k])
+	}
+	slices.SortStableFunc(out.Services, func(a, b ServiceTally) int { return heavier(a.weight(), b.weight()) })
+	for _, k := range slices.Sorted(maps.Keys(cells)) {
+		out.all = append(out.all, *cells[k])
+	}
+	slices.SortStableFunc(out.all, func(a, b Cell) int { return heavier(a.weight(), b.weight()) })
+}
+
+// weight orders cells: what breaks comes first.
+func (c *Cell) weight() [4]uint64 {
+	var t Tally
+	t.add(c.Decision, c.Before, &tallied{n: c.Sessions, example: example{}, first: time.Time{}})
+	t.add(c.Decision, c.Before, &tallied{n: c.Attempts, attempts: true})
+	return t.weight()
+}
+
+// add counts what a rule decided.
+func (r *Rule) add(d policy.Decision, t *tallied) {
+	r.Count.add(t)
+	switch d {
+	case policy.AnswersRefused:
+		r.AnswersDenied += t.n
+	case policy.UncertainDecision:
+		r.Uncertain += t.n
+	}
+}
+
+// finish writes what is left, once everything is counted.
+func (r *Replay) finish() {
+	out := &r.Result
+	for i := range out.Rules {
+		out.Rules[i].finish()
+	}
+	for i := range out.Pairs {
+		out.Pairs[i].Stopped.finish()
+	}
+	for i := range out.Services {
+		out.Services[i].Stopped.finish()
+	}
+	for i := range out.all {
+		out.all[i].finish()
+		if c := &out.all[i]; c.Decision != policy.Permitted || c.Before != "" && kind(c.Before) != kind(c.Decision) {
+			out.Cells = append(out.Cells, *c)
+		}
+	}
+	for i := range out.Hosts {
+		out.Hosts[i].finish()
+	}
+	for i := range out.Each {
+		out.Each[i].Denied.finish()
+		out.Each[i].Permitted.finish()
+	}
+}
+
+// ErrNoRule is the kind of a *RuleError.
+var ErrNoRule = errors.New("no such rule")
+
+// Is makes a RuleError one of ErrNoRule.
+func (e *RuleError) Is(target error) bool { return target == ErrNoRule }
+
+// part is the sessions or the attempts between two classes with one service.
+type part struct {
+	vrf            string
+	client, server uint32 // classes
+	service        categories.Service
+	tallied
+}
+
+func addressText(a netip.Addr) string { return a.Unmap().String() }
