@@ -230,7 +230,9 @@ func simulated(t testing.TB, p *policy.Proposal, file *categories.File) *simulat
 	}
 	doc := p.Policy()
 	doc.Default = policy.Defaults{IPv4: policy.Deny, IPv6: policy.Deny}
-	sets := func(literals []policy.Endpoint, _ policy.Reading) (policy.AddressSet, error) { return a.Set(literals, policy.Proposed) }
+	sets := func(literals []policy.Endpoint, _ policy.Reading) (policy.AddressSet, error) {
+		return a.Set(literals, policy.Proposed)
+	}
 	return &simulate.Candidate{Name: "proposal", Documents: []simulate.Document{{Policy: doc, Sets: sets}}}
 }
 

@@ -312,6 +312,12 @@ func (b *builder) services(values []string) error {
 	return nil
 }
 
+// ServiceTerms gives the terms of a service as people name it: a term such as tcp/443, a bare port, or a name. The groups
+// file, nil for none, gives meaning to its own names.
+func ServiceTerms(v string, file *categories.File) ([]categories.ServiceTerm, error) {
+	return (&builder{file: file}).terms(v)
+}
+
 // terms reads a term, a bare port (TCP and UDP), or a name, from the groups file or
 // the usual one.
 func (b *builder) terms(v string) (terms []categories.ServiceTerm, err error) {

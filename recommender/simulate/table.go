@@ -24,7 +24,7 @@ func (r *Result) WriteTable(w io.Writer, o TableOptions) error {
 		p.each(r)
 		return p.err
 	}
-	p.cells("Sessions that were decided otherwise before", r, func(c *Cell) bool { return c.Before != "" && kind(c.Before) != kind(c.Decision) })
+	p.cells("Decided otherwise than before", r, func(c *Cell) bool { return c.Before != "" && kind(c.Before) != kind(c.Decision) })
 	p.cells("What the policy stops", r, func(c *Cell) bool { return kind(c.Decision) == policy.Refused })
 	p.cells("Uncertain: behind a rule that cannot be judged", r, func(c *Cell) bool { return c.Decision == policy.UncertainDecision })
 	p.hosts("Clients of what is stopped", r, RoleClient)

@@ -1,0 +1,42 @@
+package simulate
+
+import (
+	"net/netip"
+	"slices"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+)
+
+// Verdict is what a policy does with one session.
+type Verdict struct {
+	Policy   string          `json:"policy"`
+	Decision policy.Decision `json:"decision"`
+	Rule     string          `json:"rule"`
+	Action   policy.Action   `json:"action,omitempty"` // of the rule
+}
+
+// Judge decides one session of a VRF, as a replay does. It reports whether the candidate is for the VRF. It fails with a
+// *MeaningError.
+func (c *Candidate) Judge(vrf string, client, server netip.Addr, s categories.Service) (Verdict, bool, error) {
+	client, server = client.Unmap(), server.Unmap()
+	r, g := nameRules(c), newRegistry()
+	in, err := compile(c, r, vrf, g)
+	if err != nil || !in.holds {
+		return Verdict{}, false, err
+	}
+	// The two addresses are classes of their own.
+	list := []class{{ipv6: client.Is6(), sets: newBits(len(g.sets))}, {ipv6: server.Is6(), sets: newBits(len(g.sets))}}
+	for i, set := range g.sets {
+		for j, a := range []netip.Addr{client, server} {
+			if slices.ContainsFunc(set, func(x policy.Span) bool {
+				return x.Lo.Compare(a) <= 0 && a.Compare(x.Hi) <= 0 && x.Lo.BitLen() == a.BitLen()
+			}) {
+				list[j].sets.set(i)
+			}
+		}
+	}
+	d := newDecider(in, r, list).decide(0, 1, s, keepAll)
+	name := r.names[d.rule]
+	return Verdict{Policy: c.Name, Decision: d.Decision, Rule: name.name, Action: name.action}, true, nil
+}
