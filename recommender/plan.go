@@ -32,6 +32,7 @@ type plan struct {
 	groupSpans map[uint32][]policy.Span // of each group; see spansOf
 
 	listedRules *matcher // nil unless a listing is asked for
+	hourly      bool     // the hours of sessions are asked for
 }
 
 func newPlan(s Settings, file *categories.File) (*plan, error) {
@@ -148,7 +149,9 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy, readin
 }
 
 // needsHours reports whether the hours of sessions matter.
-func (p *plan) needsHours() bool { return p.MinHours > 1 || p.Recurring > 1 || p.PortRanges > 0 }
+func (p *plan) needsHours() bool {
+	return p.hourly || p.MinHours > 1 || p.Recurring > 1 || p.PortRanges > 0
+}
 
 // needsBreadth reports whether a cell needs more than a number of sessions.
 func (p *plan) needsBreadth() bool { return p.MinHosts > 1 || p.MinHours > 1 || p.Recurring > 1 }

@@ -2,7 +2,6 @@ package simulate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -338,12 +337,6 @@ func (r *Replay) finish() {
 		out.Each[i].Permitted.finish()
 	}
 }
-
-// ErrNoRule is the kind of a *RuleError.
-var ErrNoRule = errors.New("no such rule")
-
-// Is makes a RuleError one of ErrNoRule.
-func (e *RuleError) Is(target error) bool { return target == ErrNoRule }
 
 // part is the sessions or the attempts between two classes with one service.
 type part struct {
