@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -35,6 +36,38 @@ func readPolicyText(flag, name string, temporary bool) (*policyText, error) {
 		return nil, usagef("%s: there are %d traffic policies, and none is bound in a VRF: which is meant is not known", name, len(file.policies))
 	}
 	return &policyText{name: name, file: file}, nil
+}
+
+// proposals gives the proposals among the documents.
+func (t *policyText) proposals(ctx context.Context, a *app, st *store) ([]policy.Proposal, error) {
+	if t.id != "" {
+		p, err := a.proposal(ctx, st, t.id)
+		if err != nil {
+			return nil, err
+		}
+		return []policy.Proposal{*p}, nil
+	}
+	if !slices.ContainsFunc(t.file.policies, func(p policy.Policy) bool { return p.Kind == policy.KindProposal }) ||
+		slices.ContainsFunc(t.file.policies, func(p policy.Policy) bool { return p.Kind != policy.KindProposal }) {
+		return nil, nil
+	}
+	list, err := policy.ReadProposalFile(t.name)
+	return list, usageError(err)
+}
+
+// carriedGroups gives the groups that a policy carries, nil where it carries none.
+func (a *app) carriedGroups(ctx context.Context, st *store, t *policyText) (*categories.File, error) {
+	list, err := t.proposals(ctx, a, st)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].GroupsFile != "" {
+			f, err := list[i].CarriedFile()
+			return f, usageError(err)
+		}
+	}
+	return nil, nil
 }
 
 // candidate makes the policy one that sessions are judged by. Ends that the policy leaves open do what the given action says.

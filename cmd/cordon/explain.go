@@ -372,7 +372,7 @@ func (x *explainer) reason(ctx context.Context) error {
 	} else {
 		o.Proposal = p.ID
 	}
-	l, err := x.a.openListing(ctx, x.st, p, &subject{groups: x.file, storedGroups: x.storedGroups}, nil)
+	l, err := x.a.openListing(ctx, x.st, p, &madeWith{groups: x.file, storedGroups: x.storedGroups}, nil)
 	if err != nil {
 		return err
 	}

@@ -151,6 +151,9 @@ func completeFlags(c *cobra.Command, formats []string) {
 		"effort": cover.EffortNames(), "format": formats, "half-open": {"report", "allow-udp", "allow"},
 		"ungrouped": {"host", "report", "prefix"}, "external": {"report", "host", "internet"},
 	} {
+		if c.Flags().Lookup(name) == nil {
+			continue // a command may have some of them
+		}
 		if err := c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 			panic("BUG: complete --" + name + ": " + err.Error())
 		}

@@ -84,7 +84,7 @@ func (a *app) simulateCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVarP(&s.policy, "policy", "p", "", "the policy to try: a file or the beginning of a proposal's id")
 	f.StringVar(&s.against, "against", "", "the policy to compare with: a file or the beginning of a proposal's id")
-	f.StringVarP(&s.groups, "groups", "g", "", "groups file (default: the one that generate-rules used last)")
+	f.StringVarP(&s.groups, "groups", "g", "", "groups file (default: the groups that the proposal carries, else those that generate-rules used last)")
 	f.StringSliceVar(&s.categories, "category", nil, "selected categories, in order of precedence (default: those of the proposal, else all in file order)")
 	f.StringArrayVar(&s.from, "from", nil, "take the sessions from this file (may be repeated)")
 	s.window.flags(f)
@@ -173,6 +173,11 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 		return err
 	}
 	defer st.close()
+	if set.Groups == nil {
+		if set.Groups, err = a.carriedGroups(ctx, st, texts[0]); err != nil {
+			return err
+		}
+	}
 	if set.Groups == nil && len(s.from) == 0 {
 		if set.Groups, err = storedGroups(ctx, st.Reader); err != nil {
 			return err
@@ -193,7 +198,17 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, set *simulate.Settings, texts []*policyText) (*simulate.Replay, error) {
 	var candidates []*simulate.Candidate
 	for i, t := range texts {
-		c, err := a.candidate(ctx, st, t, set.Groups, s.categories, policy.Action(s.end))
+		groups := set.Groups
+		if s.groups == "" && i > 0 { // another proposal carries groups of its own
+			carried, err := a.carriedGroups(ctx, st, t)
+			if err != nil {
+				return nil, err
+			}
+			if carried != nil {
+				groups = carried
+			}
+		}
+		c, err := a.candidate(ctx, st, t, groups, s.categories, policy.Action(s.end))
 		if err != nil {
 			return nil, err
 		}
