@@ -227,6 +227,12 @@ func (x *explainer) run(ctx context.Context) (err error) {
 	if err := x.findProposal(ctx); err != nil {
 		return err
 	}
+	if x.f.groups == "" && x.proposal != nil && x.proposal.GroupsFile != "" {
+		if x.file, err = x.proposal.CarriedFile(); err != nil {
+			return usageError(err)
+		}
+		x.storedGroups = false
+	}
 	selected := x.f.categories
 	if len(selected) == 0 && x.proposal != nil {
 		selected = x.proposal.Categories
@@ -372,7 +378,7 @@ func (x *explainer) reason(ctx context.Context) error {
 	} else {
 		o.Proposal = p.ID
 	}
-	l, err := x.a.openListing(ctx, x.st, p, &madeWith{groups: x.file, storedGroups: x.storedGroups}, nil)
+	l, err := x.a.openListing(ctx, x.st, p, x.madeWith(p), nil)
 	if err != nil {
 		return err
 	}
@@ -399,6 +405,12 @@ func (x *explainer) reason(ctx context.Context) error {
 		o.Reason = reasonIncluded // of a proposal that would be made
 	}
 	return rows.Err()
+}
+
+// madeWith is what a proposal was made with, as far as it says so.
+func (x *explainer) madeWith(p *policy.Proposal) *madeWith {
+	existing, guardrails := p.MadeWith()
+	return &madeWith{groups: x.file, storedGroups: x.storedGroups, existing: existing, guardrails: guardrails}
 }
 
 // unmade stands for the proposal that generate-rules would make of everything stored, without its rules.
