@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/categories"
 	"cordon/recommender/policy"
 )
 
@@ -359,9 +360,9 @@ func (l *learning) stopped(days int) Stopped {
 				m[name].Denied += n
 			}
 		}
-		add(groups, c.Source)
+		add(groups, groupName(c.Source))
 		if c.Destination != c.Source {
-			add(groups, c.Destination)
+			add(groups, groupName(c.Destination))
 		}
 		add(services, c.Service)
 	}
@@ -459,6 +460,9 @@ func hoursText(n int) string { return fmt.Sprintf("%dh", n) }
 
 func percent(x float64) string { return fmt.Sprintf("%.2f%%", 100*x) }
 
+// groupName is a group without what tells it from a prefix; a prefix stays as it is.
+func groupName(literal string) string { return strings.TrimPrefix(literal, categories.GroupPrefix) }
+
 // groups judges every group by the last quarter of the window.
 func (l *learning) groups() []GroupReadiness {
 	from := l.end - max(l.end/4, 1)
@@ -485,7 +489,7 @@ func (l *learning) groups() []GroupReadiness {
 	out := []GroupReadiness{}
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		t := of[name]
-		g := GroupReadiness{Group: name, Sessions: t.all, Share: ratio(t.all, l.total)}
+		g := GroupReadiness{Group: groupName(name), Sessions: t.all, Share: ratio(t.all, l.total)}
 		quarter := hoursText(l.end - from)
 		switch {
 		case t.late == 0:

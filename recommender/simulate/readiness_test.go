@@ -131,7 +131,7 @@ func TestGroupStates(t *testing.T) {
 	for _, g := range Assess(l, ReadinessOptions{}).Groups {
 		states[g.Group] = g.State
 	}
-	for group, want := range map[string]string{"group:web": Settled, "group:new": Learning, "group:gone": TooLittle, "group:db": Settled} {
+	for group, want := range map[string]string{"web": Settled, "new": Learning, "gone": TooLittle, "db": Settled} {
 		if states[group] != want {
 			t.Errorf("%s is %s, want %s", group, states[group], want)
 		}
