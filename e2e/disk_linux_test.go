@@ -89,6 +89,11 @@ func TestDiskFull(t *testing.T) {
 				return errors.New(body)
 			}
 		}
+		for _, part := range []string{"clickhouse", "disk", "ingest", "nats"} {
+			if strings.Contains("\n"+body, "\n"+part+": ok") {
+				return fmt.Errorf("%s is said to be ready:\n%s", part, body)
+			}
+		}
 		return nil
 	})
 	if body := get("http://" + a.HTTP + "/metrics"); !strings.Contains(body, fmt.Sprintf(`cordon_disk_full{folder="%s",holds="nats"} 1`, filepath.Join(dir, "nats"))) {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cordon/internal/datafolder"
@@ -48,9 +49,18 @@ func (n *node) disks() (list []status.Disk) {
 }
 
 // diskReady says which folders cannot be written for want of space.
-func (n *node) diskReady() error {
+func (n *node) diskReady() error { return fullDisks(n.disks()) }
+
+// canWrite says why what holds one of the folders, "NATS" or "ClickHouse", cannot write: its disk is full. Where the
+// folder is not this process's own there is nothing to say.
+func (n *node) canWrite(holds string) error {
+	return fullDisks(slices.DeleteFunc(n.disks(), func(d status.Disk) bool { return d.Holds != holds }))
+}
+
+// fullDisks names those of the folders whose disk is full.
+func fullDisks(list []status.Disk) error {
 	var full []string
-	for _, d := range n.disks() {
+	for _, d := range list {
 		if d.Full {
 			full = append(full, fmt.Sprintf("%s (%s, %d MiB free)", d.Folder, d.Holds, d.Free>>20))
 		}

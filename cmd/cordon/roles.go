@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -322,10 +323,10 @@ func (n *node) readiness() map[string]func() error {
 			if !n.bus.NC.IsConnected() {
 				return errors.New("not connected to " + redact(n.bus.NC.Opts.Url))
 			}
-			if n.nats != nil {
-				return n.nats.Trouble()
+			if n.nats == nil {
+				return nil
 			}
-			return nil
+			return cmp.Or(n.nats.Trouble(), n.canWrite("NATS"))
 		},
 	}
 	if n.collector != nil || n.nats != nil || n.clickhouse != nil {
@@ -335,13 +336,13 @@ func (n *node) readiness() map[string]func() error {
 		checks["collector"] = n.collector.Ready
 	}
 	if n.ingester != nil {
-		checks["ingest"] = n.ingester.Ready
+		checks["ingest"] = func() error { return cmp.Or(n.ingester.Ready(), n.canWrite("ClickHouse")) }
 	}
 	if n.conn != nil {
 		checks["clickhouse"] = func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
-			return n.conn.Ping(ctx)
+			return cmp.Or(n.conn.Ping(ctx), n.canWrite("ClickHouse"))
 		}
 	}
 	return checks

@@ -91,6 +91,27 @@ type retention struct {
 
 const day = 24 * time.Hour
 
+// maxRetention is the longest retention. The moment at which a row expires is a DateTime, which ends in 2106: a longer
+// retention would pass that end, begin again in 1970, and drop rows as they come.
+const maxRetention = 18250 * day
+
+// check refuses a retention under which rows would go too early.
+func (r retention) check() error {
+	var errs []error
+	for _, k := range []struct {
+		key  string
+		keep time.Duration
+	}{{"retention.flows", r.Flows}, {"retention.sessions", r.Sessions}} {
+		switch {
+		case k.keep < day:
+			errs = append(errs, fmt.Errorf("%s: at least 24h, since rows are dropped by whole days", k.key))
+		case k.keep > maxRetention:
+			errs = append(errs, fmt.Errorf("%s: at most %dd (50 years), since ClickHouse's DateTime, in which rows expire, ends in 2106", k.key, maxRetention/day))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // database is where everything lives; the public contract names it.
 const database = "cordon"
 
@@ -124,9 +145,7 @@ func (s *settings) check() error {
 	if s.SQL.MaxQueries < 1 || s.SQL.MaxQueries > 1000 {
 		errs = append(errs, fmt.Errorf("sql.max_queries: %d is not from 1 to 1000", s.SQL.MaxQueries))
 	}
-	if s.Retention.Flows < day || s.Retention.Sessions < day {
-		errs = append(errs, errors.New("retention.flows and retention.sessions: at least 24h, since rows are dropped by whole days"))
-	}
+	errs = append(errs, s.Retention.check())
 	for _, l := range []struct{ key, address string }{{"clickhouse.listen", s.ClickHouse.Listen}, {"nats.listen", s.NATS.Listen}, {"http.listen", s.HTTP.Listen}} {
 		if l.address == "" {
 			continue

@@ -24,9 +24,10 @@ func (t table) missing(p *policy.Proposal) {
 		t.para(indent, text)
 	}
 	for _, s := range p.Sampling {
-		text := s.Exporter + " looks at some packets only, and it is not known at how many"
+		name := exporter(s.Exporter, "an exporter that is not known")
+		text := name + " looks at some packets only, and it is not known at how many"
 		if s.OneIn > 0 {
-			text = fmt.Sprintf("%s looks at 1 packet in %d", s.Exporter, s.OneIn)
+			text = fmt.Sprintf("%s looks at 1 packet in %d", name, s.OneIn)
 			if s.UnknownRate {
 				text += ", for some records at an unknown share"
 			}
@@ -60,11 +61,7 @@ func Loss(l *policy.Loss) string {
 	if len(parts) == 0 {
 		parts = append(parts, "messages lost")
 	}
-	name := l.Exporter
-	if name == policy.AnyExporter {
-		name = "any exporter"
-	}
-	return fmt.Sprintf("%s, in %s: %s", name, count(l.Hours, "hour"), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s, in %s: %s", exporter(l.Exporter, "any exporter"), count(l.Hours, "hour"), strings.Join(parts, ", "))
 }
 
 // restingOn names the rules with evidence from a lossy exporter.
@@ -75,4 +72,12 @@ func restingOn(p *policy.Proposal, exporter string) (names []string) {
 		}
 	}
 	return names
+}
+
+// exporter gives an address, or other words for none.
+func exporter(address, none string) string {
+	if address == policy.AnyExporter {
+		return none
+	}
+	return address
 }

@@ -199,6 +199,21 @@ func TestWrittenDocumentsAreReadBack(t *testing.T) {
 	}
 }
 
+// What cannot be laid to one exporter is said in words, not by the address that stands for it in the document.
+func TestNoExporterIsSaidInWords(t *testing.T) {
+	p := proposals(t)[:1]
+	p[0].Loss = []policy.Loss{{Exporter: policy.AnyExporter, Hours: 1, KernelDrops: 12}}
+	p[0].Sampling = []policy.Sampling{{Exporter: policy.AnyExporter, OneIn: 100}}
+	var b bytes.Buffer
+	if err := Write(&b, "table", p, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	if !strings.Contains(text, "any exporter, in 1 hour: 12 datagrams") || !strings.Contains(text, "an exporter that is not known looks at 1 packet in 100") || strings.Contains(text, " :: ") {
+		t.Error(text)
+	}
+}
+
 func TestUnknownFormat(t *testing.T) {
 	err := Check("xml")
 	if err == nil || err.Error() != `unknown format "xml": choose one of table, yaml, json, `+strings.Join(target.Names(), ", ") {
