@@ -8,7 +8,7 @@ import (
 // Endpoint is a host that the groups file names by its own /32 or /128.
 type Endpoint struct {
 	Addr  netip.Addr
-	Group Ref // that the address resolves to
+	Group Ref // the group that the address resolves to
 	// Named says that this group is the one, or one of those, that name the
 	// address. Otherwise another selected group does, and this one contains it.
 	Named bool

@@ -14,13 +14,13 @@ import (
 // precedence. A File made by a program instead of Parse has to keep to the same
 // rules: names unique in their list, prefixes masked.
 type File struct {
-	Path       string // for messages
+	Path       string // named in messages
 	Categories []Category
 	Services   []NamedService
 	Exclude    []Exclusion
 
 	notes  []Finding // what Parse accepted but a person should look at
-	digest string    // of the bytes that Parse read
+	digest string    // digest of the bytes that Parse read
 }
 
 // Digest identifies the file: "sha256:" and the SHA-256 of its bytes in hexadecimal digits. One that was made by a program has that of its
@@ -52,7 +52,7 @@ func digestText(sum []byte) string { return "sha256:" + hex.EncodeToString(sum) 
 type Category struct {
 	Name   string
 	Groups []Group
-	Line   int // in the file, 0 if made otherwise
+	Line   int // line in the file, 0 if made otherwise
 }
 
 // Group is a named set of addresses. Its prefixes are masked and in the order
@@ -62,9 +62,9 @@ type Group struct {
 	Prefixes []netip.Prefix
 	// Pods says which pods of Kubernetes the group is; nil where it is none.
 	Pods *Pods
-	Line int // in the file, 0 if made otherwise
+	Line int // line in the file, 0 if made otherwise
 
-	lines []int32 // of each prefix
+	lines []int32 // line of each prefix
 }
 
 // Pods selects pods of Kubernetes: those of a namespace that have all of the labels.
@@ -92,16 +92,16 @@ type Ref struct {
 // everything.
 type Exclusion struct {
 	Reason       string
-	Sources      []Selector // of the client
-	Destinations []Selector // of the server
+	Sources      []Selector // the client is one of these
+	Destinations []Selector // the server is one of these
 	Services     []ServiceTerm
-	Line         int // in the file, 0 if made otherwise
+	Line         int // line in the file, 0 if made otherwise
 }
 
 // Selector is a prefix or a group in an exclusion. A group stands for all its
 // prefixes in the file, whichever categories are selected later.
 type Selector struct {
-	Text     string // as in the file
+	Text     string // text of the file
 	Group    Ref    // zero for a prefix
 	Prefixes []netip.Prefix
 }
@@ -109,8 +109,8 @@ type Selector struct {
 // Limits on what Parse accepts, so that a hostile file costs a bounded amount
 // of memory.
 const (
-	MaxFileBytes = 64 << 20 // of either format
-	MaxNameBytes = 255      // of a category, group, service or reason
+	MaxFileBytes = 64 << 20 // bound for either format
+	MaxNameBytes = 255      // bound for the name of a category, group, service or reason
 
 	maxYAMLValues = 1_000_000 // scalars, lists and maps, an alias counted each time it is used
 	maxErrors     = 20        // shown; the rest is counted

@@ -40,7 +40,7 @@ func Flatten(f *File, selected []string) ([]Assignment, error) {
 // by category, then by name. An index into groups is a group's rank.
 type selection struct {
 	groups   []Ref
-	category []int32 // of each group: its place among the selected categories
+	category []int32 // place of each group's category among the selected ones
 	entries  []entry // every prefix of every group
 }
 

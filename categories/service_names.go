@@ -11,13 +11,13 @@ import (
 type NamedService struct {
 	Name  string
 	Match []ServiceTerm
-	Line  int // in the file, 0 if made otherwise
+	Line  int // line in the file, 0 if made otherwise
 }
 
 // ServiceNames finds a service's name. The zero value knows no names of its
 // own. It is read-only and safe for concurrent use.
 type ServiceNames struct {
-	terms [256][]namedTerm // by protocol, in order of precedence
+	terms [256][]namedTerm // one list for each protocol, in order of precedence
 }
 
 type namedTerm struct {

@@ -31,7 +31,7 @@ func (k AddressKind) String() string { return [...]string{"public", "private", "
 type SpecialRange struct {
 	Prefix netip.Prefix
 	Kind   AddressKind // Private or Local
-	Name   string      // as IANA calls it
+	Name   string      // IANA's name
 }
 
 // specialRanges are the IANA IPv4 and IPv6 Special-Purpose Address Registries

@@ -65,7 +65,7 @@ type tally struct {
 	software    string
 	name        string // what it calls itself
 	sampling    uint32
-	mediator    netip.Addr // that passes its records on
+	mediator    netip.Addr // the mediator that passes its records on
 	names       bool       // its records name several exporters, and it is no mediator
 	elsewhere   []Elsewhere
 	interfaces  int   // known by name
@@ -79,7 +79,7 @@ type tally struct {
 // same address has announced it from another port.
 type Elsewhere struct {
 	Template  uint16 `json:"template"`
-	Port      uint16 `json:"port"`      // that the data comes from
+	Port      uint16 `json:"port"`      // the port that the data comes from
 	Announced uint16 `json:"announced"` // port that the template came from
 	Transport string `json:"transport"` // over which it came
 }

@@ -43,7 +43,7 @@ type Collector struct {
 	intake  *intake
 	metrics *metrics
 
-	mu        sync.Mutex // for what is set while Run starts
+	mu        sync.Mutex // guards what is set while Run starts
 	started   time.Time
 	publisher *publisher
 	udp       []*udpSocket

@@ -235,7 +235,7 @@ func TestGarbageDisturbsNobody(t *testing.T) {
 	if d := gocmp.Diff(map[string]uint64{"short-message": 100, "version": 100}, c.Status().Errors); d != "" {
 		t.Errorf("errors (-want +got):\n%s", d)
 	}
-	if n := c.log.count("could not be used"); n != 2*burstSize {
+	if n := c.log.count("was not decoded"); n != 2*burstSize {
 		t.Errorf("%d log lines for 200 bad datagrams, want %d for each reason", n, burstSize)
 	}
 }

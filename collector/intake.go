@@ -80,7 +80,7 @@ func (l *lane) report(now time.Time, err error) {
 		l.bursts.warn(now, netip.Addr{}, "decode", "IPFIX", "err", err)
 		return
 	}
-	l.warn(now, "a part of an IPFIX message could not be used", bad)
+	l.warn(now, "a set of an IPFIX message was not decoded", bad)
 }
 
 // warn logs what is wrong with a message or stream, or the protocol that came

@@ -53,9 +53,9 @@ var (
 	descQLimit   = describe("queue_limit_bytes", "Most bytes that may wait for NATS, by place.", "place")
 	descInFlight = describe("in_flight_batches", "Batches sent and not acknowledged.")
 
-	descBatches     = describe("batches_total", "Batches by what became of them.", "result")
-	descRecords     = describe("records_total", "Flow records in batches, by what became of them.", "result")
-	descBatchBytes  = describe("batch_bytes_total", "Compressed bytes of batches by what became of them.", "result")
+	descBatches     = describe("batches_total", "Batches by result: published, dropped or damaged.", "result")
+	descRecords     = describe("records_total", "Flow records in batches, by result.", "result")
+	descBatchBytes  = describe("batch_bytes_total", "Compressed bytes of batches, by result.", "result")
 	descDuplicates  = describe("batch_duplicates_total", "Batches acknowledged that JetStream already had.")
 	descRetries     = describe("publish_retries_total", "Publishes that failed and were made again.")
 	descDamaged     = describe("spool_damaged_total", "Spooled batches that could not be read back.")

@@ -74,7 +74,7 @@ cordon_collector_nats_away 0
 # TYPE cordon_collector_queue_bytes gauge
 cordon_collector_queue_bytes{place="disk"} 0
 cordon_collector_queue_bytes{place="memory"} 0
-# HELP cordon_collector_records_total Flow records in batches, by what became of them.
+# HELP cordon_collector_records_total Flow records in batches, by result.
 # TYPE cordon_collector_records_total counter
 cordon_collector_records_total{result="dropped"} 0
 cordon_collector_records_total{result="published"} 60

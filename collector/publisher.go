@@ -45,7 +45,7 @@ type publisher struct {
 	spillAt   time.Time // after an error of the disk, when to try it again
 	fromSpool bool      // whether the batch before came from the spool
 	sends     context.Context
-	cancel    context.CancelFunc // of sends
+	cancel    context.CancelFunc // ends sends
 	status    PublisherStatus    // counts, and how many are in flight
 }
 

@@ -14,17 +14,17 @@ type PublisherStatus struct {
 	Away  string    `json:"away,omitempty"`
 	Since time.Time `json:"since,omitzero"`
 
-	QueuedBatches int   `json:"queuedBatches"` // in memory, those in flight included
+	QueuedBatches int   `json:"queuedBatches"` // batches in memory, those in flight included
 	QueuedBytes   int64 `json:"queuedBytes"`
 	QueueLimit    int64 `json:"queueLimit"`
 	InFlight      int   `json:"inFlight"`
 
-	SpooledBatches int   `json:"spooledBatches"` // on disk
+	SpooledBatches int   `json:"spooledBatches"` // batches on disk
 	SpooledBytes   int64 `json:"spooledBytes"`
 	SpoolLimit     int64 `json:"spoolLimit"` // zero without a data folder
 
 	Published  Volume `json:"published"`  // acknowledged
-	Duplicates uint64 `json:"duplicates"` // of these, known to JetStream already
+	Duplicates uint64 `json:"duplicates"` // published batches that JetStream knew already
 	Retries    uint64 `json:"retries"`    // publishes that failed and are made again
 	Spooled    Volume `json:"spooled"`    // written to disk
 	SpoolError string `json:"spoolError,omitempty"`
@@ -36,10 +36,10 @@ type PublisherStatus struct {
 // Volume counts what is in batches. Statistics and names of exporters travel in
 // batches of their own; their rows are no flow records.
 type Volume struct {
-	Batches    uint64 `json:"batches"` // of both
+	Batches    uint64 `json:"batches"` // memory and disk together
 	Records    uint64 `json:"records"` // flow records
 	Statistics uint64 `json:"statistics,omitempty"`
-	Bytes      uint64 `json:"bytes"` // of both
+	Bytes      uint64 `json:"bytes"` // memory and disk together
 }
 
 func (v *Volume) add(s *schema.Sealed) {

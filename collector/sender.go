@@ -21,7 +21,7 @@ const messageOverhead = 1 << 10
 // any number of goroutines may use it.
 type sender struct {
 	bus        *bus.Bus
-	instance   string // of the collector, for the headers
+	instance   string // the collector's instance, which headers name
 	ackTimeout time.Duration
 }
 

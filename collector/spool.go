@@ -51,7 +51,7 @@ type spool struct {
 	lock    *os.File
 	entries []spoolEntry // oldest first
 	taken   int          // entries taken, and neither put back nor removed yet
-	bytes   int64        // of entries, and of those taken
+	bytes   int64        // size of the entries and of those taken
 	last    int64        // time in the newest name, to keep names in order
 }
 
@@ -65,7 +65,7 @@ type spoolHeader struct {
 	Table  string `json:"table"`
 	Rows   int    `json:"rows"`
 	Size   int    `json:"size"`
-	CRC32C uint32 `json:"crc32c"` // of the fields above and the payload, see spoolSum
+	CRC32C uint32 `json:"crc32c"` // sum over the fields above and the payload, see spoolSum
 	Needs  int    `json:"needs,omitempty"`
 }
 

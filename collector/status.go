@@ -20,7 +20,7 @@ type Status struct {
 	Denied    DeniedStatus      `json:"denied"`  // from outside the allow-list
 	Records   uint64            `json:"records"` // flow records decoded
 	Exporters []ExporterStatus  `json:"exporters"`
-	Errors    map[string]uint64 `json:"errors,omitempty"` // by reason, over all exporters
+	Errors    map[string]uint64 `json:"errors,omitempty"` // Errors counts errors of all exporters by reason.
 	Decoder   DecoderStatus     `json:"decoder"`
 	Sealer    SealerStatus      `json:"sealer"`
 	Publisher PublisherStatus   `json:"publisher"`
@@ -82,7 +82,7 @@ type ExporterStatus struct {
 
 	LastMessage time.Time         `json:"lastMessage,omitzero"`
 	ClockBehind time.Duration     `json:"clockBehind,omitempty"` // nanoseconds, transmission included
-	Errors      map[string]uint64 `json:"errors,omitempty"`      // by reason
+	Errors      map[string]uint64 `json:"errors,omitempty"`      // Errors counts errors by reason.
 }
 
 // DecoderStatus says how much the decoder remembers.
@@ -139,7 +139,7 @@ func (c *Collector) Status() Status {
 
 // updateAccount brings the account up to now.
 func (c *Collector) updateAccount() ipfix.Stats {
-	c.looking.Lock() // so that two snapshots are counted in their order
+	c.looking.Lock() // Two snapshots have to be counted in their order.
 	defer c.looking.Unlock()
 	ended := c.ended.take()
 	d := c.intake.decoder.Stats()

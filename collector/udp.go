@@ -62,7 +62,7 @@ func listenUDP(ctx context.Context, address string, cfg UDPConfig, log *slog.Log
 			return sockets, fmt.Errorf("listen for IPFIX: %w", err)
 		}
 		conn := pc.(*net.UDPConn)
-		address = conn.LocalAddr().String() // with port 0, all sockets share the port that the first one got
+		address = conn.LocalAddr().String() // All sockets share the port that the first one got for port 0.
 		s := &udpSocket{conn: conn, address: conn.LocalAddr().String()}
 		sockets = append(sockets, s)
 		if s.buffer, err = setReceiveBuffer(conn, cfg.ReceiveBuffer); err != nil {

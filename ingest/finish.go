@@ -142,7 +142,7 @@ func (i *Ingester) message(ctx context.Context, b member) (*schema.Sealed, error
 	case err != nil:
 		return nil, fmt.Errorf("message %d of stream %s: %w", b.Seq, bus.StreamFlows, err)
 	case msg.Header.Get(jetstream.MsgIDHeader) != b.ID:
-		return nil, nil // of a stream made anew
+		return nil, nil // The stream was made anew.
 	}
 	return bus.Batch(msg.Header, msg.Data)
 }

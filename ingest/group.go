@@ -21,8 +21,8 @@ const (
 type held struct {
 	msg     jetstream.Msg
 	sealed  *schema.Sealed
-	seq     uint64        // in stream FLOWS
-	epoch   uint64        // of the ledger, from before the message was asked for
+	seq     uint64        // sequence in stream FLOWS
+	epoch   uint64        // the ledger's epoch before the message was asked for
 	delay   time.Duration // from receipt until its rows were in
 	release func()        // ends what keeps the message here
 }
@@ -50,7 +50,7 @@ type groups struct {
 	mu     sync.Mutex // guards what follows
 	open   *group
 	closed time.Time // when the last group was closed
-	free   []*group  // for their memory
+	free   []*group  // groups whose memory is used again
 }
 
 func newGroups(wait time.Duration, rooms int, finish func(*group)) *groups {

@@ -42,7 +42,7 @@ func (i *Ingester) handle(ctx, work context.Context, msg jetstream.Msg, epoch ui
 	}
 	stop := i.keepAlive(msg)
 	h.release = stop
-	left := false // to the group
+	left := false // whether the group has taken the batch over
 	defer func() {
 		if !left {
 			h.release()

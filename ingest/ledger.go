@@ -23,7 +23,7 @@ type record struct {
 	ID      string   `json:"id"`
 	Batches []member `json:"batches"`
 
-	seq  uint64     // in stream GROUPS
+	seq  uint64     // sequence in stream GROUPS
 	redo sync.Mutex // held while the group is inserted anew
 	in   bool       // its sessions are in; guarded by redo
 }
@@ -31,7 +31,7 @@ type record struct {
 // member is a batch of a group.
 type member struct {
 	ID  string `json:"id"`
-	Seq uint64 `json:"seq"` // in stream FLOWS
+	Seq uint64 `json:"seq"` // sequence in stream FLOWS
 }
 
 // newRecord gives the record of batches.
@@ -58,7 +58,7 @@ type ledger struct {
 	mu      sync.Mutex // guards what follows; taken after appending
 	last    uint64     // sequence of the last record read
 	epoch   uint64     // counts the times that records were removed unread
-	records []*record  // by sequence
+	records []*record  // sorted by sequence
 	groupOf map[string]*record
 	held    map[string]bool // batches that this ingester has in hand
 }

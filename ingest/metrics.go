@@ -5,13 +5,13 @@ import (
 )
 
 type metrics struct {
-	rows, batches  *prometheus.CounterVec // by table
+	rows, batches  *prometheus.CounterVec // labelled by table
 	bytes          prometheus.Counter
 	insertSeconds  prometheus.Histogram
 	delaySeconds   prometheus.Histogram
 	redelivered    prometheus.Counter
-	deadLetters    *prometheus.CounterVec // by reason
-	failedInserts  *prometheus.CounterVec // by cause
+	deadLetters    *prometheus.CounterVec // labelled by reason
+	failedInserts  *prometheus.CounterVec // labelled by cause
 	pending        prometheus.Gauge
 	ackPending     prometheus.Gauge
 	storeReachable prometheus.Gauge

@@ -27,7 +27,7 @@ const (
 // scanner is a client that scans.
 //
 // A target is a (server, protocol, port) of a protocol with ports; multicast and broadcast
-// addresses, which answer nobody, are none. It is fruitless for a client if nothing came of it:
+// addresses, which answer nobody, are none. It is fruitless for a client in either of two cases:
 //
 //   - unanswered: all its flows were half-open or dropped, or TCP answered
 //     with nothing but RST;
@@ -118,7 +118,7 @@ HAVING 2 * fruitless > targets AND
 
 // note says what makes a client a scanner.
 func (s scanner) note() string {
-	return fmt.Sprintf("nothing came of %d of the client's %d targets", s.fruitless, s.targets)
+	return fmt.Sprintf("%d of the client's %d targets were never answered, or used only once", s.fruitless, s.targets)
 }
 
 // hasPorts is the condition that a column's protocol has ports.

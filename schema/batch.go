@@ -43,7 +43,7 @@ type Batch struct {
 	rows rows
 	n    int
 
-	version int // that the encoded block needs
+	version int // the version that the encoded block needs
 
 	raw proto.Buffer
 	lz4 *compress.Writer

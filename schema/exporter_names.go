@@ -14,7 +14,7 @@ import (
 // data, as a row of table exporter_name_rows. Flow records have the numbers.
 type ExporterName struct {
 	Time     int64    // Unix milliseconds, when the collector found it
-	Exporter [16]byte // as in Record
+	Exporter [16]byte // address as in Record
 	Domain   uint32
 	Kind     string // NameInterface or NameVRF
 	ID       uint32

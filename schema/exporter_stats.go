@@ -17,7 +17,7 @@ type ExporterStats struct {
 	Time      int64    // Unix milliseconds, end of the interval
 	Interval  uint32   // milliseconds
 	Collector string   // instance
-	Exporter  [16]byte // as in Record; zero in rows about a listener as a whole
+	Exporter  [16]byte // address as in Record; zero in rows about a listener as a whole
 	Domain    uint32
 	Transport string // udp, tcp, tls or file
 	Name      string // what the exporter calls itself, from options data

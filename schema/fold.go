@@ -34,7 +34,7 @@ type Folder struct {
 	// originIndex finds origins where they are many.
 	originIndex map[origin]uint32
 
-	touched uint64 // so that the compiler does not leave fetch out
+	touched uint64 // keeps the compiler from leaving fetch out
 
 	sorted, spare []ordered
 	buf           proto.Buffer
@@ -146,7 +146,7 @@ const near = 64
 // single is a record as a session of its own.
 type single struct {
 	session
-	hash uint64 // of the key
+	hash uint64 // the key's hash
 }
 
 // read makes a session of record i.
@@ -324,7 +324,7 @@ func (f *Folder) origin(o origin) uint32 {
 
 const (
 	minIndex = 1 << 12
-	hashMask = 0xffffffff << 32 // of a slot of the index
+	hashMask = 0xffffffff << 32 // the bits of a slot that hold a hash
 )
 
 // add adds a record to its session, a new one if there is none yet.

@@ -150,7 +150,7 @@ type Basis uint8
 // The bases, weakest first.
 const (
 	BasisNone      Basis = iota
-	BasisDegree          // in SQL: the side with many peers is the server
+	BasisDegree          // decided in SQL: the side with many peers is the server
 	BasisKnownPort       // one of the ports is that of a well-known service
 	BasisPortRange       // a service port against an ephemeral port
 	BasisICMP            // an ICMP request or reply type

@@ -141,7 +141,7 @@ func (a *app) ask(cmd *cobra.Command, query string) []string {
 	a.log = slog.New(slog.DiscardHandler)
 	a.settings.ConnectTimeout = 0 // nobody waits for a completion
 	if _, err := os.Stat(clickhouseDir(a.settings.DataDir)); err != nil && a.settings.ClickHouse.DSN == "" {
-		return nil // and no folder is made
+		return nil // No folder is made.
 	}
 	st, err := a.openStore(ctx, storeNeeds{})
 	if err != nil {

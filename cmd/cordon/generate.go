@@ -62,8 +62,8 @@ type generateFlags struct {
 	coverageBy string
 	existing   []string
 	guardrails []string
-	inForce    namedPolicies // of existing
-	guarding   namedPolicies // of guardrails
+	inForce    namedPolicies // policies of existing
+	guarding   namedPolicies // policies of guardrails
 	effort     string
 	maxMemory  string
 	format     string

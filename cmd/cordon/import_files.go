@@ -21,7 +21,7 @@ type importFlags struct{ again, skipBad bool }
 
 // inputFile is a file that is read more than once.
 type inputFile struct {
-	name    string // as it was given
+	name    string // the name as it was given
 	content *os.File
 	size    int64
 
@@ -47,7 +47,7 @@ func (a *app) importFiles(ctx context.Context, names []string, f importFlags) er
 	if err != nil {
 		return err
 	}
-	a.settings.ConnectTimeout = a.patience() // as long as batches may wait
+	a.settings.ConnectTimeout = a.patience() // Batches may wait as long.
 	st, err := a.openStore(ctx, storeNeeds{bus: true, create: true})
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ type patience struct {
 	coming func() bool
 
 	mu    sync.Mutex
-	tries int // that go on; one may be inside another
+	tries int // tries that go on; one may be inside another
 	said  bool
 }
 

@@ -16,7 +16,7 @@ import (
 type namedPolicies []onePolicy
 
 type onePolicy struct {
-	id       string // of a stored proposal; empty for a file
+	id       string // id of a stored proposal; empty for a file
 	policies []policy.Policy
 	notes    []string // about the file
 }

@@ -31,7 +31,7 @@ type difference struct {
 
 // ruleChanges compares rules by their ids.
 type ruleChanges struct {
-	Unchanged int       `json:"unchanged"` // with the same name, or another
+	Unchanged int       `json:"unchanged"` // counts rules with the same name or another one
 	Removed   []string  `json:"removed"`   // names
 	Added     []string  `json:"added"`     // names
 	Renamed   []renamed `json:"renamed"`

@@ -64,7 +64,7 @@ func withoutReasons(args []string, given *[]string) []string {
 
 // leftOut is the sessions that proposals leave out, in tables that exist until it is closed.
 type leftOut struct {
-	sql      string // for a FROM clause, see recommender.Listing.LeftOut
+	sql      string // stands in a FROM clause, see recommender.Listing.LeftOut
 	listings []*recommender.Listing
 }
 

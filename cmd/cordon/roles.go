@@ -154,7 +154,7 @@ func (a *app) up(ctx context.Context) error {
 type node struct {
 	app     *app
 	roles   roles
-	id      string // of the process, for others that ask how it is
+	id      string // identifies the process to others that ask how it is
 	reg     *prometheus.Registry
 	bus     *bus.Bus
 	conn    driver.Conn // nil without a need for ClickHouse
@@ -165,7 +165,7 @@ type node struct {
 	collector  *collector.Collector   // nil without the role
 	ingester   *ingest.Ingester       // nil without the role
 	http       *httpapi.Server        // nil without an address
-	pages      clickhouse.Conn        // for the API and the pages, so that ingest never waits for them; nil without
+	pages      clickhouse.Conn        // connection of the API and the pages, so that ingest never waits for them; nil without
 	api        *api.API               // nil without pages
 }
 

@@ -24,7 +24,7 @@ type app struct {
 	loader     *config.Loader
 	settings   settings
 	log        *slog.Logger
-	command    string // that runs, such as "cordon import"
+	command    string // the command that runs, such as "cordon import"
 }
 
 const rootHelp = `Cordon turns the sessions of a network into the smallest set of allow rules

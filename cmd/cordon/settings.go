@@ -45,9 +45,9 @@ type natsSettings struct {
 	URL         string `mapstructure:"url"`
 	Credentials string `mapstructure:"credentials"` // .creds file, for an external server
 
-	Listen     string        `mapstructure:"listen"`      // of the embedded server
-	Replicas   int           `mapstructure:"replicas"`    // of the streams
-	MaxBytes   int64         `mapstructure:"max_bytes"`   // of stream FLOWS
+	Listen     string        `mapstructure:"listen"`      // address of the embedded server
+	Replicas   int           `mapstructure:"replicas"`    // replicas of the streams
+	MaxBytes   int64         `mapstructure:"max_bytes"`   // bound of stream FLOWS
 	Duplicates time.Duration `mapstructure:"duplicates"`  // window in which message ids are remembered
 	SyncAlways bool          `mapstructure:"sync_always"` // fsync every message: safe against power loss, slower
 }

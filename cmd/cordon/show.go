@@ -34,7 +34,7 @@ type showFlags struct {
 	evidence   bool
 	unobserved bool
 	leftOut    []string
-	reasons    []policy.Reason // of leftOut; none for all
+	reasons    []policy.Reason // reasons asked for by leftOut; none for all
 	rules      []string
 	sort       string
 	limit      int

@@ -191,7 +191,7 @@ func (s *sqlShell) describe(ctx context.Context, name string) error {
 	}
 	types, comments := "type", "comment"
 	if width := terminalWidth(s.app.stdout); width > 0 {
-		const most, rest = 32, 40 // of a type; of number, name and frame
+		const most, rest = 32, 40 // widest type; width of number, name and frame
 		types, comments = clip("type", most), clip("comment", max(width-most-rest, 12))
 	}
 	return s.run(ctx, "SELECT name, "+types+" AS kind, "+comments+" AS about "+columns+" ORDER BY position")

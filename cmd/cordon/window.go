@@ -16,7 +16,7 @@ import (
 type window struct {
 	since, until string
 	last         time.Duration
-	zone         string // of times that name none; empty for UTC
+	zone         string // zone of times that name none; empty for UTC
 }
 
 // timeForms is what times may be written as, for the help of flags.

@@ -28,7 +28,7 @@ type Config struct {
 // Rules decides the direction of records. It is made by [New], does not change
 // after that, and is safe for concurrent use.
 type Rules struct {
-	class [1 << 16]class // by port number
+	class [1 << 16]class // indexed by port number
 }
 
 // Bits of what is known about a port number.
@@ -37,7 +37,7 @@ type class uint8
 const (
 	ephemeral class = 1 << iota
 	knownTCP
-	knownUDP // and UDP-Lite
+	knownUDP // known in UDP and UDP-Lite
 	knownDCCP
 	knownSCTP
 )

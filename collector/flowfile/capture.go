@@ -52,7 +52,7 @@ type captureReader struct {
 
 // Bounds for what a capture can make the reader keep.
 const (
-	maxPages = 4096             // of out-of-order TCP data, about 2 KB each
+	maxPages = 4096             // pages of out-of-order TCP data, about 2 KB each
 	idle     = 30 * time.Second // after which what is missing is not waited for
 	maxPause = 4 * time.Hour    // after which a TCP connection is forgotten
 )
@@ -268,8 +268,8 @@ func (c *captureReader) message(src ipfix.Source, msg []byte) {
 
 const (
 	messageHeader = 16                // bytes
-	minMessage    = messageHeader + 4 // with the header of a set
-	lengthError   = 4                 // by how many bytes the message length of some exporters is off
+	minMessage    = messageHeader + 4 // a message and the header of a set
+	lengthError   = 4                 // bytes by which the message length of some exporters is off
 )
 
 // plausible tells the beginning of an IPFIX message, at least minMessage bytes of

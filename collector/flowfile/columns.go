@@ -28,10 +28,10 @@ const (
 	exporter
 	action
 	count
-	completeness // of table flows, as SQL prints it
+	completeness // column of table flows, as SQL prints it
 	client       // direction of table flows
-	service      // of `cordon sessions`
-	state        // of `cordon sessions`
+	service      // column of `cordon sessions`
+	state        // column of `cordon sessions`
 	numColumns
 )
 

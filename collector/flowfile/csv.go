@@ -21,7 +21,7 @@ type csvReader struct {
 	header header
 
 	now     int64 // time of import, Unix microseconds
-	untimed int64 // of records without a time
+	untimed int64 // time of records without one
 
 	badClock bool // a note says so
 

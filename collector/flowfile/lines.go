@@ -28,7 +28,7 @@ type lines struct {
 
 	line   int // number of the line on which the current row begins
 	extra  int // line breaks within the current row
-	second int // where the line after the first line of the row begins
+	second int // offset of the line after the first line of the row
 
 	fields [][]byte
 }

@@ -65,7 +65,7 @@ func (m *messages) summarise(s *source) {
 	st := m.decoder.Stats()
 	for _, r := range ipfix.Reasons() {
 		switch n := st.Errors[r]; {
-		case n == 0 || r == ipfix.ReasonNoTemplate: // of which below
+		case n == 0 || r == ipfix.ReasonNoTemplate: // see below
 		case r == ipfix.ReasonNotFlow:
 			s.note("%d data records are no flow records: they have no source and destination address, or log that a translation of addresses began or ended", n)
 		default:
@@ -91,7 +91,7 @@ type ipfixReader struct {
 	*source
 	messages
 	in     *bufio.Reader
-	offset int64 // of the next message
+	offset int64 // offset of the next message
 	err    error // how it ended
 }
 

@@ -105,7 +105,7 @@ type source struct {
 	zstd    *zstd.Decoder
 	count   *counter
 	size    int64
-	digest  hash.Hash // of the decompressed contents; nil unless asked for
+	digest  hash.Hash // digest of the decompressed contents; nil unless asked for
 	notes   []string
 }
 

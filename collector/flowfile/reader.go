@@ -31,7 +31,7 @@ type RowError struct {
 	File   string
 	Line   int    // the first line of the file is 1
 	Column string // empty if the row as a whole is at fault
-	Value  string // of that column, perhaps shortened
+	Value  string // value of that column, perhaps shortened
 	Want   string // what is allowed; for a row as a whole, what is wrong
 }
 

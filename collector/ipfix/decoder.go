@@ -28,9 +28,9 @@ type Config struct {
 	MaxFields    int // fields of one template
 
 	MaxStateBytes      int64 // templates and options data of one source
-	MaxTotalStateBytes int64 // and of all; beyond, sources are forgotten as above
+	MaxTotalStateBytes int64 // bound of all sources; beyond it, sources are forgotten as above
 	MaxWaitingBytes    int64 // data before its template, of one source
-	MaxTotalWaiting    int64 // and of all
+	MaxTotalWaiting    int64 // bound of all sources
 }
 
 // DefaultConfig gives the bounds for a collector of some thousand exporters.
@@ -85,10 +85,10 @@ type Decoder struct {
 	mu      sync.RWMutex
 	sources map[Source]*source
 	byAddr  map[netip.Addr]*announcements
-	gone    Counters // of sources that are no longer known
+	gone    Counters // counts of sources that are no longer known
 	evicted uint64
 
-	changes atomic.Uint64 // of templates: new, refused, withdrawn or expired
+	changes atomic.Uint64 // counts templates that are new, refused, withdrawn or expired
 	state   atomic.Int64  // bytes of templates and options data
 	waiting atomic.Int64  // bytes of data before its template
 }

@@ -199,7 +199,7 @@ const (
 	seconds         = four | eight
 	millis          = 1<<6 | 1<<7 | eight
 	float           = four | eight
-	anyText lengths = 0xfffffffe // and longer, see legal
+	anyText lengths = 0xfffffffe // any length, see legal
 )
 
 type element struct {

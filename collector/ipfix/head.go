@@ -15,7 +15,7 @@ type head struct {
 	tcpFlags         uint16
 	icmpType         uint8
 	icmpCode         uint8
-	vlan             uint16 // of the outermost tag
+	vlan             uint16 // VLAN of the outermost tag
 	length           uint64 // octets of the IP packet, its header included
 }
 
@@ -175,7 +175,7 @@ func (h *head) ipv6(b []byte) bool {
 			return true
 		}
 		if size == 0 || len(b) < size {
-			return false // which protocol it is was cut off
+			return false // The protocol was cut off.
 		}
 		next, b = b[0], b[size:]
 	}

@@ -13,12 +13,12 @@ const maxPassedOn = 4096
 
 // passedOn counts the records of a domain by the exporter that they name.
 type passedOn struct {
-	first   [16]byte // that a source named which may not
-	several bool     // and it named others as well
+	first   [16]byte // the first that a source named which may not
+	several bool     // whether it named others as well
 
 	flows   map[passedKey]*uint64
 	last    passedKey
-	counter *uint64 // of last
+	counter *uint64 // the counter of last
 }
 
 type passedKey struct {

@@ -29,7 +29,7 @@ type options struct {
 	elements   map[elementID]string // names by RFC 5610
 	names      map[string]string    // VRF names in use, so that records share them
 
-	ratesChanged bool // and are not published yet
+	ratesChanged bool // rates changed and are not published yet
 
 	charge func(int64) bool // accounts for memory, see source.charge
 }
@@ -92,7 +92,7 @@ type optionsRecord struct {
 	systemInit int64
 	exporter   [16]byte
 	sampling   sampling
-	sampled    bool // by some method, whatever its rate
+	sampled    bool // whether it samples at all, at whatever rate
 	hash       hashFilter
 	template   uint16 // the scope is that of a template
 	other      uint64 // a hash of the rest of the scope

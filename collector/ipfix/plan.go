@@ -79,11 +79,11 @@ type plan struct {
 	min      int    // the fewest bytes that a record can have
 	fixed    bool   // every record has min bytes
 	head     int    // bytes of the fixed part
-	ops      []op   // of the fixed part, in the order of the record
-	steps    []step // of the rest, from the first field of variable length on
+	ops      []op   // the fixed part, in the order of the record
+	steps    []step // the rest, from the first field of variable length on
 	flow     bool   // the record has source and destination addresses, or may have them in a packet's head
 	has      contents
-	sections []section // in the fixed part
+	sections []section // sections in the fixed part
 	needs    needs
 	proto    schema.Record // what all records of the template have in common
 	bad      []elementID   // elements left out because of their length
@@ -161,7 +161,7 @@ func (p *plan) choose(fields []field) (map[int]element, bool) {
 	for i, f := range fields {
 		e, ok := elements[f.elementID]
 		if !ok || f.length == 0 {
-			continue // of length zero: the exporter says that it has no value
+			continue // Length zero says that the exporter has no value.
 		}
 		if f.length != variable && !e.legal(int(f.length)) {
 			p.bad = append(p.bad, f.elementID)

@@ -17,7 +17,7 @@ type scratch struct {
 	tunnelKey              uint64
 	biflowDirection        uint8
 	fragmentOffset         uint64
-	exporter               [16]byte // that the record names
+	exporter               [16]byte // the exporter that the record names
 	originalDomain         uint32
 	sections               sections
 }

@@ -151,16 +151,16 @@ func (a *announcements) withdraw(s *source) {
 
 // How close an announcement is to a record, closest first.
 const (
-	tierOwn     = iota // of the domain, from where its records come
-	tierPort           // of the domain, from another port or connection
-	tierGeneral        // of the exporter: in domain 0 (RFC 7011, section 3.1)
-	tierDomain         // in another domain, or about one that the source does not have
+	tierOwn     = iota // said of the domain, from where its records come
+	tierPort           // said of the domain, from another port or connection
+	tierGeneral        // said of the exporter, in domain 0 (RFC 7011, section 3.1)
+	tierDomain         // said in another domain, or about one that the source does not have
 	tiers
 )
 
 // resolver finds the sampling rates of the records of one domain.
 type resolver struct {
-	gen   uint64 // of announcements
+	gen   uint64 // counts announcements
 	built bool
 	tiers [tiers][]announced
 	// plain says that all records that name no sampler have the same rate.
@@ -177,7 +177,7 @@ type asked struct {
 	inIf, outIf       uint32
 	template          uint16
 	direction         schema.FlowDirection
-	exporter          [16]byte // that a mediator names
+	exporter          [16]byte // the exporter that a mediator names
 }
 
 type cachedRate struct {

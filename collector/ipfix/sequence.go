@@ -27,7 +27,7 @@ func (n numbering) String() string { return numberingNames[n] }
 
 const (
 	recentMessages = 64      // among which duplicates are found
-	openGaps       = 16      // that late messages can fill
+	openGaps       = 16      // gaps that late messages can fill
 	maxGap         = 1 << 24 // records; more than this is a restart
 	mindChanged    = 2       // transitions that only another numbering explains, to change to it
 	sameAgain      = 8       // datagrams like the last, to take the exporter as unnumbered

@@ -22,7 +22,7 @@ type source struct {
 	useful   atomic.Bool  // it has sent records that could be decoded
 	evicted  atomic.Bool  // no longer in the Decoder; to be closed
 
-	mu        sync.Mutex // for all below
+	mu        sync.Mutex // guards all below
 	closed    bool
 	work      decoding
 	domains   map[uint32]*domain
@@ -31,7 +31,7 @@ type source struct {
 	state     int64     // bytes, also in Decoder.state
 	queue     []waiting // data before its template, oldest first
 	queued    int64     // bytes, also in Decoder.waiting
-	counters  Counters  // of messages that belong to no domain
+	counters  Counters  // counts of messages that belong to no domain
 }
 
 // domain is the state of an observation domain of a source.

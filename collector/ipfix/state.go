@@ -197,7 +197,7 @@ func (s *source) load(l *savedDomain) {
 	for _, saved := range l.Templates {
 		t, err := saved.template()
 		if err != nil || len(t.fields) > s.decoder.cfg.MaxFields || s.templates >= s.decoder.cfg.MaxTemplates || !s.charge(t.cost()) {
-			continue // of another version, or the bounds were lowered
+			continue // The state is of another version, or the bounds were lowered.
 		}
 		d.templates[t.id] = t
 		s.templates++

@@ -15,16 +15,16 @@ import (
 // grow.
 type Counters struct {
 	Messages uint64
-	Bytes    uint64 // of messages, without transport headers
+	Bytes    uint64 // size of messages without transport headers
 
 	Records        uint64 // data records that were decoded, options left out
-	Flows          uint64 // of these, flow records given to the sink; the others are ReasonNotFlow
+	Flows          uint64 // flow records given to the sink; the others are ReasonNotFlow
 	OptionsRecords uint64
 	LateRecords    uint64 // flow records received more than lateAfter after the flow's end; none from files
 	Templates      uint64 // template records that could be used, new or repeated
 
 	WaitedSets        uint64 // data sets that came before their template
-	RecoveredSets     uint64 // of these, decoded when it came
+	RecoveredSets     uint64 // waiting sets that were decoded when their template came
 	NoTemplateSets    uint64 // data sets given up for want of a template
 	NoTemplateBytes   uint64 // bytes of records in them
 	NoTemplateRecords uint64 // records in sets that came without a template, as far as sequence numbers tell
@@ -39,7 +39,7 @@ type Counters struct {
 	Reordered      uint64 // datagrams that came late
 	Restarts       uint64 // the exporter began to count anew
 
-	Errors [numReasons]uint64 // by Reason
+	Errors [numReasons]uint64 // indexed by Reason
 }
 
 // Lost gives the messages and records that were sent and have not arrived.
@@ -75,17 +75,17 @@ func (c *Counters) Add(o *Counters) {
 
 // Stats is a snapshot of a [Decoder].
 type Stats struct {
-	Counters                   // of all sources there ever were
+	Counters                   // counts of all sources there ever were
 	Sources      []SourceStats // those known now, by address
 	Evicted      uint64        // sources forgotten because there were too many
-	StateBytes   int64         // of templates and options data
-	WaitingBytes int64         // of data before its template
+	StateBytes   int64         // memory of templates and options data
+	WaitingBytes int64         // memory of data that came before its template
 }
 
 // SourceStats is a snapshot of one source.
 type SourceStats struct {
 	Source       Source
-	Counters     // of all its domains, and of messages that belong to none
+	Counters     // counts of all its domains, and of messages that belong to none
 	Domains      []DomainStats
 	WaitingSets  int // data sets that wait for a template now
 	WaitingBytes int64
@@ -127,7 +127,7 @@ type Elsewhere struct {
 // PassedOn counts the flow records of one exporter behind a mediator.
 type PassedOn struct {
 	Exporter netip.Addr
-	Domain   uint32 // as the exporter named it, or else the mediator's
+	Domain   uint32 // the exporter's number, or else the mediator's
 	Flows    uint64
 }
 

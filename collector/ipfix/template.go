@@ -63,7 +63,7 @@ func (x *decoding) templates(set uint16, body []byte) {
 		if !ok {
 			x.problem(ReasonTemplateCut, id, "%d fields do not fit in the %d bytes that the set has left", count, len(rest))
 			if t := x.domain.templates[id]; t == nil || t.scope != scope || len(t.fields) != count || !bytes.HasPrefix(t.raw, rest) {
-				x.refuse(id) // and not a repetition that was cut short
+				x.refuse(id) // This is no repetition that was cut short.
 			}
 			return
 		}

@@ -3,7 +3,7 @@ package ipfix
 import "math"
 
 const (
-	second = int64(1e6) // in microseconds
+	second = int64(1e6) // one second in microseconds
 	day    = 24 * 3600 * second
 	year   = 365 * day
 

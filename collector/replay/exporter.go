@@ -85,7 +85,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 type Stats struct {
 	Records  uint64 // data records, options data left out
 	Messages uint64
-	Bytes    uint64 // of messages
+	Bytes    uint64 // size of messages
 }
 
 // Exporter sends flow records to one collector. It is not safe for concurrent use.
@@ -119,7 +119,7 @@ func Dial(ctx context.Context, cfg Config) (*Exporter, error) {
 	e := &Exporter{cfg: cfg, conn: conn, message: newMessage(cfg.Domain, cfg.MTU), most: 1 << 16, started: cfg.Now()}
 	e.local = localAddr(conn)
 	if cfg.Rate > 0 {
-		e.most = max(1, int(min(cfg.Rate/10, 1<<16))) // so that records do not wait for long
+		e.most = max(1, int(min(cfg.Rate/10, 1<<16))) // Records do not wait for long.
 	}
 	return e, nil
 }
@@ -185,7 +185,7 @@ func (e *Exporter) export(ctx context.Context, r *schema.Record) error {
 	reverse := r.RevPackets > 0 || r.RevBytes > 0
 	forward := !reverse || r.Packets > 0 || r.Bytes > 0
 	if r.PacketsAssumed && r.TCPFlags != 0 {
-		r.Packets = 0 // as one, beside SYN and ACK, they would make the client the server
+		r.Packets = 0 // One packet beside SYN and ACK would make the client the server.
 	}
 	if e.cfg.Biflow && (reverse || r.Completeness == schema.BothWays) {
 		return e.add(ctx, kindOf(r, true), r)

@@ -16,8 +16,8 @@ type message struct {
 	limit  int // bytes
 
 	buf      []byte
-	set      int    // where the open data set begins, 0 if there is none
-	setID    uint16 // of the open data set
+	set      int    // offset of the open data set, 0 if there is none
+	setID    uint16 // id of the open data set
 	records  int    // data records in the message, options data included
 	sequence uint32 // data records in all messages before
 }

@@ -10,7 +10,7 @@ import (
 const (
 	penIANA    = 0
 	penReverse = 29305 // reverse elements (RFC 5103, section 6.1)
-	variable   = 65535 // as a length: variable (RFC 7011, section 7)
+	variable   = 65535 // the length that says variable (RFC 7011, section 7)
 
 	setTemplate        = 2
 	setOptionsTemplate = 3

@@ -14,13 +14,13 @@ import (
 
 // DeadLetter is a message of stream FLOWS_DEAD: a batch that could not be inserted.
 type DeadLetter struct {
-	Sequence  uint64    `json:"sequence"` // in FLOWS_DEAD
+	Sequence  uint64    `json:"sequence"` // sequence in FLOWS_DEAD
 	Buried    time.Time `json:"buried"`   // when it was moved there
 	Batch     string    `json:"batch"`    // id
 	Collector string    `json:"collector"`
 	Table     string    `json:"table"`
-	Rows      uint64    `json:"rows"`  // as the collector said; 0 if it did not
-	Bytes     int       `json:"bytes"` // of the message's data
+	Rows      uint64    `json:"rows"`  // the collector's count; 0 if it gave none
+	Bytes     int       `json:"bytes"` // size of the message's data
 	Reason    string    `json:"reason"`
 	Error     string    `json:"error"`
 }

@@ -63,7 +63,7 @@ func hide(err error, urls string) error {
 		one = strings.TrimSpace(one)
 		if clean := Redact(one); clean != one {
 			quoted := strconv.Quote(one)
-			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], clean) // as url.Parse has it
+			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], clean) // This is the form that url.Parse gives.
 			text = strings.ReplaceAll(text, one, clean)
 		}
 	}

@@ -57,7 +57,7 @@ type Import struct {
 type Store struct {
 	Conn     driver.Conn
 	Database string
-	Cluster  string // of the server's configuration; empty for one server
+	Cluster  string // name in the server's configuration; empty for one server
 	// Alone says that no other process can use the store, so that whoever
 	// imported before is gone.
 	Alone bool
@@ -137,7 +137,7 @@ func (s *Store) Begin(ctx context.Context, file, digest, instance string) (*Impo
 		if len(same) == 1 {
 			return i, nil
 		}
-		i.File = "" // so that the row is not shown
+		i.File = "" // A row without a file is not shown.
 		if err := s.write(ctx, i, Undone); err != nil {
 			return nil, err
 		}

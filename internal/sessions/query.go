@@ -30,7 +30,7 @@ const (
 
 // Table is where sessions are, if not in the store's window.
 type Table struct {
-	SQL   string   // for a FROM clause, with the columns of sessions_window
+	SQL   string   // stands in a FROM clause and has the columns of sessions_window
 	Own   []string // columns that it has beyond those; they come first
 	Order string   // one of its own that rows are in order of, before the order asked for; empty for none
 	Each  int      // at most so many rows for each value of Order; 0 for all
@@ -94,7 +94,7 @@ func ParseSort(s string) (Sort, error) {
 // Query is a SELECT with its parameters.
 type Query struct {
 	SQL        string
-	Parameters map[string]string // for {name:Type} in SQL
+	Parameters map[string]string // values of {name:Type} in SQL
 }
 
 // Build makes the query. The groups file, nil for none, gives meaning to names of services. Limit 0 means all.

@@ -21,7 +21,7 @@ type Document struct {
 	Version string    `json:"version"`
 	Role    string    `json:"role,omitempty"` // up, collect, ingest or serve
 	Host    string    `json:"host,omitempty"`
-	ID      string    `json:"id,omitempty"`  // of the process, unique
+	ID      string    `json:"id,omitempty"`  // identifies the process
 	PID     int       `json:"pid,omitempty"` // zero where no process runs, only its data is there
 	Started time.Time `json:"started,omitzero"`
 	Taken   time.Time `json:"taken"`
@@ -70,10 +70,10 @@ type Stream struct {
 type Store struct {
 	Error        string    `json:"error,omitempty"` // why the rest is unknown
 	Flows        uint64    `json:"flows"`           // rows of table flows
-	Bytes        uint64    `json:"bytes"`           // of all tables, on disk
+	Bytes        uint64    `json:"bytes"`           // size of all tables on disk
 	OldestFlow   time.Time `json:"oldestFlow,omitzero"`
-	NewestFlow   time.Time `json:"newestFlow,omitzero"`   // by the exporters' clocks
-	LastReceived time.Time `json:"lastReceived,omitzero"` // by the collectors' clocks
+	NewestFlow   time.Time `json:"newestFlow,omitzero"`   // the exporters' clocks say so
+	LastReceived time.Time `json:"lastReceived,omitzero"` // the collectors' clocks say so
 	Exporters    uint64    `json:"exporters"`
 
 	// OneWay are the exporters of which no session was stored in both

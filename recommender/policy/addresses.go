@@ -25,10 +25,10 @@ import (
 type Addresses struct {
 	resolver *categories.Resolver
 	spans    []Span                            // what resolves to a group, laid out
-	families []Families                        // of each group, by its place
+	families []Families                        // families of each group, by its place
 	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
-	refs     map[string]categories.Ref         // by label, every group of the file
-	prefixes map[categories.Ref][]netip.Prefix // of every group of the file, and the built-in one
+	refs     map[string]categories.Ref         // every group of the file, by label
+	prefixes map[categories.Ref][]netip.Prefix // prefixes of every group of the file and of the built-in one
 	internet string                            // label of the built-in group
 
 	tables sync.Map               // label -> *bart.Lite with all prefixes, made when first asked for

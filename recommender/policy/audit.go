@@ -120,7 +120,7 @@ type audit struct {
 	seen     []Seen
 	gone     []bool
 	used     []bool     // decides a session of the window, or does without those that are gone
-	findings []*InForce // of each rule
+	findings []*InForce // findings of each rule
 }
 
 // first gives the first rule of a kind of sessions that is not gone, other than one, or -1.
@@ -289,7 +289,7 @@ func (x *audit) list() (out []InForce) {
 // alike: of addresses at each side, and of services.
 type space struct {
 	boxes    []ruleBox
-	families [2][2]bits // of addresses at each side, the classes of IPv4 and of IPv6
+	families [2][2]bits // classes of IPv4 and of IPv6 addresses at each side
 }
 
 // ruleBox is a rule as classes: sources, destinations, services.

@@ -44,12 +44,12 @@ type carrier struct {
 	p        *Proposal
 	file     *categories.File
 	a        *Addresses
-	held     [][]Span                // of each group that addresses resolve to, by its place
-	place    map[categories.Ref]int  // in Resolver.Groups
+	held     [][]Span                // ranges of each group that addresses resolve to, by its place
+	place    map[categories.Ref]int  // place in Resolver.Groups
 	named    map[netip.Addr]bool     // known hosts, of groups of any category
 	hosts    map[int][]netip.Addr    // the same by place of the group, -1 for none
 	needed   map[categories.Ref]bool // carried
-	declared map[categories.Ref]bool // with the prefixes of the file
+	declared map[categories.Ref]bool // carried with the prefixes of the file
 	new      []categories.Ref        // needed, and not yet looked at
 	members  map[categories.Ref][]netip.Prefix
 }

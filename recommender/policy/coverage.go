@@ -67,15 +67,15 @@ type Measure string
 // The measures; the zero value means BySessions.
 const (
 	BySessions Measure = "sessions"
-	ByBytes    Measure = "bytes" // of both directions, as in Evidence
+	ByBytes    Measure = "bytes" // bytes of both directions, as in Evidence
 )
 
 // Coverage says how much of what could be permitted is, where a share was asked for.
 type Coverage struct {
 	By        Measure `json:"by" yaml:"by"`
-	Total     uint64  `json:"total" yaml:"total"`         // of all sessions that no other reason leaves out, those already permitted among them
+	Total     uint64  `json:"total" yaml:"total"`         // weight of all sessions that no other reason leaves out, those already permitted among them
 	Needed    uint64  `json:"needed" yaml:"needed"`       // the share that was asked for
-	Permitted uint64  `json:"permitted" yaml:"permitted"` // by the rules, and by the policy in force
+	Permitted uint64  `json:"permitted" yaml:"permitted"` // weight that the rules and the policy in force permit
 	Reached   string  `json:"reached" yaml:"reached"`     // Permitted of Total in percent, rounded down
 }
 

@@ -27,7 +27,7 @@ func (r *Rule) EOSLines(f Families) (lines int) {
 			ends++
 		}
 	}
-	if f.IPv4 || !f.IPv6 { // of a rule without addresses nothing can be written
+	if f.IPv4 || !f.IPv6 { // Nothing can be written of a rule without addresses.
 		lines += r.eosFamily(ends, iana.ICMP)
 	}
 	if f.IPv6 {

@@ -80,7 +80,7 @@ type divided struct {
 	*space
 	sides    [2]Side
 	first    [2]int                   // place of each policy's first rule
-	begins   []netip.Addr             // of the ranges of addresses
+	begins   []netip.Addr             // first address of each range
 	classes  [2][]int                 // at each side, of the ranges
 	services []categories.ServiceTerm // ranges of services, in order
 	kinds    []int                    // their classes
@@ -91,7 +91,7 @@ type divided struct {
 func newDivided(a, b Side) *divided {
 	n := len(a.Rules)
 	d := &divided{space: &space{boxes: make([]ruleBox, n+len(b.Rules))}, sides: [2]Side{a, b}, first: [2]int{0, n}, held: [2]map[literal][]int{{}, {}}}
-	var ends [2][2][][]literal // by policy and side
+	var ends [2][2][][]literal // indexed by policy and side
 	var services [][]Service
 	for i, side := range d.sides {
 		for j := range side.Rules {

@@ -8,12 +8,12 @@ type Loss struct {
 	// Exporter is an address; "::" is what cannot be laid to one exporter,
 	// KernelDrops and DroppedRecords.
 	Exporter    string `json:"exporter" yaml:"exporter"`
-	Hours       uint64 `json:"hours" yaml:"hours"`             // with loss
-	Records     uint64 `json:"records" yaml:"records"`         // that did come, in all hours
-	LostRecords uint64 `json:"lostRecords" yaml:"lostRecords"` // by sequence numbers (RFC 7011, section 3.1)
+	Hours       uint64 `json:"hours" yaml:"hours"`             // hours with loss
+	Records     uint64 `json:"records" yaml:"records"`         // records that did come, in all hours
+	LostRecords uint64 `json:"lostRecords" yaml:"lostRecords"` // counted by sequence numbers (RFC 7011, section 3.1)
 	NoTemplate  uint64 `json:"noTemplate" yaml:"noTemplate"`   // data sets whose template never came
 	Restarts    uint64 `json:"restarts" yaml:"restarts"`       // sequence numbers started anew: what came between is unknown
-	LateRecords uint64 `json:"lateRecords" yaml:"lateRecords"` // that came more than an hour after their flow's end; they are in, others may yet come
+	LateRecords uint64 `json:"lateRecords" yaml:"lateRecords"` // records that came more than an hour after their flow's end; they are in, others may yet come
 
 	KernelDrops    uint64 `json:"kernelDrops,omitempty" yaml:"kernelDrops,omitempty"`       // datagrams that a socket had no room for
 	DroppedRecords uint64 `json:"droppedRecords,omitempty" yaml:"droppedRecords,omitempty"` // records that no queue had room for

@@ -22,9 +22,9 @@ type Proposal struct {
 	VRF         string       `json:"vrf" yaml:"vrf"`
 	Window      Window       `json:"window" yaml:"window"`
 	Scope       *Scope       `json:"scope,omitempty" yaml:"scope,omitempty"` // nil for all sessions of the VRF and window
-	Categories  []string     `json:"categories" yaml:"categories,flow"`      // in order of precedence
+	Categories  []string     `json:"categories" yaml:"categories,flow"`      // the first has precedence
 	Rules       []Rule       `json:"rules" yaml:"rules"`
-	Unproposed  []Unproposed `json:"unproposed" yaml:"unproposed"` // in order of precedence of reasons
+	Unproposed  []Unproposed `json:"unproposed" yaml:"unproposed"` // sorted by precedence of reasons
 	Certificate Certificate  `json:"certificate" yaml:"certificate"`
 	Summary     Summary      `json:"summary" yaml:"summary"`
 	Settings    *Settings    `json:"settings,omitempty" yaml:"settings,omitempty"` // nil for the defaults
@@ -36,15 +36,15 @@ type Proposal struct {
 	Existing []InForce `json:"existing,omitempty" yaml:"existing,omitempty"`
 
 	// What may be missing; absent where nothing is known to be.
-	Loss     []Loss     `json:"loss,omitempty" yaml:"loss,omitempty"`         // by exporter
-	Sampling []Sampling `json:"sampling,omitempty" yaml:"sampling,omitempty"` // by exporter
+	Loss     []Loss     `json:"loss,omitempty" yaml:"loss,omitempty"`         // sorted by exporter
+	Sampling []Sampling `json:"sampling,omitempty" yaml:"sampling,omitempty"` // sorted by exporter
 	// ScaledBytes says that the bytes of all evidence are multiplied by their
 	// sampling, and so estimates.
 	ScaledBytes bool `json:"scaledBytes,omitempty" yaml:"scaledBytes,omitempty"`
 
 	// What the proposal was made with, as far as it is concerned; see Carry.
 	GroupsFile string             `json:"groupsFile,omitempty" yaml:"groupsFile,omitempty"`      // see categories.File.Digest; empty for none
-	Groups     []CarriedGroup     `json:"groups,omitempty" yaml:"groups,omitempty"`              // by category, in the order of the file, and name
+	Groups     []CarriedGroup     `json:"groups,omitempty" yaml:"groups,omitempty"`              // sorted by category, in the order of the file, and name
 	KnownHosts []netip.Prefix     `json:"knownHosts,omitempty" yaml:"knownHosts,omitempty,flow"` // every address of these is one, beside single hosts in Groups
 	Services   []CarriedService   `json:"services,omitempty" yaml:"services,omitempty"`
 	Exclude    []CarriedExclusion `json:"exclude,omitempty" yaml:"exclude,omitempty"`
@@ -66,7 +66,7 @@ type Reason string
 // the first of them.
 const (
 	Local              Reason = "local"               // loopback, link-local, multicast, broadcast, unspecified, and named by no selected group
-	Excluded           Reason = "excluded"            // by the groups file
+	Excluded           Reason = "excluded"            // the groups file excludes it
 	Denied             Reason = "denied"              // the exporter says that it was dropped
 	HalfOpen           Reason = "half-open"           // no answer
 	AmbiguousDirection Reason = "ambiguous-direction" // client and server cannot be told apart
@@ -74,7 +74,7 @@ const (
 	External           Reason = "external"            // a public address in no selected group
 	Ungrouped          Reason = "ungrouped"           // a private address in no selected group
 	Guardrail          Reason = "guardrail"           // a guardrail forbids the cell
-	AlreadyPermitted   Reason = "already-permitted"   // by the existing policy
+	AlreadyPermitted   Reason = "already-permitted"   // the existing policy permits it
 	BelowSupport       Reason = "below-support"       // the cell has too few sessions or hosts
 )
 
@@ -159,10 +159,10 @@ func (c Cell) Compare(o Cell) int {
 type Summary struct {
 	Sessions     uint64 `json:"sessions" yaml:"sessions"` // distinct (client, server, service) in the window
 	Included     uint64 `json:"included" yaml:"included"` // those that the rules permit
-	Cells        int    `json:"cells" yaml:"cells"`       // with an included session
+	Cells        int    `json:"cells" yaml:"cells"`       // cells with an included session
 	Rules        int    `json:"rules" yaml:"rules"`
-	PerHostRules uint64 `json:"perHostRules" yaml:"perHostRules"` // with one rule for each (client, server, service)
-	PerPairRules int    `json:"perPairRules" yaml:"perPairRules"` // with one rule for each (source, destination)
+	PerHostRules uint64 `json:"perHostRules" yaml:"perHostRules"` // rules if each (client, server, service) had one
+	PerPairRules int    `json:"perPairRules" yaml:"perPairRules"` // rules if each (source, destination) had one
 	EOSLines     int    `json:"eosLines" yaml:"eosLines"`         // see Rule.EOSLines
 	// Coverage is nil where all sessions were asked for.
 	Coverage *Coverage `json:"coverage,omitempty" yaml:"coverage,omitempty"`

@@ -23,7 +23,7 @@ const maxFileBytes = 512 << 20
 type Policy struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string `yaml:"kind"`
-	Name       string `yaml:"name"` // on the device; empty where there is none
+	Name       string `yaml:"name"` // name on the device; empty where there is none
 	VRF        string `yaml:"vrf"`
 	// Categories are those selected for a proposal; nil for other policies.
 	Categories []string `yaml:"-"`

@@ -49,8 +49,8 @@ type Meaning struct {
 	Any       bool
 	Internet  bool           // public addresses in no selected group
 	Group     int            // place in Resolver.Groups, or -1
-	Prefixes  []netip.Prefix // where none of the others holds
-	Ungrouped bool           // of the prefixes, only the addresses in no selected group are meant
+	Prefixes  []netip.Prefix // meant where none of the others holds
+	Ungrouped bool           // only addresses of the prefixes that are in no selected group are meant
 }
 
 // Meaning resolves a literal of a proposal's rule. It fails as Check does.

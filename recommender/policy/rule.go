@@ -34,7 +34,7 @@ const (
 // The sets are sorted and without duplicates.
 type Rule struct {
 	ID           string     `json:"id" yaml:"id"`     // see ContentID
-	Name         string     `json:"name" yaml:"name"` // for people; unique in its proposal
+	Name         string     `json:"name" yaml:"name"` // name that people read; unique in its proposal
 	Action       Action     `json:"action" yaml:"action"`
 	Direction    string     `json:"direction" yaml:"direction"`
 	Sources      []Endpoint `json:"sources" yaml:"sources,flow"`
@@ -84,7 +84,7 @@ type PortRange struct {
 // the prefix was seen for each of them.
 type HostPrefix struct {
 	Prefix         netip.Prefix `json:"prefix" yaml:"prefix"`
-	Hosts          uint64       `json:"hosts" yaml:"hosts"`                   // that were seen
+	Hosts          uint64       `json:"hosts" yaml:"hosts"`                   // hosts that were seen
 	ExtraAddresses uint64       `json:"extraAddresses" yaml:"extraAddresses"` // all others
 }
 

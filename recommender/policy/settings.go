@@ -9,7 +9,7 @@ type Settings struct {
 	Until *Time `json:"until,omitempty" yaml:"until,omitempty"`
 	// The others are the values of the flags of generate-rules.
 	Ungrouped   string `json:"ungrouped,omitempty" yaml:"ungrouped,omitempty"`
-	MaxExtra    uint64 `json:"maxExtra,omitempty" yaml:"maxExtra,omitempty"` // where Ungrouped is "prefix"
+	MaxExtra    uint64 `json:"maxExtra,omitempty" yaml:"maxExtra,omitempty"` // used where Ungrouped is "prefix"
 	External    string `json:"external,omitempty" yaml:"external,omitempty"`
 	HalfOpen    string `json:"halfOpen,omitempty" yaml:"halfOpen,omitempty"`
 	MinSessions uint64 `json:"minSessions,omitempty" yaml:"minSessions,omitempty"`

@@ -155,7 +155,7 @@ func (t table) rules(p *policy.Proposal) {
 // services writes services with the name that the groups file or common usage has
 // for them, each name once before those it goes with: "DNS tcp/53, udp/53".
 func (t table) services(set []policy.Service) []string {
-	var names []string // in order of first use
+	var names []string // names, sorted by first use
 	named := map[string][]string{}
 	for _, s := range set {
 		name := ""

@@ -11,10 +11,10 @@ import (
 
 // coverage is what comes of a share that was asked for.
 type coverage struct {
-	weights   map[cell]uint64 // of the sessions that need a rule, whether they have one or not
+	weights   map[cell]uint64 // weight of the sessions that need a rule, whether they have one or not
 	cells     map[cell]bool   // the judge's, before those in no rule were left out
-	left      []bool          // by session: left out since the share is reached without it
-	needed    uint64          // of the whole, with what is permitted already
+	left      []bool          // sessions left out since the share is reached without them
+	needed    uint64          // needed weight of the whole, with what is permitted already
 	already   uint64
 	permitted uint64
 }

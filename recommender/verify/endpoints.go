@@ -18,11 +18,11 @@ type endpoints struct {
 
 	literals []policy.Endpoint
 	ids      map[policy.Endpoint]int32
-	groups   []int32 // of each group, by its place in Resolver.Groups
+	groups   []int32 // number of each group, by its place in Resolver.Groups
 	hosts    []netip.Addr
 	spans    []policy.Span // what is in groups, in order; At is the group's place
 	found    map[netip.Addr]end
-	prefixes []*hostPrefix // of the document, in its order
+	prefixes []*hostPrefix // the document's prefixes, in its order
 }
 
 // end is the endpoint of an address, or why it has none.

@@ -61,7 +61,7 @@ func (j *judge) generalise(list []Session) {
 
 // pairsSeen is what was seen between pairs of endpoints.
 type pairsSeen struct {
-	sessions map[cell]float64      // of the cells that may be held
+	sessions map[cell]float64      // sessions of the cells that may be held
 	services map[[2]int32]services // of all sessions between two endpoints
 
 	// Of cells that need a rule.

@@ -36,10 +36,10 @@ func (b bitset) each(f func(i int)) {
 
 // statement is a rule of a proposal or of a policy.
 type statement struct {
-	name     string // for people
+	name     string // name that people read
 	vrf      string // empty: every VRF
 	deny     bool
-	as       policy.Reading       // of the groups among its ends
+	as       policy.Reading       // reading of the groups among its ends
 	ends     [2][]policy.Endpoint // sources, destinations
 	services []policy.Service
 }
@@ -49,14 +49,14 @@ type index struct {
 	statements []statement
 	meanings   *meanings
 	ends       [2]endIndex
-	services   map[categories.Service]bitset // as asked for so far
+	services   map[categories.Service]bitset // filled as it is asked for
 }
 
 type endIndex struct {
-	groups map[int]bitset        // by place in Resolver.Groups
+	groups map[int]bitset        // keyed by place in Resolver.Groups
 	hosts  map[netip.Addr]bitset // /32 and /128
 	wide   []wideLiteral         // everything else is looked at in turn
-	known  map[netip.Addr]bitset // as asked for so far
+	known  map[netip.Addr]bitset // filled as it is asked for
 }
 
 type wideLiteral struct {

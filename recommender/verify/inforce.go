@@ -68,7 +68,7 @@ type trial struct {
 	decided, needed, against, alive []bool
 	partly                          []bool         // it reaches beyond the scope: what was seen under it is not known
 	served                          []bool         // permitted sessions were seen under it that have to stay permitted
-	takers, seenTakers              []map[int]bool // of a rule that goes: what decides instead, any session and those seen; of a denial: what is proposed against it
+	takers, seenTakers              []map[int]bool // a rule that goes: what decides instead, any session and those seen; a denial: what is proposed against it
 	open                            []bool         // nobody decides some sessions of it instead
 	opened                          bool           // without the rules that are said to go, more is permitted
 }
@@ -390,7 +390,7 @@ func (t *trial) beyond(rule int, known map[netip.Addr]struct{}) (out policy.Beyo
 	v := t.v
 	pairs, services := map[[2]netip.Addr]bool{}, map[categories.Service]bool{}
 	var seen [2]map[netip.Addr]bool
-	var ends [2]map[string]bool // of the addresses seen
+	var ends [2]map[string]bool // groups of the addresses seen
 	for side := range 2 {
 		seen[side], ends[side] = map[netip.Addr]bool{}, map[string]bool{}
 	}

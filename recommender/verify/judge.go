@@ -24,14 +24,14 @@ type judge struct {
 	existing   *index
 	guardrails *index
 	settings   policy.Settings
-	namedLocal []netip.Prefix // by which selected groups name local addresses
+	namedLocal []netip.Prefix // prefixes by which selected groups name local addresses
 
 	scans map[netip.Addr]scan // clients that scan; set before sessions
 
 	// Filled by sessions:
-	reasons  []policy.Reason       // of each session; empty: included
-	at       []cell                // of each session that has one
-	cells    map[cell]bool         // that rules may hold: true where a session is included, false where all were permitted already
+	reasons  []policy.Reason       // reason of each session; empty: included
+	at       []cell                // cell of each session that has one
+	cells    map[cell]bool         // cells that rules may hold: true where a session is included, false where all were permitted already
 	observed map[[2]int32]services // the services of these cells, by source and destination
 	partial  map[cell]partial      // cells of prefixes that not all their hosts have
 	unseen   map[cell]unseen       // cells that may be held although nothing was seen in them

@@ -21,7 +21,7 @@ type literal struct {
 type meanings struct {
 	addresses *policy.Addresses
 	file      *categories.File
-	denied    map[string]*bart.Lite // by label of the group
+	denied    map[string]*bart.Lite // keyed by label of the group
 }
 
 func newMeanings(a *policy.Addresses, file *categories.File) *meanings {

@@ -14,7 +14,7 @@ const (
 	lowestDynamic    = 1024
 	strongFactor     = 4
 	farApart         = 8192 // between neighbours: another range
-	weakPortsPerHost = 2    // of the destination
+	weakPortsPerHost = 2    // ports of one host of the destination
 )
 
 // joinPorts replaces cells with dynamic ports by cells with a range, one
@@ -62,7 +62,7 @@ func (j *judge) named(t categories.ServiceTerm) bool {
 // weakCells leaves out the cells of ports that more clients or hours use than
 // chance would give them. All cells have one destination; they are in order of port.
 func weakCells(list []Session, cells map[cell]*support, found []cell) (weak []cell) {
-	sessions := map[uint16][]int{} // of each port, over all sources
+	sessions := map[uint16][]int{} // sessions of each port, over all sources
 	for _, c := range found {
 		sessions[c.service.Term.Lo] = append(sessions[c.service.Term.Lo], cells[c].sessions...)
 	}

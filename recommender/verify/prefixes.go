@@ -13,7 +13,7 @@ import (
 type hostPrefix struct {
 	policy.HostPrefix
 	id    int32
-	hosts []netip.Addr // that were seen in it
+	hosts []netip.Addr // hosts that were seen in it
 }
 
 // partial is a cell that some pairs of hosts of its prefixes have.
@@ -48,7 +48,7 @@ func (x *endpoints) extraOf(in func(policy.Endpoint) bool) (n uint64) {
 // may hold a cell of a prefix only if all its hosts have it: those of
 // which some do not are kept apart.
 func (j *judge) joinHosts() {
-	into := map[int32]*hostPrefix{} // by the number of the host
+	into := map[int32]*hostPrefix{} // keyed by the number of the host
 	for a := range j.ends.found {
 		if h := j.ends.prefixOf(a); h != nil {
 			h.hosts = append(h.hosts, a)
@@ -188,7 +188,7 @@ func (v *verifier) border(p netip.Prefix) (a, b netip.Addr, found bool) {
 	}
 	for _, n := range inner {
 		s := policy.Spans([]netip.Prefix{n})[0]
-		for _, x := range []netip.Addr{s.Lo, s.Hi.Next()} { // where something begins, and where it has ended
+		for _, x := range []netip.Addr{s.Lo, s.Hi.Next()} { // Something begins at the first, and has ended at the second.
 			if x.IsValid() && p.Contains(x) && !alike(x) {
 				return first, x, true
 			}

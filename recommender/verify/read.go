@@ -18,8 +18,8 @@ import (
 // Collected is what the store has about a proposal's VRF and window.
 type Collected struct {
 	Sessions []Session
-	Loss     []policy.Loss     // of every exporter with loss in the hours of receipt, in order
-	Sampling []policy.Sampling // in order of exporter
+	Loss     []policy.Loss     // loss of every exporter that has any in the hours of receipt, in order
+	Sampling []policy.Sampling // sorted by exporter
 }
 
 const timeFormat = "2006-01-02 15:04:05.000000"

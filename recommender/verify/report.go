@@ -49,14 +49,14 @@ type Report struct {
 	Window   policy.Window `json:"window"`
 	OK       bool          `json:"ok"` // nothing is wrong; there may be notes
 
-	Sessions   uint64 `json:"sessions"`                 // of the VRF and window
+	Sessions   uint64 `json:"sessions"`                 // sessions of the VRF and window
 	Included   uint64 `json:"included"`                 // those that need a rule
-	Cells      int    `json:"cells"`                    // with an included session
-	Rules      int    `json:"rules"`                    // in the document
+	Cells      int    `json:"cells"`                    // cells with an included session
+	Rules      int    `json:"rules"`                    // rules in the document
 	Permits    uint64 `json:"permits"`                  // cells that the rules hold, each as often as a rule does
 	Unseen     uint64 `json:"unseen,omitempty"`         // different cells that they hold by --generalise alone
 	Extra      uint64 `json:"extraAddresses,omitempty"` // addresses that were not seen in prefixes of hosts
-	LowerBound int    `json:"lowerBound"`               // as far as it was proved here
+	LowerBound int    `json:"lowerBound"`               // the bound as far as it was proved here
 	Optimal    bool   `json:"optimal"`                  // proved here: sound, complete, and no fewer rules can be
 
 	// Coverage is what of the whole the rules permit, where a share was asked for; Included and the bound are then about the share.

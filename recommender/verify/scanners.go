@@ -10,10 +10,10 @@ import (
 
 // What makes a scanner, as docs/noise.md has it.
 const (
-	scanWindowHours = 24 // with sessions, before "not seen again" says anything
+	scanWindowHours = 24 // hours with sessions before "not seen again" says anything
 	scanPorts       = 4  // among targets that were tried once
 
-	attemptPackets, attemptOctets = 2, 100 // of a flow, and of a packet: more is no mere knocking
+	attemptPackets, attemptOctets = 2, 100 // packets of a flow, octets of a packet: more is no mere knocking
 
 	tcpRST = 0x04
 	tcpACK = 0x10
@@ -23,7 +23,7 @@ const (
 type scan struct{ targets, fruitless int }
 
 func (s scan) note() string {
-	return fmt.Sprintf("nothing came of %d of the client's %d targets", s.fruitless, s.targets)
+	return fmt.Sprintf("%d of the client's %d targets were never answered, or used only once", s.fruitless, s.targets)
 }
 
 // target is what a client may find something at.
@@ -39,7 +39,7 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 	if many == 0 {
 		return out
 	}
-	hours := map[uint32]bool{}              // of the window, with a session
+	hours := map[uint32]bool{}              // hours of the window with a session
 	used := map[target]map[uint32]bool{}    // hours in which anyone used it
 	byClient := map[netip.Addr][]*Session{} // sessions that are targets
 	for i := range list {
@@ -57,7 +57,7 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 		byClient[s.Client] = append(byClient[s.Client], s)
 	}
 	for client, sessions := range byClient {
-		type sweep struct { // of one hour
+		type sweep struct { // what began in one hour
 			targets, attempts int
 			ports             map[categories.Service]bool
 		}

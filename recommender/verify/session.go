@@ -20,7 +20,7 @@ type Session struct {
 	Denied         bool // a record was dropped by the network
 	Directed       bool // client and server were told apart
 
-	Hours         []uint32 // with records, in hours since 1970; each once
+	Hours         []uint32 // hours with records, in hours since 1970; each once
 	ClientFlags   uint16   // union of the client's TCP flags
 	ServerFlags   uint16   // union of the server's TCP flags
 	ClientPackets uint64

@@ -58,7 +58,7 @@ func (v *verifier) soundness() {
 		v.boxes = append(v.boxes, b)
 		perPair := b.services.size()
 		if b.any() {
-			perPair = seen.size() + 1 // and any other
+			perPair = seen.size() + 1 // One more stands for any other service.
 		}
 		total := uint64(len(b.ends[0])) * uint64(len(b.ends[1])) * perPair
 		v.report.Permits += total

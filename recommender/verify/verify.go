@@ -62,13 +62,13 @@ type verifier struct {
 	addresses *policy.Addresses
 	ends      *endpoints
 	judge     *judge
-	names     []string // of the rules, for people
+	names     []string // names of the rules that people read
 	unknown   []bool   // rules with a group that the file does not have
 	rules     *index
-	bounds    policy.Bounds                 // of the scope
+	bounds    policy.Bounds                 // bounds of the scope
 	all       []Session                     // whatever the scope
 	coverage  *coverage                     // nil where all sessions were asked for
-	boxes     []box                         // of the rules
+	boxes     []box                         // boxes of the rules
 	ports     []map[categories.Service]bool // seen under each rule that has a range
 	report    Report
 }
@@ -179,7 +179,7 @@ func (v *verifier) narrow() {
 	}
 	c := *v.c
 	c.Sessions = nil
-	saw := map[netip.Addr]bool{netip.IPv6Unspecified(): true} // of which nobody knows the exporter
+	saw := map[netip.Addr]bool{netip.IPv6Unspecified(): true} // Nobody knows the exporter of these.
 	for _, s := range v.c.Sessions {
 		if v.bounds.Holds(s.Client, s.Server, s.SeenBy) {
 			c.Sessions = append(c.Sessions, s)

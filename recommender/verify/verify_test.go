@@ -468,7 +468,7 @@ func TestHoursAndScanners(t *testing.T) {
 		{Reason: policy.Scanner, Sessions: 5},
 		{Reason: policy.BelowSupport, Sessions: 1, Examples: examples("10.0.2.1 10.0.4.1 tcp/5432")}}
 	for port := range 5 {
-		p.Unproposed[1].Examples = append(p.Unproposed[1].Examples, examples(fmt.Sprintf("10.0.2.2 10.0.4.1 tcp/%d nothing came of 5 of the client's 5 targets", 7000+port))...)
+		p.Unproposed[1].Examples = append(p.Unproposed[1].Examples, examples(fmt.Sprintf("10.0.2.2 10.0.4.1 tcp/%d 5 of the client's 5 targets were never answered, or used only once", 7000+port))...)
 	}
 	p.Summary = policy.Summary{Sessions: 12, Included: 5, Cells: 4, Rules: 2, PerHostRules: 5, PerPairRules: 4, EOSLines: 24}
 	p.Seal()

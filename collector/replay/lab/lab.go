@@ -65,7 +65,7 @@ var (
 	web01      = ip("10.100.99.51")
 	web02      = ip("10.100.99.52")
 	appserver1 = ip("10.100.99.50")
-	resolvers  = [][16]byte{ip("10.100.1.6"), ip("10.100.1.7")} // for names and time
+	resolvers  = [][16]byte{ip("10.100.1.6"), ip("10.100.1.7")} // they serve names and time
 )
 
 func ip(s string) [16]byte { return schema.Addr16(netip.MustParseAddr(s)) }
