@@ -156,7 +156,6 @@ func (r *run) ranges(ctx context.Context, cells []cell, parts []part) ([]cell, e
 // and gives the others in order of port.
 func weakPorts(candidates []candidate) []candidate {
 	ports := map[uint16]*use{}
-	lo, hi := candidates[0].port, candidates[0].port
 	for _, c := range candidates {
 		u := ports[c.port]
 		if u == nil {
@@ -164,22 +163,39 @@ func weakPorts(candidates []candidate) []candidate {
 			ports[c.port] = u
 		}
 		u.add(c.use)
-		lo, hi = min(lo, c.port), max(hi, c.port)
 	}
+	counts := make(map[uint16]portUse, len(ports))
+	for port, u := range ports {
+		counts[port] = portUse{len(u.clients), len(u.hours)}
+	}
+	strong := strongPorts(counts)
+	weak := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool { return strong[c.port] })
+	slices.SortFunc(weak, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.cell, b.cell)) })
+	return weak
+}
+
+// portUse is how many distinct clients used a port of a destination, and in how many distinct hours.
+type portUse struct{ clients, hours int }
+
+// strongPorts gives the ports of one destination that are used more than chance explains; see ranges.
+func strongPorts(ports map[uint16]portUse) map[uint16]bool {
 	var clients, hours int
-	for _, u := range ports {
-		clients += len(u.clients)
-		hours += len(u.hours)
+	lo, hi := uint16(65535), uint16(0)
+	for port, u := range ports {
+		clients += u.clients
+		hours += u.hours
+		lo, hi = min(lo, port), max(hi, port)
 	}
 	// n > strongTimes * (1 + total/width), in whole numbers.
 	width := int(hi) - int(lo) + 1
-	strong := func(n, total int) bool { return n*width > strongTimes*(width+total) }
-	weak := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool {
-		u := ports[c.port]
-		return strong(len(u.clients), clients) || strong(len(u.hours), hours)
-	})
-	slices.SortFunc(weak, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.cell, b.cell)) })
-	return weak
+	beyond := func(n, total int) bool { return n*width > strongTimes*(width+total) }
+	out := map[uint16]bool{}
+	for port, u := range ports {
+		if beyond(u.clients, clients) || beyond(u.hours, hours) {
+			out[port] = true
+		}
+	}
+	return out
 }
 
 // clusters cuts candidates in order of port where neighbours are far apart.

@@ -31,6 +31,7 @@ import (
 //	<name>_ends       classes of the ends of these rules
 //	<name>_notes      what reasons rest on, for a Listing
 //	<name>_force      what is under each rule in force
+//	<name>_dynamic    ports that are no services, for Activities
 //
 // close drops them. A run that was killed leaves them behind; the next run
 // after a day removes them.
@@ -63,7 +64,7 @@ func (r *run) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var err error
-	for _, suffix := range []string{"ranges", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends", "notes", "force"} {
+	for _, suffix := range []string{"ranges", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends", "notes", "force", "dynamic"} {
 		err = errors.Join(err, r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table(suffix)+" SYNC"))
 	}
 	return err

@@ -133,7 +133,7 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 	}{
 		{"look up those to learn on", look(learnWindow, v.Since, cut)},
 		{"look up those after", look(laterWindow, cut, v.Until)},
-		{"exclusions", func() (uint64, error) { return v.exclude(ctx) }},
+		{"exclusions", func() (uint64, error) { return v.exclude(ctx, "client_class", "server_class") }},
 		{"known addresses", func() (uint64, error) { return v.readKnown(ctx) }},
 		{"prepare rules", func() (uint64, error) {
 			return 0, v.conn.Exec(ctx, "CREATE TABLE "+v.table("verdicts")+` (
@@ -200,33 +200,34 @@ FROM
 	return n, v.conn.QueryRow(ctx, "SELECT count() FROM "+v.table("sessions")+" WHERE part = ?", uint8(part)).Scan(&n)
 }
 
-// exclude finds the sessions that the groups file excludes, whatever the order is: by classes of addresses and service.
-func (v *survey) exclude(ctx context.Context) (n uint64, err error) {
-	if len(v.exclusions.statements) == 0 {
+// exclude finds the sessions that the groups file excludes, whatever the order of categories is: by classes of addresses, of
+// which it is told the columns, and service.
+func (r *run) exclude(ctx context.Context, client, server string) (n uint64, err error) {
+	if len(r.exclusions.statements) == 0 {
 		return 0, nil
 	}
-	if err := v.conn.Exec(ctx, "CREATE TABLE "+v.table("excluded")+" (client_class UInt32, server_class UInt32, proto UInt8, port UInt16) ENGINE = MergeTree ORDER BY ()"); err != nil {
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("excluded")+" (client_class UInt32, server_class UInt32, proto UInt8, port UInt16) ENGINE = MergeTree ORDER BY ()"); err != nil {
 		return 0, err
 	}
-	batch, err := v.conn.PrepareBatch(ctx, "INSERT INTO "+v.table("excluded")+" (client_class, server_class, proto, port)")
+	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("excluded")+" (client_class, server_class, proto, port)")
 	if err != nil {
 		return 0, err
 	}
 	defer batch.Close()
-	rows, err := v.conn.Query(ctx, "SELECT DISTINCT client_class, server_class, proto, port FROM "+v.table("sessions"))
+	rows, err := r.conn.Query(ctx, "SELECT DISTINCT "+client+", "+server+", proto, port FROM "+r.table("sessions"))
 	if err != nil {
 		return 0, err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var client, server uint32
+		var from, to uint32
 		var s categories.Service
-		if err := rows.Scan(&client, &server, &s.Proto, &s.Port); err != nil {
+		if err := rows.Scan(&from, &to, &s.Proto, &s.Port); err != nil {
 			return 0, err
 		}
-		if v.exclusions.first("", client, server, s) >= 0 {
+		if r.exclusions.first("", from, to, s) >= 0 {
 			n++
-			if err := batch.Append(client, server, s.Proto, s.Port); err != nil {
+			if err := batch.Append(from, to, s.Proto, s.Port); err != nil {
 				return 0, err
 			}
 		}
