@@ -90,6 +90,19 @@ func (f *File) CategoryNames() []string {
 	return names
 }
 
+// Category returns the category of a name, or nil. A nil file has none.
+func (f *File) Category(name string) *Category {
+	if f == nil {
+		return nil
+	}
+	for i := range f.Categories {
+		if f.Categories[i].Name == name {
+			return &f.Categories[i]
+		}
+	}
+	return nil
+}
+
 // flatten sorts the entries, walks them from outside in, and keeps those that
 // decide something. A prefix inside one of an earlier category decides nothing:
 // every address in it belongs to that category. Because of that, the innermost

@@ -252,10 +252,11 @@ func (w *yamlWalker) category(n *yaml.Node, lines map[string]int) {
 }
 
 func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
-	var name textAt
+	var name, id textAt
 	named := true
 	var prefixes, pods *yaml.Node
 	if !w.mapping(n, "group", map[string]func(*yaml.Node){
+		"id":       func(n *yaml.Node) { id, _ = w.text(n, "id of a group") },
 		"name":     func(n *yaml.Node) { name, named = w.text(n, "name of a group") },
 		"prefixes": func(n *yaml.Node) { prefixes = n },
 		"selector": func(n *yaml.Node) { pods = n },
@@ -274,7 +275,11 @@ func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 	} else {
 		ok = w.unique(name, "name of a group", "put the prefixes of both in one group", lines)
 	}
-	g := Group{Name: name.text, Line: name.line}
+	if len(id.text) > MaxNameBytes {
+		w.add(id.line, id.column, "id of a group", "it has %d bytes, more than %d", len(id.text), MaxNameBytes)
+		ok = false
+	}
+	g := Group{Name: name.text, ID: id.text, Line: name.line}
 	if pods != nil {
 		g.Pods = w.pods(pods, "selector of group "+quote(g.Name))
 	}

@@ -56,11 +56,15 @@ type corpus struct {
 	rows     [][]item // of each host, in order of feature
 	literal  float64  // bits to say that a group has a feature
 	begin    float64  // bits to begin a group
+	names    *categories.ServiceNames
 }
 
 // newCorpus sorts activities; those of one host and feature are added up.
-func newCorpus(activities []Activity) *corpus {
-	c := &corpus{}
+func newCorpus(activities []Activity, names *categories.ServiceNames) *corpus {
+	if names == nil {
+		names = new(categories.ServiceNames)
+	}
+	c := &corpus{names: names}
 	numbers := map[Feature]int32{}
 	for i := range activities {
 		numbers[activities[i].Feature] = 0

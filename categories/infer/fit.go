@@ -68,10 +68,7 @@ type fitting struct {
 
 // Fit compares hosts with the groups that they were given. Each is compared with its group without it.
 func Fit(activities []Activity, given *Given) *Fitness {
-	if given.Services == nil {
-		given.Services = new(categories.ServiceNames)
-	}
-	c := newCorpus(activities)
+	c := newCorpus(activities, given.Services)
 	units := make([]unit, len(c.hosts))
 	for i := range units {
 		units[i] = newUnit(c.rows[i], []int{i})
@@ -183,7 +180,7 @@ func (f *fitting) evidence(u int, one, other int32) string {
 	})
 	var words []string
 	for _, x := range list[:min(reasonCount, len(list))] {
-		words = append(words, fmt.Sprintf("%s (%s of %s%s)", Text(f.features[x.feature], f.given.Services), f.share(x.feature, one, u), f.given.Names[one], f.against(x.feature, other, u)))
+		words = append(words, fmt.Sprintf("%s (%s of %s%s)", Text(f.features[x.feature], f.names), f.share(x.feature, one, u), f.given.Names[one], f.against(x.feature, other, u)))
 	}
 	return strings.Join(words, "; ")
 }
@@ -229,7 +226,7 @@ func (f *fitting) does(u int) string {
 	slices.SortStableFunc(items, func(a, b item) int { return int(b.weight - a.weight) })
 	var words []string
 	for _, x := range items[:min(reasonCount, len(items))] {
-		words = append(words, Text(f.features[x.feature], f.given.Services))
+		words = append(words, Text(f.features[x.feature], f.names))
 	}
 	return strings.Join(words, "; ")
 }

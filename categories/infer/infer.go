@@ -52,23 +52,21 @@ type Member struct {
 
 // Reason is a feature, and the share of members of a group that have it.
 type Reason struct {
-	Feature Feature `json:"feature"`
+	Feature Feature `json:"-"`
+	Text    string  `json:"text"` // the feature in words
 	Share   float64 `json:"share"`
 }
 
 // draft is a group in the making.
 type draft struct {
 	Group
-	known    []Feature // of its corpus
+	of       *corpus
 	features []feature // what it is told by, the most telling first
 	previous int       // place in Previous.Groups of the group that it goes on, or -1
 }
 
 // Infer groups the hosts of some activities.
 func Infer(activities []Activity, s Settings) *Grouping {
-	if s.Names == nil {
-		s.Names = new(categories.ServiceNames)
-	}
 	parts := map[string][]Activity{}
 	for _, a := range activities {
 		within := ""
@@ -84,7 +82,7 @@ func Infer(activities []Activity, s Settings) *Grouping {
 	slices.Sort(names)
 	var all []*draft
 	for _, name := range names {
-		p := group(newCorpus(parts[name]))
+		p := group(newCorpus(parts[name], s.Names))
 		all = append(all, p.drafts(name)...)
 	}
 	out := &Grouping{}

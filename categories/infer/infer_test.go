@@ -174,7 +174,7 @@ func TestPartitionLaws(t *testing.T) {
 				Feature: Feature{Role(rapid.IntRange(0, 1).Draw(t, "role")), categories.ServiceTerm{Proto: 6, Lo: uint16(rapid.IntRange(1, 6).Draw(t, "port")), Hi: 9}, false},
 				Hours:   rapid.Uint64Range(1, 40).Draw(t, "hours")})
 		}
-		c := newCorpus(all)
+		c := newCorpus(all, nil)
 		p := newPartition(c, c.atoms())
 		p.fill()
 		before := p.length()
@@ -259,7 +259,7 @@ func TestNamesAndReasons(t *testing.T) {
 		t.Errorf("groups %s", got)
 	}
 	dns := g.Groups[1]
-	if got := Text(dns.Members[0].Reasons[0].Feature, new(categories.ServiceNames)); got != "serves udp/53 (dns)" || dns.Members[0].Reasons[0].Share != 1 {
+	if got := dns.Members[0].Reasons[0].Text; got != "serves udp/53 (dns)" || dns.Members[0].Reasons[0].Share != 1 {
 		t.Errorf("reason %q", got)
 	}
 }

@@ -96,13 +96,13 @@ func (out *Grouping) settle(all []*draft, s Settings) {
 // names gives the names that suit a group, best first. The only part of a given group keeps its name.
 func (d *draft) names(s Settings, whole bool) []string {
 	if d.Within == "" {
-		return d.suggestions(s.Names)
+		return d.suggestions()
 	}
 	if whole {
 		return []string{d.Within}
 	}
 	var out []string
-	for _, n := range d.suggestions(s.Names) {
+	for _, n := range d.suggestions() {
 		out = append(out, d.Within+"-"+n)
 	}
 	return out

@@ -12,16 +12,16 @@ const mostMembers = 0.5
 
 // suggestions gives names for a group, the best first: from the services that tell most of what its hosts serve, else of what
 // they use.
-func (d *draft) suggestions(names *categories.ServiceNames) []string {
+func (d *draft) suggestions() []string {
 	var served, used, rare []string
 	for _, f := range d.features {
-		word := serviceWord(d.known[f.number], names)
+		word := serviceWord(d.of.features[f.number], d.of.names)
 		switch {
 		case f.bits <= 0 && len(d.features) > 1 && f.share < mostMembers:
 			continue
 		case f.share < mostMembers:
-			rare = append(rare, roleName(d.known[f.number].Role, word))
-		case d.known[f.number].Role == Server:
+			rare = append(rare, roleName(d.of.features[f.number].Role, word))
+		case d.of.features[f.number].Role == Server:
 			served = append(served, word)
 		default:
 			used = append(used, word)

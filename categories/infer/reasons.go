@@ -23,7 +23,7 @@ func (p *partition) drafts(within string) []*draft {
 	have := make([]map[int32]int, len(p.hosts)) // hosts of each group that have a feature
 	for u, g := range p.of {
 		if members[g] == nil {
-			members[g] = &draft{Group: Group{Within: within}, known: p.features, previous: -1}
+			members[g] = &draft{Group: Group{Within: within}, of: p.corpus, previous: -1}
 			have[g] = map[int32]int{}
 			out = append(out, members[g])
 		}
@@ -38,7 +38,7 @@ func (p *partition) drafts(within string) []*draft {
 		}
 		d.features = telling[g]
 		for _, f := range d.features[:min(reasonCount, len(d.features))] {
-			d.Reasons = append(d.Reasons, Reason{p.features[f.number], f.share})
+			d.Reasons = append(d.Reasons, p.reason(f))
 		}
 	}
 	p.members(members, telling)
@@ -154,7 +154,11 @@ func (p *partition) reasons(items []item, g int32, telling []feature) []Reason {
 	})
 	var out []Reason
 	for _, x := range list[:min(reasonCount, len(list))] {
-		out = append(out, Reason{p.features[x.number], x.share})
+		out = append(out, p.reason(x.feature))
 	}
 	return out
+}
+
+func (p *partition) reason(f feature) Reason {
+	return Reason{p.features[f.number], Text(p.features[f.number], p.names), f.share}
 }

@@ -6,6 +6,15 @@ import (
 	"cordon/categories"
 )
 
+// Category is the name of the category with inferred groups.
+const Category = "inferred"
+
+// Limits says what no grouping by traffic can tell.
+const Limits = "Traffic tells what hosts do, not where they are or whom they belong to: sites, environments (production, test) and tenants that do the same are one group. Give those by prefixes, and use --refine CATEGORY to infer roles within them."
+
+// String gives the reason in words.
+func (r Reason) String() string { return r.Text + " " + Percent(r.Share) }
+
 // Text says in words what a host with a feature does, such as "serves tcp/53 (dns)" or "uses tcp/443 (https) on the internet".
 func Text(f Feature, names *categories.ServiceNames) string {
 	service := f.Service.String()

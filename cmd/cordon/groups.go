@@ -12,7 +12,7 @@ import (
 func (a *app) groupsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "groups",
-		Short: "Check groups files, and compare their categories",
+		Short: "Check groups files, compare their categories, and propose groups",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -25,7 +25,7 @@ func (a *app) groupsCommand() *cobra.Command {
 		RunE:  func(_ *cobra.Command, args []string) error { return a.groupsLint(format, args) },
 	}
 	lint.Flags().StringVarP(&format, "format", "f", "text", "text or json (one object a line)")
-	c.AddCommand(lint, a.suggestCommand())
+	c.AddCommand(lint, a.suggestCommand(), a.inferCommand(), a.fitCommand())
 	return c
 }
 
