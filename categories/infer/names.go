@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 )
 
 // mostMembers is the share of members that a service needs to name a group, unless no service has it.
@@ -65,7 +66,7 @@ func serviceWord(f Feature, names *categories.ServiceNames) string {
 	if f.Service.Lo == f.Service.Hi {
 		word = names.Name(categories.Service{Proto: f.Service.Proto, Port: f.Service.Lo})
 	} else {
-		word = categories.ProtocolName(f.Service.Proto) + "-dynamic"
+		word = iana.ProtocolName(f.Service.Proto) + "-dynamic"
 	}
 	word = strings.Map(func(r rune) rune {
 		switch {
