@@ -20,11 +20,12 @@ import (
 // firstDynamicPort on; see ranges. The activities come in no order. A nil file has no groups. A mistake in the settings is
 // a *SettingsError.
 func Activities(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []infer.Activity, err error) {
-	s.External, s.Ungrouped, s.countHours = ExternalInternet, UngroupedHost, true
+	s.External, s.Ungrouped = ExternalInternet, UngroupedHost
 	p, err := newPlan(s, file)
 	if err != nil {
 		return nil, err
 	}
+	p.hourly = true
 	r, err := newRun(ctx, conn, p)
 	if err != nil {
 		return nil, err

@@ -150,7 +150,7 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy, readin
 
 // needsHours reports whether the hours of sessions matter.
 func (p *plan) needsHours() bool {
-	return p.hourly || p.MinHours > 1 || p.Recurring > 1 || p.PortRanges > 0 || p.countHours
+	return p.hourly || p.MinHours > 1 || p.Recurring > 1 || p.PortRanges > 0
 }
 
 // needsBreadth reports whether a cell needs more than a number of sessions.

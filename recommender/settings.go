@@ -84,8 +84,6 @@ type Settings struct {
 
 	// listed are rules to find the sessions under, see Listing.
 	listed []policy.Policy
-	// countHours asks for the hours of sessions, whatever the support is.
-	countHours bool
 }
 
 // Step is a part of a run and where its time went.
