@@ -40,7 +40,7 @@ func (n *node) openPages(ctx context.Context) (http.Handler, error) {
 			return struct {
 				*status.Document
 				Findings []status.Finding `json:"findings"`
-			}{d, d.Diagnose()}
+			}{d, append([]status.Finding{}, d.Diagnose()...)}
 		},
 		Filter: sessionFilter, Check: func(asked api.Asked) error { _, _, err := askedFlags(asked); return err }, Generate: n.generate,
 	})

@@ -35,8 +35,15 @@ func (a *API) judged(ctx context.Context, id, vrf string) (*policy.Proposal, *vi
 			return nil, nil, nil, err
 		}
 	}
-	v, release, err := a.views.get(ctx, "judged "+p.ID+" "+p.VRF+" "+digest(file), func(ctx context.Context) (tables, error) {
-		w, err := recommender.OpenView(ctx, a.deps.Conn, p, recommender.ListOptions{Groups: file})
+	made := recommender.ListOptions{Groups: file}
+	made.Existing, made.Guardrails = p.MadeWith()
+	if p.ID != "" && p.Carries() {
+		if made.Groups, err = p.CarriedFile(); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	v, release, err := a.views.get(ctx, "judged "+p.ID+" "+p.VRF+" "+digest(made.Groups), func(ctx context.Context) (tables, error) {
+		w, err := recommender.OpenView(ctx, a.deps.Conn, p, made)
 		if err != nil {
 			return tables{}, err
 		}

@@ -116,11 +116,11 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.deps.Gatherer, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /api/v1/status", s.status)
-	if s.deps.More != nil {
+	if s.deps.More != nil { // it has a status of its own, with findings
 		mux.Handle("/", s.deps.More)
 		return mux
 	}
+	mux.HandleFunc("GET /api/v1/status", s.status)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "cordon\n\n/healthz        the process is alive\n/readyz         every part can do its work\n/metrics        Prometheus metrics\n/api/v1/status  what `cordon status` shows, as JSON\n")
 	})
