@@ -15,6 +15,7 @@ type matchBlock struct {
 	name    string
 	ipv6    bool
 	line    int
+	lines   int // that it has, without separators and remarks
 	remarks []string
 	ends    [2]matchEnd // source, destination
 

@@ -133,7 +133,27 @@ func Parse(path string, data []byte) (*Config, error) {
 	for n := len(p.lines); p.lines[n-1].text == "!" && p.lines[n-1].level == 0; n = len(p.lines) {
 		p.lines = p.lines[:n-1] // the end of the section
 	}
+	c.countLines()
 	return c, c.check()
+}
+
+// countLines counts the lines of each match.
+func (c *Config) countLines() {
+	byLine := map[int]*matchBlock{}
+	for _, t := range c.policies {
+		for _, m := range t.byName {
+			byLine[m.line] = m
+		}
+	}
+	var in *matchBlock
+	for _, l := range c.lines {
+		if l.level <= 2 {
+			in = byLine[l.number]
+		}
+		if in != nil && l.text != "!" && !strings.HasPrefix(l.text, "!!") {
+			in.lines++
+		}
+	}
 }
 
 // depth is the level of an indentation; a device prints three spaces for each.
