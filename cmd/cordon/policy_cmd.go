@@ -25,7 +25,7 @@ rule; what a rule permits whose answers are not permitted is listed on standard 
 func (a *app) policyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "policy",
-		Short: "Policies between forms",
+		Short: "Policies between forms, and what changes from one to another",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -33,7 +33,7 @@ func (a *app) policyCommand() *cobra.Command {
 	convert := &cobra.Command{
 		Use:   "convert FILE --to FORMAT",
 		Short: "Write a policy in another form",
-		Long:  convertHelp,
+		Long:  convertHelp + targetHelp(),
 		Example: `  cordon policy convert switch.cfg --to yaml
   cordon policy convert policy.yaml --to eos --groups groups.yaml`,
 		Args: oneArgument("file"),
@@ -48,7 +48,7 @@ func (a *app) policyCommand() *cobra.Command {
 	if err := convert.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(policyForms, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic("BUG: complete --to: " + err.Error())
 	}
-	c.AddCommand(convert)
+	c.AddCommand(convert, a.policyDiffCommand())
 	return c
 }
 

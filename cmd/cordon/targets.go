@@ -29,6 +29,15 @@ type targetFlags struct {
 	staged      bool
 }
 
+// targetHelp lists the targets.
+func targetHelp() string {
+	out := "\n\nForms are yaml and json, and these:\n"
+	for _, t := range target.All() {
+		out += fmt.Sprintf("\n  %-11s %s", t.Name, t.About)
+	}
+	return out
+}
+
 // defaultTarget is what the flags say where none is given.
 var defaultTarget = targetFlags{ports: "names", gaps: "error"}
 

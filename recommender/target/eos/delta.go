@@ -104,14 +104,13 @@ func (c *Config) Commands(to *Config) []string {
 			continue
 		}
 		switch {
-		case b.is("traffic-policy"), b.is("field-set"):
+		case b.is("traffic-policy"), b.is("field-set"), b.is("transforms"):
 			out.add(1, "no "+b.text)
 		case b.is("vrf"):
-			if before := len(out.lines); true {
-				out.add(1, b.text)
-				if bindingCommands(&out, b, &block{}); len(out.lines) == before+1 {
-					out.lines = out.lines[:before]
-				}
+			before := len(out.lines)
+			out.add(1, b.text)
+			if bindingCommands(&out, b, &block{}); len(out.lines) == before+1 {
+				out.lines = out.lines[:before] // nothing was bound
 			}
 		}
 	}
@@ -219,7 +218,7 @@ func (c *Config) Keep(device *Config) (*Config, error) {
 		return nil, err
 	}
 	for _, b := range has.inside {
-		if own.find(b.text) == nil && !b.is("vrf") && !b.is("field-set") && !b.is("traffic-policy") && !b.is("transforms") {
+		if own.find(b.text) == nil && !b.is("vrf") && !b.is("field-set") && !b.is("traffic-policy") {
 			own.inside = append(own.inside, b)
 		}
 		if v := own.find(b.text); v != nil && b.is("vrf") {
