@@ -466,7 +466,7 @@ func (a *app) countSessions(ctx context.Context, c *policyChange, files []string
 		return err
 	}
 	defer st.close()
-	rows, err := st.Conn.Query(ctx, "SELECT vrf, client, server, proto, port, icmp_type FROM sessions WHERE complete > 0")
+	rows, err := st.Conn.Query(ctx, "SELECT vrf, toString(client), toString(server), proto, port, icmp_type FROM sessions WHERE complete > 0")
 	if err != nil {
 		return err
 	}
@@ -478,11 +478,18 @@ func (a *app) countSessions(ctx context.Context, c *policyChange, files []string
 		}
 	}
 	for rows.Next() {
-		var vrf string
-		var client, server netip.Addr
+		var vrf, from, to string
 		var proto, icmpType uint8
 		var port uint16
-		if err := rows.Scan(&vrf, &client, &server, &proto, &port, &icmpType); err != nil {
+		if err := rows.Scan(&vrf, &from, &to, &proto, &port, &icmpType); err != nil {
+			return err
+		}
+		client, err := netip.ParseAddr(from)
+		if err != nil {
+			return err
+		}
+		server, err := netip.ParseAddr(to)
+		if err != nil {
 			return err
 		}
 		service := categories.NewService(proto, port, icmpType)
