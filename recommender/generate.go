@@ -276,6 +276,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 	if err := r.names.name(rules); err != nil {
 		return err
 	}
+	r.RuleNames.Rename(rules)
 	d.Rules, d.Certificate = rules, r.certificate(c)
 
 	byPair := make(map[pairOf][]*cell, len(d.cells))

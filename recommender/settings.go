@@ -69,6 +69,8 @@ type Settings struct {
 
 	// NameTemplate makes the names of rules, see NameData; empty means DefaultNameTemplate.
 	NameTemplate string
+	// RuleNames are the names that people gave to rules; they come before NameTemplate.
+	RuleNames policy.RuleNames
 
 	Effort cover.Effort
 	// MaxMemory bounds the cover's memory in bytes; 0 means its default.

@@ -64,6 +64,7 @@ type generateFlags struct {
 	guardrails []string
 	inForce    namedPolicies // policies of existing
 	guarding   namedPolicies // policies of guardrails
+	names      string
 	effort     string
 	maxMemory  string
 	format     string
@@ -89,6 +90,7 @@ func (a *app) generateCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	g.proposalFlags(f)
+	f.StringVar(&g.names, "names", "", namesUsage)
 	f.StringVarP(&g.format, "format", "f", "", strings.Join(render.Names(), ", ")+" (default: table on a terminal, else yaml)")
 	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
 	g.target.flags(f)
@@ -226,6 +228,9 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	if err != nil {
 		return nil, usagef("--max-memory: %w", err)
 	}
+	if s.RuleNames, err = readRuleNames(g.names); err != nil {
+		return nil, err
+	}
 	if g.inForce, g.guarding, err = readInForce(g.existing, g.guardrails, g.from); err != nil {
 		return nil, err
 	}
@@ -273,6 +278,11 @@ func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.
 		return nil, err
 	}
 	defer st.close()
+	if len(g.from) == 0 {
+		if g.settings.RuleNames, err = storedRuleNames(ctx, st, g.settings.RuleNames); err != nil {
+			return nil, err
+		}
+	}
 	proposals, err := recommender.Generate(ctx, st.Conn, g.settings, file)
 	var wrong *recommender.SettingsError
 	if errors.As(err, &wrong) {

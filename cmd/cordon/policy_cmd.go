@@ -44,6 +44,7 @@ func (a *app) policyCommand() *cobra.Command {
 	fs.StringVarP(&f.output, "output", "o", "", "write to this file instead of standard output")
 	fs.StringVarP(&f.groups, "groups", "g", "", "groups file, where the policy names groups and the target has none")
 	fs.StringSliceVar(&f.categories, "category", nil, "selected categories of the groups file, in order of precedence (default: those of a proposal, else all)")
+	fs.StringVar(&f.names, "names", "", namesUsage)
 	f.target.flags(fs)
 	if err := convert.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(policyForms, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic("BUG: complete --to: " + err.Error())
@@ -57,9 +58,9 @@ var policyForms = append([]string{"yaml", "json"}, target.Names()...)
 
 // convertFlags are the flags of policy convert.
 type convertFlags struct {
-	to, output, groups string
-	categories         []string
-	target             targetFlags
+	to, output, groups, names string
+	categories                []string
+	target                    targetFlags
 }
 
 func (a *app) convert(path string, f *convertFlags) error {
@@ -76,9 +77,16 @@ func (a *app) convert(path string, f *convertFlags) error {
 	if opts.Groups, err = readGroups(f.groups); err != nil {
 		return err
 	}
+	names, err := readRuleNames(f.names)
+	if err != nil {
+		return err
+	}
 	file, err := readPolicyFile(path)
 	if err != nil {
 		return usageError(err)
+	}
+	for i := range file.policies {
+		names.RenameStatements(file.policies[i].Rules)
 	}
 	a.policyNotes(namedPolicies{{notes: file.notes()}})
 	if t, ok := target.Find(f.to); ok {

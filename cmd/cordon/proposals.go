@@ -51,6 +51,7 @@ func (a *app) proposalsCommand() *cobra.Command {
 	export.Flags().StringVarP(&e.format, "format", "f", "yaml", strings.Join(render.Names(), ", "))
 	export.Flags().StringVarP(&e.output, "output", "o", "", "write to this file instead of standard output")
 	export.Flags().StringVarP(&e.groups, "groups", "g", "", "groups file that the proposal was made with, where the configuration of a device needs the addresses of groups")
+	export.Flags().StringVar(&e.names, "names", "", namesUsage)
 	e.target.flags(export.Flags())
 
 	diff := &cobra.Command{
@@ -68,7 +69,7 @@ func (a *app) proposalsCommand() *cobra.Command {
 		},
 	}
 	diff.Flags().StringVarP(&diffFormat, "format", "f", "text", "text or json (one object for each VRF)")
-	c.AddCommand(list, show, export, diff)
+	c.AddCommand(list, show, export, diff, a.renameCommand())
 	return c
 }
 
@@ -114,8 +115,8 @@ func shortID(id string) string {
 
 // exportFlags are the flags of proposals export.
 type exportFlags struct {
-	format, output, groups string
-	target                 targetFlags
+	format, output, groups, names string
+	target                        targetFlags
 }
 
 func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) error {
@@ -127,6 +128,10 @@ func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) 
 		return err
 	}
 	groups, err := readGroups(e.groups)
+	if err != nil {
+		return err
+	}
+	names, err := readRuleNames(e.names)
 	if err != nil {
 		return err
 	}
@@ -145,6 +150,10 @@ func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) 
 			return err
 		}
 		proposals = []policy.Proposal{*p}
+		if names, err = storedRuleNames(ctx, st, names); err != nil {
+			return err
+		}
 	}
+	rename(proposals, names)
 	return a.writeProposals(e.format, e.output, proposals, groups, opts)
 }
