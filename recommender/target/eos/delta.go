@@ -15,6 +15,9 @@ func (c *Config) Lines() []string {
 type block struct {
 	text   string
 	inside []*block
+	// known are the blocks inside by their text, made when first asked for; indexed of them.
+	known   map[string]*block
+	indexed int
 }
 
 // tree gives the section as blocks, without separators.
@@ -54,12 +57,18 @@ func (b *block) split() (comments, others []*block) {
 
 // find gives the block inside with a text.
 func (b *block) find(text string) *block {
-	for _, x := range b.inside {
-		if x.text == text {
-			return x
+	if len(b.inside) < b.indexed { // some were taken out
+		b.known, b.indexed = nil, 0
+	}
+	if b.known == nil {
+		b.known = map[string]*block{}
+	}
+	for ; b.indexed < len(b.inside); b.indexed++ {
+		if x := b.inside[b.indexed]; b.known[x.text] == nil {
+			b.known[x.text] = x
 		}
 	}
-	return nil
+	return b.known[text]
 }
 
 // commands are what is typed on a device, line by line.
@@ -224,7 +233,7 @@ func (c *Config) Keep(device *Config) (*Config, error) {
 		if v := own.find(b.text); v != nil && b.is("vrf") {
 			for _, x := range b.inside {
 				if x.is("cpu") && v.find(x.text) == nil {
-					v.inside = append([]*block{x}, v.inside...)
+					v.inside, v.known, v.indexed = append([]*block{x}, v.inside...), nil, 0
 				}
 			}
 		}
