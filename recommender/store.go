@@ -138,6 +138,9 @@ type Stored struct {
 	Cells      uint64    `json:"cells"`
 	Sessions   uint64    `json:"sessions"`
 	Included   uint64    `json:"included"`
+	State      State     `json:"state"`
+	Person     string    `json:"person,omitempty"` // who changed the state last
+	Note       string    `json:"note,omitempty"`
 }
 
 // List gives the stored proposals, the newest first: those of one VRF, or of
@@ -167,7 +170,20 @@ func List(ctx context.Context, conn driver.Conn, vrf string, limit int) ([]Store
 		}
 		out = append(out, s)
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	states, err := States(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].State = Draft
+		if c, ok := states[out[i].ID]; ok {
+			out[i].State, out[i].Person, out[i].Note = c.State, c.Person, c.Note
+		}
+	}
+	return out, nil
 }
 
 // Errors of Get. Both are the caller's mistake.

@@ -50,6 +50,7 @@ func (a *app) completions(root *cobra.Command) {
 	}
 	arguments := map[string]completer{
 		"proposals show": a.proposalIDs, "proposals export": a.proposalIDs, "proposals diff": a.proposalIDs, "verify": a.proposalIDs,
+		"proposals review": a.proposalIDs, "proposals submit": a.proposalIDs, "proposals accept": a.proposalIDs, "proposals archive": a.proposalIDs, "proposals delete": a.proposalIDs,
 	}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {

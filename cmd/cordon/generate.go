@@ -137,7 +137,7 @@ func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")
 	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
 	optionalNumber(f, "port-ranges", fmt.Sprint(recommender.DefaultPortRanges))
-	f.StringArrayVar(&g.existing, "existing", nil, "policy in force, a file or the beginning of a proposal's id; what it permits is not proposed again (may be repeated)")
+	f.StringArrayVar(&g.existing, "existing", nil, "policy in force, a file or the beginning of a proposal's id; what it permits is not proposed again (may be repeated; default: the accepted proposals)")
 	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
 }
 
@@ -266,6 +266,12 @@ func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClo
 	if g.settings.Existing, err = a.storedPolicies(ctx, st, g.inForce); err != nil {
 		st.close()
 		return nil, err
+	}
+	if len(g.existing) == 0 && len(g.from) == 0 {
+		if g.settings.Existing, err = a.inForce(ctx, st, g.settings.VRF); err != nil {
+			st.close()
+			return nil, err
+		}
 	}
 	return st, nil
 }

@@ -18,7 +18,7 @@ import (
 func (a *app) proposalsCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "proposals",
-		Short: "The proposals that were made: list, show, compare, export",
+		Short: "The proposals that were made: list, show, compare, export, and their life",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -70,6 +70,7 @@ func (a *app) proposalsCommand() *cobra.Command {
 	}
 	diff.Flags().StringVarP(&diffFormat, "format", "f", "text", "text or json (one object for each VRF)")
 	c.AddCommand(list, show, export, diff, a.renameCommand())
+	c.AddCommand(a.lifeCommands()...)
 	return c
 }
 
@@ -95,13 +96,13 @@ func (a *app) proposalsList(ctx context.Context, vrf string, limit int, format s
 		}
 		return nil
 	}
-	rows := [][]string{{"ID", "CREATED", "VRF", "RULES", "AT LEAST", "CELLS", "SESSIONS", "INCLUDED", "FROM", "TO", "CATEGORIES"}}
+	rows := [][]string{{"ID", "STATE", "CREATED", "VRF", "RULES", "AT LEAST", "CELLS", "SESSIONS", "INCLUDED", "FROM", "TO", "CATEGORIES"}}
 	for _, p := range list {
 		bound := text.Number(p.LowerBound)
 		if p.Optimal {
 			bound = "minimal"
 		}
-		rows = append(rows, []string{shortID(p.ID), p.Created.Format(time.RFC3339), p.VRF, text.Number(p.Rules), bound, text.Number(p.Cells),
+		rows = append(rows, []string{shortID(p.ID), string(p.State), p.Created.Format(time.RFC3339), p.VRF, text.Number(p.Rules), bound, text.Number(p.Cells),
 			text.Number(p.Sessions), text.Number(p.Included), p.From.Format(time.RFC3339), p.To.Format(time.RFC3339), strings.Join(p.Categories, ",")})
 	}
 	return text.Table(a.stdout, rows, terminalWidth(a.stdout), "FROM", "TO", "CELLS", "AT LEAST", "INCLUDED")

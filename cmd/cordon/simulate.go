@@ -83,7 +83,7 @@ func (a *app) simulateCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.StringVarP(&s.policy, "policy", "p", "", "the policy to try: a file or the beginning of a proposal's id")
-	f.StringVar(&s.against, "against", "", "the policy to compare with: a file or the beginning of a proposal's id")
+	f.StringVar(&s.against, "against", "", "the policy to compare with: a file or the beginning of a proposal's id (default: the proposals in force, if there are any)")
 	f.StringVarP(&s.groups, "groups", "g", "", "groups file (default: the groups that the proposal carries, else those that generate-rules used last)")
 	f.StringSliceVar(&s.categories, "category", nil, "selected categories, in order of precedence (default: those of the proposal, else all in file order)")
 	f.StringArrayVar(&s.from, "from", nil, "take the sessions from this file (may be repeated)")
@@ -219,6 +219,13 @@ func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, s
 			}
 		}
 		candidates = append(candidates, c)
+	}
+	if len(candidates) == 1 && len(s.without) == 0 && len(s.from) == 0 {
+		inForce, err := a.candidateInForce(ctx, st, s.vrf)
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, inForce)
 	}
 	candidates = append(candidates, nil)
 	if len(s.without) > 0 {

@@ -1078,3 +1078,47 @@ FROM
     SELECT *, (vrf, proto, port, server_address, client_address) GLOBAL IN asking AS asked
     FROM (SELECT * FROM `cordon`.sessions_plain_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) UNION ALL SELECT * FROM `cordon`.sessions_marked_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}))
 ) AS h;
+-- 00017_rule_names.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- The names that people gave to rules. They stay with the id of a rule, which follows from what it permits, so that the
+-- same rule has its name in every proposal. In a cluster every node has all of them.
+--
+-- ReplacingMergeTree: the newest name of a rule stays. Readers use the view.
+CREATE TABLE IF NOT EXISTS `cordon`.rule_name_rows ON CLUSTER `main`
+(
+    rule    String                COMMENT 'id of the rule',
+    name    String                COMMENT 'empty where it was taken back',
+    changed DateTime64(3, 'UTC')
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}', changed)
+ORDER BY rule
+COMMENT 'names that people gave to rules';
+
+CREATE VIEW IF NOT EXISTS `cordon`.rule_names ON CLUSTER `main` AS
+SELECT rule, name, changed
+FROM `cordon`.rule_name_rows FINAL
+WHERE name != '';
+-- 00018_proposal_states.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- What people did with proposals, a row for each change. In a cluster every node has all of them. A proposal without a
+-- row is a draft.
+CREATE TABLE IF NOT EXISTS `cordon`.proposal_state_rows ON CLUSTER `main`
+(
+    proposal String                  COMMENT 'id of the proposal',
+    changed  DateTime64(6, 'UTC'),
+    state    LowCardinality(String)  COMMENT 'draft, reviewed, submitted, in-force, superseded, archived or deleted',
+    person   String                  COMMENT 'who changed it',
+    note     String
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}')
+ORDER BY (proposal, changed, state)
+COMMENT 'the life of policy proposals';
+
+-- The states of proposals in order of time; the last one of each holds.
+CREATE VIEW IF NOT EXISTS `cordon`.proposal_states ON CLUSTER `main` AS
+SELECT proposal, changed, state, person, note
+FROM `cordon`.proposal_state_rows FINAL;
