@@ -57,6 +57,9 @@ func (c MigrateConfig) withDefaults() (MigrateConfig, error) {
 // ErrNewerSchema says that the database was migrated by a newer cordon.
 var ErrNewerSchema = errors.New("the database has a newer schema than this cordon knows")
 
+// maxUps is how often the migrations are tried.
+const maxUps = 4
+
 // Migrate brings the database to the newest schema version and returns the
 // versions before and after. A second call changes nothing.
 //
@@ -90,7 +93,14 @@ func Migrate(ctx context.Context, db *sql.DB, cfg MigrateConfig) (from, to int64
 	if from > to {
 		return from, from, fmt.Errorf("%w: database %s is at version %d, this cordon at %d; use the cordon that migrated it, or a newer one", ErrNewerSchema, cfg.Database, from, to)
 	}
-	if _, err := p.Up(ctx); err != nil {
+	// Of two migrators that change the key of one table at once, ClickHouse may refuse the second, which then finds the work
+	// done: every statement may run again.
+	for tries := 1; ; tries++ {
+		if _, err = p.Up(ctx); err == nil || tries == maxUps || ctx.Err() != nil {
+			break
+		}
+	}
+	if err != nil {
 		if now, verr := p.GetDBVersion(ctx); verr == nil {
 			to = now
 		}
