@@ -25,7 +25,6 @@ type targetFlags struct {
 	version     string
 	mirror      string
 	gaps        string
-	platforms   []string
 	staged      bool
 }
 
@@ -51,7 +50,6 @@ func (t *targetFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&t.ports, "ports", "names", "with --format eos: write well-known ports by names or as numbers")
 	f.StringVar(&t.version, "eos", "", "with --format eos: the version of the device, such as 4.30.2F; from that one on, prefix field-sets may have except")
 	f.StringVar(&t.mirror, "mirror", "", "with --format eos: a mirror session for every match (its line is in no public documentation, and marked as unverified)")
-	f.StringSliceVar(&t.platforms, "platform", nil, "with --format capirca: the platforms that it makes configurations for, by capirca's names (default: several)")
 	f.BoolVar(&t.staged, "staged", false, "with --format calico: policies that decide nothing, to see first what they would do")
 	f.StringVar(&t.gaps, "gaps", "error", "what a target cannot say: error, or report to leave it out and list it")
 }
@@ -66,7 +64,7 @@ func (t *targetFlags) options(format, output string) (o target.Options, err erro
 	if x, ok := target.Find(format); ok && x.Several && output == "" {
 		return o, usagef("--format %s writes several files: name a folder for them with --output", format)
 	}
-	o.Established, o.Platforms, o.Staged = t.established, t.platforms, t.staged
+	o.Established, o.Staged = t.established, t.staged
 	switch t.gaps {
 	case "error":
 	case "report":

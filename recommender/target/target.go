@@ -23,8 +23,6 @@ type Options struct {
 	Groups *categories.File
 	// Established lets answers of TCP through only where ACK or RST is set, on targets without state.
 	Established bool
-	// Platforms are the targets of capirca that its policies are for; none for the usual ones.
-	Platforms []string
 	// Staged writes Calico's policies as staged ones, which decide nothing.
 	Staged bool
 }
