@@ -1,6 +1,7 @@
 package eos
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -168,7 +169,7 @@ func badName(name string) error {
 	if clean, err := word(name); err != nil {
 		return err
 	} else if clean != name {
-		return fmt.Errorf("the name has characters other than letters, digits, _, - and .")
+		return errors.New(`the name has signs other than letters, digits, "_", "-" and "."`)
 	}
 	if name == "ipv4-default-all" || name == "ipv6-default-all" {
 		return fmt.Errorf("this is a match like any other and not the end of the policy, which is called %s-all-default", name[:4])
