@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -102,8 +103,11 @@ func (d document) try(t *testing.T, b codeBlock) {
 	}
 }
 
+// ruleNames matches a file with names of rules: an id in each line.
+var ruleNames = regexp.MustCompile(`^[0-9a-f]{12}: `)
+
 // tryYAML runs a groups file through lint, a policy as guardrails and as policy
-// in force, and a configuration through the configuration's check.
+// in force, limits and names of rules through the commands that take them, and a configuration through the configuration's check.
 func (d document) tryYAML(t *testing.T, b codeBlock) {
 	has := func(key string) bool { return strings.Contains("\n"+b.text, "\n"+key+":") }
 	switch {
@@ -113,6 +117,13 @@ func (d document) tryYAML(t *testing.T, b codeBlock) {
 	case has("rules"):
 		d.write(t, "policy.yaml", b.text+"\n")
 		d.run(t, b, "cordon generate-rules --groups groups.yaml --guardrails policy.yaml --existing policy.yaml")
+	case has("platform"): // what a device has room for
+		d.write(t, "limits.yaml", b.text+"\n")
+		d.write(t, "running.yaml", "apiVersion: cordon/v1\nkind: Policy\nrules: []\n")
+		d.run(t, b, "cordon policy diff running.yaml running.yaml --limits limits.yaml")
+	case ruleNames.MatchString(b.text):
+		d.write(t, "names.yaml", b.text+"\n")
+		d.run(t, b, "cordon generate-rules --groups groups.yaml --names names.yaml")
 	default:
 		d.write(t, "cordon.yaml", b.text+"\n")
 		// Certificates and credentials lie where the reader's are.
