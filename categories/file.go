@@ -59,7 +59,7 @@ type Category struct {
 // of the file; they may overlap each other and those of other groups.
 type Group struct {
 	Name     string
-	ID       string // of a group that a program wrote, which it knows the group by whatever its name becomes; else empty
+	ID       string // a program that wrote the group knows it by this, whatever its name becomes; else empty
 	Prefixes []netip.Prefix
 	// Pods says which pods of Kubernetes the group is; nil where it is none.
 	Pods *Pods

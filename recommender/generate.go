@@ -47,21 +47,27 @@ func (r *run) loadEnds(ctx context.Context) error {
 	return r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) })
 }
 
-func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
+// decided reads the sessions of the window as parts of cells, and decides about each cell.
+func (r *run) decided(ctx context.Context) (parts []part, cells []cell, err error) {
 	if err := r.loadEnds(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := r.step("find loss", true, func() (uint64, error) { return r.readLossy(ctx) }); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	parts, err := r.count(ctx)
+	parts, err = r.count(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := r.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	cells, err := r.decide(ctx, parts)
+	cells, err = r.decide(ctx, parts)
+	return parts, cells, err
+}
+
+func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
+	parts, cells, err := r.decided(ctx)
 	if err != nil {
 		return nil, err
 	}

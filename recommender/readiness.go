@@ -31,20 +31,7 @@ func Learn(ctx context.Context, conn driver.Conn, s Settings, file *categories.F
 			err = fmt.Errorf("ClickHouse: drop the tables of the run: %w", closed)
 		}
 	}()
-	if err := r.loadEnds(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.step("find loss", true, func() (uint64, error) { return r.readLossy(ctx) }); err != nil {
-		return nil, err
-	}
-	parts, err := r.count(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
-		return nil, err
-	}
-	cells, err := r.decide(ctx, parts)
+	parts, cells, err := r.decided(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ type item struct {
 type corpus struct {
 	hosts    []netip.Addr
 	features []Feature
-	rows     [][]item // of each host, in order of feature
+	rows     [][]item // one for each host, ordered by feature
 	literal  float64  // bits to say that a group has a feature
 	begin    float64  // bits to begin a group
 	names    *categories.ServiceNames
@@ -110,7 +110,7 @@ func newCorpus(activities []Activity, names *categories.ServiceNames) *corpus {
 type unit struct {
 	items  []item // the weights of all its hosts together
 	hosts  []int  // places in corpus.hosts
-	weight int64  // of all items
+	weight int64  // the sum over all items
 }
 
 func newUnit(row []item, hosts []int) unit {

@@ -98,7 +98,7 @@ func (c *corpus) agglomerate(clusters []*cluster) []*cluster {
 	}
 	n := len(clusters)
 	list := append([]*cluster(nil), clusters...)
-	bits := make([][]float64, n) // of merging i and j, at [i][j-i-1] for i < j
+	bits := make([][]float64, n) // the cost of merging i < j is at [i][j-i-1]
 	best := make([]int, n)       // the j > i to merge i with
 	at := func(i, j int) float64 { return bits[i][j-i-1] }
 	look := func(i int) {

@@ -31,8 +31,8 @@ type Given struct {
 
 // Fitness says how well the hosts of some activities suit given groups.
 type Fitness struct {
-	Hosts   int // with activities, in a group that has others to compare with
-	Better  int // of these, those that another group suits better, if only by little
+	Hosts   int // those that have activities, in a group with others to compare with
+	Better  int // those among them that another group suits better, if only by little
 	Misfits []Misfit
 	New     []NewHost
 }
@@ -63,7 +63,7 @@ type NewHost struct {
 type fitting struct {
 	*partition
 	given *Given
-	have  [][]int // of each group, how many hosts have each feature
+	have  [][]int // how many hosts of each group have each feature
 }
 
 // Fit compares hosts with the groups that they were given. Each is compared with its group without it.

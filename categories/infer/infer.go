@@ -31,7 +31,7 @@ type Grouping struct {
 
 // Group is a set of hosts that do the same.
 type Group struct {
-	ID      string   `json:"id"` // of no other group, now or later
+	ID      string   `json:"id"` // no other group has it, now or later
 	Name    string   `json:"name"`
 	Within  string   `json:"within,omitempty"` // see Settings.Within
 	Reasons []Reason `json:"reasons"`          // what tells the group from all hosts

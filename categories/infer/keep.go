@@ -36,14 +36,14 @@ const (
 // Change is what became of a group since the earlier run.
 type Change struct {
 	Kind  string `json:"kind"`
-	Group string `json:"group"` // of now; for Gone and Split, of the earlier run
+	Group string `json:"group"` // a group of this run; for Gone and Split, one of the earlier run
 	// Others are the groups of now that a Split one went to, or the earlier ones that came together in a Merged one.
 	Others []string `json:"others,omitempty"`
 }
 
 const (
-	sameGroup = 0.5 // of the hosts of two groups together are in both: then one goes on the other
-	largePart = 0.2 // of a group's hosts are a part of it that a split or merge is told for
+	sameGroup = 0.5 // the share of two groups' hosts that both have, from which one goes on as the other
+	largePart = 0.2 // the share of a group's hosts from which a split or merge is told
 )
 
 // settle gives the groups their ids and names, and tells what changed.

@@ -17,9 +17,9 @@ type partition struct {
 	units []unit
 	of    []int32   // group of each unit, or -1
 	index [][]share // the groups that have each feature, in order of group
-	hosts []int64   // of each group
+	hosts []int64   // one for each group
 	mass  []int64   // the weight of all features of each group
-	costs []float64 // of joining, see joining
+	costs []float64 // what joining costs, see joining
 }
 
 func newPartition(c *corpus, units []unit) *partition {
@@ -101,7 +101,7 @@ func (p *partition) cheapest(u int) (int32, float64) {
 const (
 	sample = 500 // units that are compared with each other at a time
 	passes = 5   // over all units, before groups are merged again
-	rounds = 20  // of passes and merges
+	rounds = 20  // passes and merges at most
 )
 
 // fill groups the units: some at a time are merged as far as it saves bits, and the others join the groups that there are by

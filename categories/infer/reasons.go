@@ -10,7 +10,7 @@ import (
 type feature struct {
 	number int32
 	bits   float64 // how much its weight in the group exceeds what it would be among all hosts
-	share  float64 // of the members that have it
+	share  float64 // the share of members that have it
 }
 
 // reasonCount is how many reasons are given.
@@ -143,7 +143,7 @@ func (p *partition) reasons(items []item, g int32, telling []feature) []Reason {
 			continue
 		}
 		at, _ := slices.BinarySearchFunc(p.index[f.number], g, func(s share, g int32) int { return cmp.Compare(s.group, g) })
-		each := f.bits / float64(p.index[f.number][at].weight) // of one unit of weight
+		each := f.bits / float64(p.index[f.number][at].weight) // the bits of one unit of weight
 		list = append(list, said{f, each * float64(items[i].weight)})
 	}
 	slices.SortStableFunc(list, func(a, b said) int {
