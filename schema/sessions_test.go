@@ -377,6 +377,12 @@ func TestAlikeEnds(t *testing.T) {
 		{"ports that differ say nothing of a sender", []schema.Record{
 			rec("10.0.0.1", 9002, "10.0.0.2", 9001, 17, unknowable),
 		}, []string{"10.0.0.1\t10.0.0.2\tudp/9001\tnone\t1\t0\t1\t0\tambiguous"}},
+		{"a client whose port is a known one by chance", []schema.Record{
+			rec("10.0.0.1", 55000, "10.0.0.2", 7070, 6), rec("10.0.0.2", 7070, "10.0.0.1", 55000, 6),
+		}, []string{"10.0.0.1\t10.0.0.2\ttcp/7070\tdegree\t1\t1\t2\t0\tports"}},
+		{"a host that takes client ports from anywhere", []schema.Record{
+			rec("10.0.0.1", 7070, "10.0.0.2", 55000, 6), rec("10.0.0.1", 8181, "10.0.0.3", 55000, 6),
+		}, []string{"10.0.0.2\t10.0.0.1\ttcp/7070\tnone\t0\t1\t1\t0\tambiguous", "10.0.0.3\t10.0.0.1\ttcp/8181\tnone\t0\t1\t1\t0\tambiguous"}},
 		{"a hub and its spokes", []schema.Record{
 			rec("10.0.0.8", 0, "10.0.0.1", 0, 47), rec("10.0.0.1", 0, "10.0.0.8", 0, 47), rec("10.0.0.8", 0, "10.0.0.9", 0, 47), rec("10.0.0.9", 0, "10.0.0.8", 0, 47),
 		}, []string{

@@ -80,5 +80,6 @@
 // record says nothing about their direction.
 //
 // What is left undecided, view session_directions decides over all stored
-// sessions: by who sends at all, by how many peers each end has.
+// sessions: by who sends at all, by how many peers each end has, and last by the
+// lower port where its host shows no other one.
 package direction

@@ -60,6 +60,9 @@ SELECT
         {{portless "p.proto"}}, 'address',
         hosts_differ, 'hosts',
         p.port = p.client_port AND p.port != 0, 'address',
+        -- A port from 32768 up and one below it, of a host without another: the lower one.
+        p.port > 0 AND p.client_port > 0 AND (p.port >= 32768) != (p.client_port >= 32768)
+            AND maxIf(p.own_ports, (p.side = 1) = (p.port < p.client_port)) = 1, 'ports',
         'ambiguous') AS verdict
 FROM
 (
@@ -187,7 +190,7 @@ WITH
             if(fragment, 0, u.complete), if(fragment, 0, u.half_open), multiIf(NOT fragment, u.unanswered, u.proto = 6, records, 0),
             multiIf(fragment, if(u.proto = 6, 0, records), turned, u.replies, u.requests), multiIf(fragment, 0, turned, u.requests, u.replies), u.denied,
             if(turned, u.server_flags, u.client_flags), if(turned, u.client_flags, u.server_flags),
-            from_tftp OR to_tftp OR fragment OR d.verdict IN ('sender', 'degree', 'serves', 'hosts') OR d.verdict = 'address' AND u.port != 0 AS basis, u.sampling
+            from_tftp OR to_tftp OR fragment OR d.verdict IN ('sender', 'degree', 'serves', 'hosts', 'ports') OR d.verdict = 'address' AND u.port != 0 AS basis, u.sampling
         FROM {{table "sessions_hourly"}} AS u
         GLOBAL LEFT JOIN {{table "session_directions"}} AS d
             ON d.vrf = u.vrf AND d.proto = u.proto AND d.server = u.server AND d.port = u.port AND d.client = u.client AND d.client_port = u.client_port
