@@ -225,7 +225,11 @@ func TestCompose(t *testing.T) {
 		for service, s := range file.Services {
 			for _, v := range s.Volumes {
 				from, _, _ := strings.Cut(v, ":")
-				if _, ok := file.Volumes[from]; !ok && !strings.HasPrefix(from, "./") {
+				if strings.HasPrefix(from, ".") {
+					if _, err := os.Stat(filepath.Join(repository, "deployments", "compose", from)); err != nil {
+						t.Errorf("%s: service %s: %v", name, service, err)
+					}
+				} else if _, ok := file.Volumes[from]; !ok {
 					t.Errorf("%s: service %s: there is no volume %s", name, service, from)
 				}
 			}
