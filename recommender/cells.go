@@ -37,6 +37,10 @@ type cellKey struct {
 	service  categories.ServiceTerm // one service, or a range of ports
 }
 
+func (k cellKey) compare(o cellKey) int {
+	return cmp.Or(cmp.Compare(k.vrf, o.vrf), k.src.compare(o.src), k.dst.compare(o.dst), k.service.Compare(o.service))
+}
+
 // part is the sessions of a cell that everything treats alike: those between two
 // classes of addresses, with the same reason.
 type part struct {
@@ -50,6 +54,20 @@ type part struct {
 	breadth            breadth // as far as the settings ask for it
 	bytes              uint64
 	first, last        time.Time
+}
+
+// breadth is how many distinct clients and hours a cell has, and how many distinct hours the (client, server) pair
+// has that came back most often.
+type breadth struct{ clients, hours, recurring uint64 }
+
+// cell is one (source, destination, service) of a VRF with the parts that come
+// as far as being counted as its support.
+type cell struct {
+	key      cellKey
+	parts    []int // into the run's parts
+	sessions uint64
+	included bool     // has a session that needs a rule
+	breadth  *breadth // of a range; other cells are counted in ClickHouse
 }
 
 // errHash says that two cells have the same hash: another salt helps.

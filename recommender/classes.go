@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -99,60 +100,18 @@ func (m member) holds(c *class) bool {
 // build divides the addresses by the groups, the special-purpose ranges and
 // the sets registered so far, and by the groups of further resolvers.
 func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver) {
-	var all []netip.Prefix
-	table := func(r *categories.Resolver) *bart.Table[int] {
-		var groups bart.Table[int]
-		place := map[categories.Ref]int{}
-		for i, g := range r.Groups() {
-			place[g] = i
-		}
-		for _, a := range r.Assignments() {
-			groups.Insert(a.Prefix, place[a.Group])
-			all = append(all, a.Prefix)
-		}
-		return &groups
-	}
-	groups := table(r)
-	var others []*bart.Table[int]
-	outside := make([]int, len(further))
-	for i, o := range further {
-		others = append(others, table(o))
-		outside[i] = -1
-	}
-	var kinds bart.Table[categories.AddressKind]
-	for _, s := range categories.SpecialPurpose() {
-		kinds.Insert(s.Prefix, s.Kind)
-		all = append(all, s.Prefix)
-	}
-	named := localNames(r, further)
-	for p := range named.All() {
-		all = append(all, p)
-	}
+	d := newDivision(r, further)
 	for p := range c.sets.All() {
-		all = append(all, aroundMapped(p)...)
+		d.all = append(d.all, aroundMapped(p)...)
 	}
-	slices.SortFunc(all, netip.Prefix.Compare)
-	all = slices.Compact(all)
+	slices.SortFunc(d.all, netip.Prefix.Compare)
+	all := slices.Compact(d.all)
 
-	c.list = []class{{group: -1, kind: categories.Public, each: outside}}
+	c.list = []class{{group: -1, kind: categories.Public, each: d.outside}}
 	ids := map[string]uint32{c.list[0].key(): 0}
 	c.located = make([]located, len(all))
 	for i, p := range all {
-		cl := class{group: -1, kind: categories.Public, each: slices.Clone(outside)}
-		if g, ok := groups.LookupPrefix(p); ok {
-			cl.group = g
-		}
-		for j, o := range others {
-			if g, ok := o.LookupPrefix(p); ok {
-				cl.each[j] = g
-			}
-		}
-		if k, ok := kinds.LookupPrefix(p); ok {
-			cl.kind = k
-		}
-		if of, ok := named.LookupPrefix(p); ok && cl.kind == categories.Local {
-			cl.kind, cl.naming = categories.Private, of
-		}
+		cl := d.class(p)
 		for _, sets := range c.sets.Supernets(p) {
 			cl.sets = append(cl.sets, sets...)
 		}
@@ -167,10 +126,15 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 		}
 		c.located[i] = located{p, id}
 	}
-	// A prefix may have no address of its own, and its class then none either.
+	c.spans = policy.Spans(all)
+	c.sortOut()
+}
+
+// sortOut lists the classes of each group, and the public ones in none. A prefix
+// may have no address of its own, and its class then none either: it is left out.
+func (c *classes) sortOut() {
 	inhabited := make([]bool, len(c.list))
 	inhabited[0] = true
-	c.spans = policy.Spans(all)
 	for _, s := range c.spans {
 		inhabited[c.located[s.At].class] = true
 	}
@@ -186,6 +150,70 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 			c.internet = append(c.internet, uint32(i))
 		}
 	}
+}
+
+// division is what tells addresses apart before policies do: groups, special-purpose
+// ranges, and names of local addresses.
+type division struct {
+	all     []netip.Prefix // whatever divides, in no order
+	groups  *bart.Table[int]
+	others  []*bart.Table[int] // the groups of the further resolvers
+	outside []int              // of an address in no group of these
+	kinds   bart.Table[categories.AddressKind]
+	named   *bart.Table[uint64]
+}
+
+func newDivision(r *categories.Resolver, further []*categories.Resolver) *division {
+	d := &division{outside: make([]int, len(further))}
+	d.groups = d.table(r)
+	for i, o := range further {
+		d.others = append(d.others, d.table(o))
+		d.outside[i] = -1
+	}
+	for _, s := range categories.SpecialPurpose() {
+		d.kinds.Insert(s.Prefix, s.Kind)
+		d.all = append(d.all, s.Prefix)
+	}
+	d.named = localNames(r, further)
+	for p := range d.named.All() {
+		d.all = append(d.all, p)
+	}
+	return d
+}
+
+// table gives the place of the group of each prefix of a resolver.
+func (d *division) table(r *categories.Resolver) *bart.Table[int] {
+	var groups bart.Table[int]
+	place := map[categories.Ref]int{}
+	for i, g := range r.Groups() {
+		place[g] = i
+	}
+	for _, a := range r.Assignments() {
+		groups.Insert(a.Prefix, place[a.Group])
+		d.all = append(d.all, a.Prefix)
+	}
+	return &groups
+}
+
+// class gives the class of the addresses of which p is the longest prefix, still
+// without the sets of policies.
+func (d *division) class(p netip.Prefix) class {
+	cl := class{group: -1, kind: categories.Public, each: slices.Clone(d.outside)}
+	if g, ok := d.groups.LookupPrefix(p); ok {
+		cl.group = g
+	}
+	for j, o := range d.others {
+		if g, ok := o.LookupPrefix(p); ok {
+			cl.each[j] = g
+		}
+	}
+	if k, ok := d.kinds.LookupPrefix(p); ok {
+		cl.kind = k
+	}
+	if of, ok := d.named.LookupPrefix(p); ok && cl.kind == categories.Local {
+		cl.kind, cl.naming = categories.Private, of
+	}
+	return cl
 }
 
 // localNames gives the prefixes by which the groups of a resolver name Local addresses, each with a bit for each of
@@ -253,4 +281,58 @@ func aroundMapped(p netip.Prefix) []netip.Prefix {
 		out = append(out, netip.PrefixFrom(netip.AddrFrom16(a), bits).Masked())
 	}
 	return out
+}
+
+// alike reports whether a prefix has only private addresses in no group, and exclusions
+// and guardrails treat them all alike.
+func (c *classes) alike(p netip.Prefix) bool {
+	var first *class
+	for _, cl := range c.classesIn(p) {
+		if first == nil {
+			first = cl
+		}
+		if cl.group >= 0 || cl.kind != categories.Private || !slices.Equal(c.guards(cl), c.guards(first)) {
+			return false
+		}
+	}
+	return true
+}
+
+// guards gives the sets of exclusions and guardrails that hold a class.
+func (c *classes) guards(cl *class) []int32 {
+	n, _ := slices.BinarySearch(cl.sets, c.guarded)
+	return cl.sets[:n]
+}
+
+// within gives the classes of the addresses of a prefix.
+func (c *classes) within(p netip.Prefix) (out []uint32) {
+	for id := range c.classesIn(p) {
+		out = append(out, id)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// classesIn gives the class of each span of a prefix, with its place in list.
+func (c *classes) classesIn(p netip.Prefix) iter.Seq2[uint32, *class] {
+	return func(yield func(uint32, *class) bool) {
+		whole := policy.Spans([]netip.Prefix{p})[0]
+		at := whole.Lo // everything before was told
+		i, _ := slices.BinarySearchFunc(c.spans, at, func(s policy.Span, a netip.Addr) int { return s.Hi.Compare(a) })
+		for ; at.IsValid() && at.Compare(whole.Hi) <= 0; i++ {
+			if i == len(c.spans) || at.Less(c.spans[i].Lo) { // class 0 holds what no prefix does
+				if !yield(0, &c.list[0]) || i == len(c.spans) {
+					return
+				}
+				if at = c.spans[i].Lo; whole.Hi.Less(at) {
+					return
+				}
+			}
+			id := c.located[c.spans[i].At].class
+			if !yield(id, &c.list[id]) {
+				return
+			}
+			at = c.spans[i].Hi.Next()
+		}
+	}
 }

@@ -1,7 +1,6 @@
 package recommender
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 
@@ -19,16 +18,6 @@ var (
 	alreadyPermittedNumber = uint8(reasonNumber(policy.AlreadyPermitted))
 	belowSupportNumber     = uint8(reasonNumber(policy.BelowSupport))
 )
-
-// cell is one (source, destination, service) of a VRF with the parts that come
-// as far as being counted as its support.
-type cell struct {
-	key      cellKey
-	parts    []int // into the run's parts
-	sessions uint64
-	included bool     // has a session that needs a rule
-	breadth  *breadth // of a range; other cells are counted in ClickHouse
-}
 
 // judge gives each part the reasons that rest on policies: excluded, guardrail
 // and already-permitted. It returns the cells of what remains, those
@@ -70,14 +59,6 @@ func (p *plan) judge(parts []part) []cell {
 	slices.SortFunc(cells, func(a, b cell) int { return a.key.compare(b.key) })
 	return cells
 }
-
-func (k cellKey) compare(o cellKey) int {
-	return cmp.Or(cmp.Compare(k.vrf, o.vrf), k.src.compare(o.src), k.dst.compare(o.dst), k.service.Compare(o.service))
-}
-
-// breadth is how many distinct clients and hours a cell has, and how many distinct hours the (client, server) pair
-// has that came back most often.
-type breadth struct{ clients, hours, recurring uint64 }
 
 // enough reports whether that is what a cell needs.
 func (p *plan) enough(b breadth) bool {

@@ -47,7 +47,13 @@ func (r *run) loadEnds(ctx context.Context) error {
 	return r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) })
 }
 
-// decided reads the sessions of the window as parts of cells, and decides about each cell.
+// decided reads the sessions of the window as parts of cells, and decides about each cell. The order matters:
+// a step changes the reasons and ends of the parts that later steps read.
+//
+//	loadEnds   what stands for an address, and who scans    run.go, scanners.go
+//	readLossy  exporters with loss around the window        evidence.go
+//	count      each session into a part of a cell, or out   classify.go, cells.go
+//	decide     policies, port ranges, support               fates.go, ranges.go
 func (r *run) decided(ctx context.Context) (parts []part, cells []cell, err error) {
 	if err := r.loadEnds(ctx); err != nil {
 		return nil, nil, err
@@ -66,52 +72,93 @@ func (r *run) decided(ctx context.Context) (parts []part, cells []cell, err erro
 	return parts, cells, err
 }
 
+// generate is the way from sessions to proposals, one step a call:
+//
+//	decided         the sessions as cells, and what becomes of each   above
+//	mergeUngrouped  hosts in no group into prefixes                   prefixes.go
+//	coverDrafts     the cells of each VRF into rules                  cover_rules.go, cover
+//	measure         evidence, and what is left out                    evidence.go, inforce.go
+//	assemble        the documents, sealed                             below
 func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 	parts, cells, err := r.decided(ctx)
 	if err != nil {
 		return nil, err
 	}
-
-	var prefixes map[string][]hostPrefix
-	if r.Ungrouped == UngroupedPrefix {
-		if err := r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
-			cells, prefixes, err = r.mergeHosts(ctx, cells, parts)
-			return uint64(len(cells)), err
-		}); err != nil {
-			return nil, err
-		}
+	cells, prefixes, err := r.mergeUngrouped(ctx, cells, parts)
+	if err != nil {
+		return nil, err
 	}
+	drafts := r.drafts(parts, cells, prefixes)
+	verdicts, err := r.coverDrafts(ctx, drafts, parts)
+	if err != nil {
+		return nil, err
+	}
+	m, err := r.measure(ctx, drafts, parts, verdicts)
+	if err != nil {
+		return nil, err
+	}
+	return r.assemble(drafts, parts, m)
+}
 
-	drafts := r.drafts(parts, cells)
-	var verdicts []verdict
+// mergeUngrouped makes cells of prefixes of those of hosts in no group, where the
+// settings ask for it, and gives the prefixes by VRF.
+func (r *run) mergeUngrouped(ctx context.Context, cells []cell, parts []part) (_ []cell, prefixes map[string][]hostPrefix, err error) {
+	if r.Ungrouped != UngroupedPrefix {
+		return cells, nil, nil
+	}
+	err = r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
+		cells, prefixes, err = r.mergeHosts(ctx, cells, parts)
+		return uint64(len(cells)), err
+	})
+	return cells, prefixes, err
+}
+
+// verdicts are what Go decided about the parts.
+type verdicts struct {
+	list    []verdict
+	rules   int  // of all drafts
+	changed bool // a part is left out for a reason that ClickHouse does not know
+}
+
+// coverDrafts writes the rules of each draft.
+func (r *run) coverDrafts(ctx context.Context, drafts []*draft, parts []part) (*verdicts, error) {
+	var v verdicts
 	for i := range parts {
 		if parts[i].reason >= guardrailNumber || parts[i].reason == excludedNumber {
-			verdicts = append(verdicts, verdict{i, noRule})
+			v.list = append(v.list, verdict{i, noRule})
 		}
 	}
-	changed := len(verdicts) > 0
-	rules := 0
+	v.changed = len(v.list) > 0
 	for _, d := range drafts {
-		d.prefixes = prefixes[d.VRF]
 		if err := r.step("cover "+d.VRF, false, func() (uint64, error) { return uint64(len(d.cells)), r.draftRules(ctx, d, parts) }); err != nil {
 			return nil, err
 		}
 		for _, part := range d.left {
-			verdicts, changed = append(verdicts, verdict{part, noRule}), true
+			v.list, v.changed = append(v.list, verdict{part, noRule}), true
 		}
 		for _, held := range d.held {
 			for _, part := range held {
-				verdicts = append(verdicts, verdict{part, uint32(rules)})
+				v.list = append(v.list, verdict{part, uint32(v.rules)})
 			}
-			rules++
+			v.rules++
 		}
 	}
+	return &v, nil
+}
 
-	var evidence []ruleEvidence
-	var known map[groupOf]hosts
-	var seen map[string][]int
-	var unproposed map[string][]policy.Unproposed
-	var sampling map[string][]policy.Sampling
+// measured is what ClickHouse counted of the sessions under the rules and beside them.
+type measured struct {
+	evidence   []ruleEvidence // of the rules of all drafts, in order
+	known      map[groupOf]hosts
+	seen       map[string][]int               // by VRF: the groups of the sessions
+	unproposed map[string][]policy.Unproposed // by VRF
+	sampling   map[string][]policy.Sampling   // by VRF
+}
+
+// measure sends the verdicts and counts. It gives the drafts their windows, their
+// loss and the rules in force.
+func (r *run) measure(ctx context.Context, drafts []*draft, parts []part, v *verdicts) (*measured, error) {
+	var m measured
 	spans, err := r.readSpans(ctx)
 	if err != nil {
 		return nil, err
@@ -123,18 +170,21 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 		name string
 		f    func() (uint64, error)
 	}{
-		{"send verdicts", func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }},
+		{"send verdicts", func() (uint64, error) { return r.sendVerdicts(ctx, parts, v.list) }},
 		{"evidence", func() (n uint64, err error) {
-			evidence, err = r.readEvidence(ctx, rules)
-			return uint64(len(evidence)), err
+			m.evidence, err = r.readEvidence(ctx, v.rules)
+			return uint64(len(m.evidence)), err
 		}},
-		{"known endpoints", func() (n uint64, err error) { known, err = r.readKnown(ctx); return uint64(len(known)), err }},
-		{"groups of the sessions", func() (n uint64, err error) { seen, err = r.readSeenGroups(ctx); return uint64(len(seen)), err }},
+		{"known endpoints", func() (n uint64, err error) { m.known, err = r.readKnown(ctx); return uint64(len(m.known)), err }},
+		{"groups of the sessions", func() (n uint64, err error) { m.seen, err = r.readSeenGroups(ctx); return uint64(len(m.seen)), err }},
 		{"unproposed", func() (n uint64, err error) {
-			unproposed, err = r.readUnproposed(ctx, changed)
-			return uint64(len(unproposed)), err
+			m.unproposed, err = r.readUnproposed(ctx, v.changed)
+			return uint64(len(m.unproposed)), err
 		}},
-		{"sampling", func() (n uint64, err error) { sampling, err = r.readSampling(ctx); return uint64(len(sampling)), err }},
+		{"sampling", func() (n uint64, err error) {
+			m.sampling, err = r.readSampling(ctx)
+			return uint64(len(m.sampling)), err
+		}},
 		{"loss", func() (uint64, error) { return r.readLoss(ctx, drafts) }},
 		{"rules in force", func() (n uint64, err error) {
 			for _, d := range drafts {
@@ -150,13 +200,17 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 			return nil, err
 		}
 	}
+	return &m, nil
+}
 
-	var out []policy.Proposal
+// assemble finishes the documents.
+func (r *run) assemble(drafts []*draft, parts []part, m *measured) (out []policy.Proposal, err error) {
 	err = r.step("assemble", false, func() (uint64, error) {
+		evidence := m.evidence
 		for _, d := range drafts {
 			n := len(d.Rules)
-			d.Sampling, d.ScaledBytes = sampling[d.VRF], r.ScaleSampled && len(sampling[d.VRF]) > 0
-			if err := r.finish(d, parts, evidence[:n], known, unproposed[d.VRF], seen[d.VRF]); err != nil {
+			d.Sampling, d.ScaledBytes = m.sampling[d.VRF], r.ScaleSampled && len(m.sampling[d.VRF]) > 0
+			if err := r.finish(d, parts, evidence[:n], m.known, m.unproposed[d.VRF], m.seen[d.VRF]); err != nil {
 				return 0, err
 			}
 			evidence = evidence[n:]
@@ -243,13 +297,14 @@ type draft struct {
 // boxed is a rule's box in endpoints of the run.
 type boxed struct{ sources, dests []endpoint }
 
-func (r *run) drafts(parts []part, cells []cell) []*draft {
+// drafts begins a proposal for each VRF with a session, in order.
+func (r *run) drafts(parts []part, cells []cell, prefixes map[string][]hostPrefix) []*draft {
 	byVRF := map[string]*draft{}
 	var out []*draft
 	for i := range parts {
 		d := byVRF[parts[i].key.vrf]
 		if d == nil {
-			d = &draft{Proposal: policy.Proposal{VRF: parts[i].key.vrf, Scope: r.Scope, Categories: r.categories}}
+			d = &draft{Proposal: policy.Proposal{VRF: parts[i].key.vrf, Scope: r.Scope, Categories: r.categories}, prefixes: prefixes[parts[i].key.vrf]}
 			byVRF[d.VRF] = d
 			out = append(out, d)
 		}

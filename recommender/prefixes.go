@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"net/netip"
 	"slices"
 
@@ -122,92 +121,112 @@ func (p *plan) coverHosts(seen []netip.Addr, cells []cell) []hostPrefix {
 	return out
 }
 
-// roles numbers the roles of the private hosts in no group among the ends of cells,
-// and says which of them need a rule. Two hosts have the same role if exchanging
-// them changes no cell: they use the same services of the same others, serve the same
-// to the same, and whatever one uses of the other, the other uses of it.
-func roles(cells []cell) (role map[endpoint]int, needed map[endpoint]bool) {
-	type use struct {
-		peer    endpoint
-		service categories.ServiceTerm
-		serves  bool // the peer is the client
-	}
-	compare := func(a, b use) int {
-		d := cmp.Or(a.peer.compare(b.peer), a.service.Compare(b.service))
-		if d == 0 && a.serves != b.serves {
-			d = 1
-			if b.serves {
-				d = -1
-			}
+// hostUse is a service between a host and another endpoint.
+type hostUse struct {
+	peer    endpoint
+	service categories.ServiceTerm
+	serves  bool // the peer is the client
+}
+
+func (a hostUse) compare(b hostUse) int {
+	d := cmp.Or(a.peer.compare(b.peer), a.service.Compare(b.service))
+	if d == 0 && a.serves != b.serves {
+		d = 1
+		if b.serves {
+			d = -1
 		}
-		return d
 	}
-	private := func(e endpoint) bool {
-		return e.group == noGroup && categories.KindOf(e.prefix.Addr()) == categories.Private
-	}
-	uses := map[endpoint][]use{}
-	needed = map[endpoint]bool{}
+	return d
+}
+
+// privateHost reports whether an endpoint is a private host in no group.
+func privateHost(e endpoint) bool {
+	return e.group == noGroup && categories.KindOf(e.prefix.Addr()) == categories.Private
+}
+
+// usesOf gives what the private hosts in no group among the ends of cells use and
+// serve, and says which of them need a rule.
+func usesOf(cells []cell) (uses map[endpoint][]hostUse, needed map[endpoint]bool) {
+	uses, needed = map[endpoint][]hostUse{}, map[endpoint]bool{}
 	for i := range cells {
 		k := &cells[i].key
 		for _, end := range []struct {
 			host endpoint
-			use  use
-		}{{k.src, use{k.dst, k.service, false}}, {k.dst, use{k.src, k.service, true}}} {
-			if private(end.host) {
+			use  hostUse
+		}{{k.src, hostUse{k.dst, k.service, false}}, {k.dst, hostUse{k.src, k.service, true}}} {
+			if privateHost(end.host) {
 				uses[end.host] = append(uses[end.host], end.use)
 				needed[end.host] = needed[end.host] || cells[i].included
 			}
 		}
 	}
+	return uses, needed
+}
 
-	type key [sha256.Size]byte
-	keyOf := func(list []use) (k key) {
-		slices.SortFunc(list, compare)
-		h := sha256.New()
-		var b []byte
-		for i, u := range list {
-			if i > 0 && u == list[i-1] {
-				continue
-			}
-			b, _ = u.peer.prefix.AppendBinary(b[:0])
-			b = binary.BigEndian.AppendUint32(append(b, u.service.Proto), u.peer.group)
-			b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, u.service.Lo), u.service.Hi)
-			if u.serves {
-				b = append(b, 1)
-			}
-			h.Write([]byte{byte(len(b))})
-			h.Write(b)
+// useKey stands for a set of uses.
+type useKey [sha256.Size]byte
+
+// keyOf sorts the uses.
+func keyOf(list []hostUse) (k useKey) {
+	slices.SortFunc(list, hostUse.compare)
+	h := sha256.New()
+	var b []byte
+	for i, u := range list {
+		if i > 0 && u == list[i-1] {
+			continue
 		}
-		h.Sum(k[:0])
-		return k
+		b, _ = u.peer.prefix.AppendBinary(b[:0])
+		b = binary.BigEndian.AppendUint32(append(b, u.service.Proto), u.peer.group)
+		b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, u.service.Lo), u.service.Hi)
+		if u.serves {
+			b = append(b, 1)
+		}
+		h.Write([]byte{byte(len(b))})
+		h.Write(b)
 	}
-	with := map[key][]endpoint{} // hosts that have a key in common have the same role
-	for host, list := range uses {
-		k := keyOf(list)
-		with[k] = append(with[k], host)
-		// Hosts of one role that use each other have the same uses once each has itself
-		// as a peer too, in the way in which it has the others. Which way that is shows
-		// with any peer that it uses as that peer uses it.
-		between := map[endpoint][]use{}
-		for _, u := range list {
-			if private(u.peer) && u.peer != host {
-				between[u.peer] = append(between[u.peer], u)
-			}
+	h.Sum(k[:0])
+	return k
+}
+
+// keysOf gives the keys of a host: that of what it uses and, since hosts of one role
+// that use each other have the same uses once each has itself as a peer too, in the
+// way in which it has the others, that of its uses with itself in each such way.
+// Which way that is shows with any peer that it uses as that peer uses it.
+func keysOf(host endpoint, list []hostUse) []useKey {
+	keys := []useKey{keyOf(list)}
+	between := map[endpoint][]hostUse{}
+	for _, u := range list {
+		if privateHost(u.peer) && u.peer != host {
+			between[u.peer] = append(between[u.peer], u)
 		}
-		tried := map[key]bool{}
-		for _, pair := range between {
-			own := slices.Clone(pair)
-			var back []use
-			for i := range own {
-				own[i].peer = host
-				back = append(back, use{host, own[i].service, !own[i].serves})
-			}
-			way := keyOf(own)
-			if way != keyOf(back) || tried[way] {
-				continue
-			}
-			tried[way] = true
-			k := keyOf(append(own, list...))
+	}
+	tried := map[useKey]bool{}
+	for _, pair := range between {
+		own := slices.Clone(pair)
+		var back []hostUse
+		for i := range own {
+			own[i].peer = host
+			back = append(back, hostUse{host, own[i].service, !own[i].serves})
+		}
+		way := keyOf(own)
+		if way != keyOf(back) || tried[way] {
+			continue
+		}
+		tried[way] = true
+		keys = append(keys, keyOf(append(own, list...)))
+	}
+	return keys
+}
+
+// roles numbers the roles of the private hosts in no group among the ends of cells,
+// and says which of them need a rule. Two hosts have the same role if exchanging
+// them changes no cell: they use the same services of the same others, serve the same
+// to the same, and whatever one uses of the other, the other uses of it.
+func roles(cells []cell) (role map[endpoint]int, needed map[endpoint]bool) {
+	uses, needed := usesOf(cells)
+	with := map[useKey][]endpoint{} // hosts that have a key in common have the same role
+	for host, list := range uses {
+		for _, k := range keysOf(host, list) {
 			with[k] = append(with[k], host)
 		}
 	}
@@ -275,60 +294,6 @@ func mergeCells(cells []cell, prefixes []hostPrefix) ([]cell, error) {
 	}
 	slices.SortFunc(out, func(a, b cell) int { return a.key.compare(b.key) })
 	return out, nil
-}
-
-// alike reports whether a prefix has only private addresses in no group, and exclusions
-// and guardrails treat them all alike.
-func (c *classes) alike(p netip.Prefix) bool {
-	var first *class
-	for _, cl := range c.classesIn(p) {
-		if first == nil {
-			first = cl
-		}
-		if cl.group >= 0 || cl.kind != categories.Private || !slices.Equal(c.guards(cl), c.guards(first)) {
-			return false
-		}
-	}
-	return true
-}
-
-// guards gives the sets of exclusions and guardrails that hold a class.
-func (c *classes) guards(cl *class) []int32 {
-	n, _ := slices.BinarySearch(cl.sets, c.guarded)
-	return cl.sets[:n]
-}
-
-// within gives the classes of the addresses of a prefix.
-func (c *classes) within(p netip.Prefix) (out []uint32) {
-	for id := range c.classesIn(p) {
-		out = append(out, id)
-	}
-	slices.Sort(out)
-	return slices.Compact(out)
-}
-
-// classesIn gives the class of each span of a prefix, with its place in list.
-func (c *classes) classesIn(p netip.Prefix) iter.Seq2[uint32, *class] {
-	return func(yield func(uint32, *class) bool) {
-		whole := policy.Spans([]netip.Prefix{p})[0]
-		at := whole.Lo // everything before was told
-		i, _ := slices.BinarySearchFunc(c.spans, at, func(s policy.Span, a netip.Addr) int { return s.Hi.Compare(a) })
-		for ; at.IsValid() && at.Compare(whole.Hi) <= 0; i++ {
-			if i == len(c.spans) || at.Less(c.spans[i].Lo) { // class 0 holds what no prefix does
-				if !yield(0, &c.list[0]) || i == len(c.spans) {
-					return
-				}
-				if at = c.spans[i].Lo; whole.Hi.Less(at) {
-					return
-				}
-			}
-			id := c.located[c.spans[i].At].class
-			if !yield(id, &c.list[id]) {
-				return
-			}
-			at = c.spans[i].Hi.Next()
-		}
-	}
 }
 
 // mergedInto gives the prefix that a host is in, else the endpoint.
