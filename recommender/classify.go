@@ -4,19 +4,30 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"cordon/categories"
 	"cordon/internal/iana"
+	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// window gives the sessions of the window and VRF, whatever the scope: what to read FROM, what
+// window is a time from one moment until before another; a zero end is open.
+type window struct{ since, until time.Time }
+
+// asked is the window that the settings ask for.
+func (s *Settings) asked() window { return window{s.Since, s.Until} }
+
+// window gives the sessions of the window that was asked for; see sessionsIn.
+func (r *run) window() (from, where string, args []any) { return r.sessionsIn(r.asked()) }
+
+// sessionsIn gives the sessions of a window and the VRF, whatever the scope: what to read FROM, what
 // to add to it, and the arguments of that.
-func (r *run) window() (from, where string, args []any) {
-	from = schema.SessionsOf(r.Since, r.Until)
+func (r *run) sessionsIn(w window) (from, where string, args []any) {
+	from = schema.SessionsOf(w.since, w.until)
 	if r.VRF != "" {
 		where, args = "WHERE vrf = ?", append(args, r.VRF)
 	}
@@ -61,7 +72,7 @@ func (r *run) withScope(ctx context.Context) context.Context {
 // the reason is not 0 only the counts matter, so those rows share a cell, unless
 // somebody still asks what is in it. The salt goes into the hash.
 func (r *run) classify(ctx context.Context, salt int) error {
-	sessions, args := r.windowSessions()
+	sessions, args := r.windowSessions(r.asked())
 	detailed := "reason = 0"
 	// Where generalised, a cell must not be taken for one without sessions; rules in force decide sessions whatever becomes of them.
 	if len(r.exclusions.statements) > 0 || r.Generalise > 0 || len(r.existing.statements) > 0 {
@@ -101,7 +112,7 @@ func (r *run) classify(ctx context.Context, salt int) error {
 	) ENGINE = MergeTree ORDER BY ()`); err != nil {
 		return err
 	}
-	query := fmt.Sprintf(`INSERT INTO %[1]s
+	query := sqltext.Named(`INSERT INTO {table}
 SELECT
     vrf, client, server, proto, port, reason,
     if(detailed, client_group, 0) AS source_group,
@@ -112,27 +123,29 @@ SELECT
     if(detailed, server_class, 0) AS destination_class,
     if(detailed, proto, 0) AS cell_proto,
     if(detailed, port, 0) AS cell_port,
-    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, %[11]d) AS cell,
+    cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, {salt}) AS cell,
     client_group, server_group, flows, bytes, hours, first_seen, last_seen, sampling, lossy
 FROM
 (
     SELECT
         vrf, client, server, proto, port, flows, bytes, hours, first_seen, last_seen, sampling, lossy,
         multiIf(
-            %[2]s
-            %[3]s
-            %[4]s
+            {own_reasons}
+            {external}
+            {ungrouped}
             0)::UInt8 AS reason,
-        %[5]s AS client_group, %[6]s AS server_group,
-        %[7]s AS client_class, %[8]s AS server_class,
-        %[9]s AS detailed
+        {client_group_of} AS client_group, {server_group_of} AS server_group,
+        {client_class_of} AS client_class, {server_class_of} AS server_class,
+        {is_detailed} AS detailed
     FROM
     (
-%[10]s
+{looked_up}
     )
-)`,
-		r.table("sessions"), r.ownReasons(), external, ungrouped,
-		group("c"), group("s"), class("c"), class("s"), detailed, r.lookUpEnds(sessions, "group_number", "kind", "class"), salt)
+)`, sqltext.Values{
+		"table": r.table("sessions"), "own_reasons": r.ownReasons(), "external": external, "ungrouped": ungrouped,
+		"client_group_of": group("c"), "server_group_of": group("s"), "client_class_of": class("c"), "server_class_of": class("s"),
+		"is_detailed": detailed, "looked_up": r.lookUpEnds(sessions, "group_number", "kind", "class"), "salt": salt,
+	})
 	return r.conn.Exec(r.withScope(ctx), query, args...)
 }
 
@@ -170,9 +183,9 @@ func (r *run) lookUpEnds(sessions string, attributes ...string) string {
 	return r.lookUp(r.lookUp(sessions, "client", "c", attributes...), "server", "s", attributes...)
 }
 
-// windowSessions is a query for the sessions that the settings select, one row each, and its arguments.
-func (r *run) windowSessions() (query string, args []any) {
-	window, where, args := r.window()
+// windowSessions is a query for the sessions of a window that the settings select, one row each, and its arguments.
+func (r *run) windowSessions(w window) (query string, args []any) {
+	window, where, args := r.sessionsIn(w)
 	where, having := r.scoped(where)
 	hours := "[]::Array(DateTime('UTC'))"
 	if r.needsHours() {
@@ -182,18 +195,20 @@ func (r *run) windowSessions() (query string, args []any) {
 	if r.ScaleSampled {
 		bytes = "w.scaled_bytes"
 	}
-	return fmt.Sprintf(`        -- Codes of one ICMP type are one service.
+	return sqltext.Named(`        -- Codes of one ICMP type are one service.
         SELECT
             w.vrf AS vrf, w.client_ip AS client, w.server_ip AS server, w.proto AS proto,
-            if(w.proto IN (%[1]d, %[2]d), w.icmp_type, w.port)::UInt16 AS port,
-            sum(w.flows) AS flows, sum(%[3]s) AS bytes, %[4]s AS hours,
+            if(w.proto IN ({icmp}, {icmpv_six}), w.icmp_type, w.port)::UInt16 AS port,
+            sum(w.flows) AS flows, sum({bytes}) AS bytes, {hours} AS hours,
             min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen,
             sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
             max(w.direction_basis::UInt8) AS basis,
-            max(w.sampling) AS sampling, %[5]s AS lossy
-        FROM %[6]s AS w
-        %[7]s
+            max(w.sampling) AS sampling, {lossy} AS lossy
+        FROM {sessions} AS w
+        {where}
         GROUP BY vrf, client, server, proto, port
-        %[8]s`,
-		iana.ICMP, iana.ICMPv6, bytes, hours, r.lossyOf("w.exporters"), window, where, having), args
+        {having}`, sqltext.Values{
+		"icmp": iana.ICMP, "icmpv_six": iana.ICMPv6, "bytes": bytes, "hours": hours, "lossy": r.lossyOf("w.exporters"),
+		"sessions": window, "where": where, "having": having,
+	}), args
 }

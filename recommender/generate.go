@@ -44,7 +44,7 @@ func (r *run) loadEnds(ctx context.Context) error {
 	if r.ScannerTargets == 0 {
 		return nil
 	}
-	return r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx) })
+	return r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx, r.asked()) })
 }
 
 // decided reads the sessions of the window as parts of cells, and decides about each cell. The order matters:
@@ -409,21 +409,19 @@ func (r *run) readSpans(ctx context.Context) (map[string]moments, error) {
 		return nil, nil
 	}
 	window, where, args := r.window()
-	rows, err := r.conn.Query(ctx, "SELECT vrf, min(w.first_seen), max(w.last_seen) FROM "+window+" AS w "+where+" GROUP BY vrf", args...)
-	if err != nil {
+	var rows []struct {
+		VRF   string    `ch:"vrf"`
+		First time.Time `ch:"first"`
+		Last  time.Time `ch:"last"`
+	}
+	if err := r.conn.Select(ctx, &rows, "SELECT vrf, min(w.first_seen) AS first, max(w.last_seen) AS last FROM "+window+" AS w "+where+" GROUP BY vrf", args...); err != nil {
 		return nil, fmt.Errorf("ClickHouse: find the window: %w", err)
 	}
-	defer rows.Close()
 	out := map[string]moments{}
-	for rows.Next() {
-		var vrf string
-		var m moments
-		if err := rows.Scan(&vrf, &m.first, &m.last); err != nil {
-			return nil, fmt.Errorf("ClickHouse: find the window: %w", err)
-		}
-		out[vrf] = m
+	for _, row := range rows {
+		out[row.VRF] = moments{row.First, row.Last}
 	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // setWindow gives the draft its window: as asked for, and where it was not, the

@@ -65,25 +65,22 @@ func (r *run) readUngrouped(ctx context.Context) (map[string][]netip.Addr, error
 	end := func(address string) string {
 		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d", address, r.table("sessions"), noGroup)
 	}
-	rows, err := r.conn.Query(ctx, fmt.Sprintf("SELECT vrf, address FROM (%s) WHERE known.1 = %d",
-		r.lookUp(end("client")+" UNION DISTINCT "+end("server"), "address", "known", "kind"), categories.Private))
-	if err != nil {
+	var rows []struct {
+		VRF     string     `ch:"vrf"`
+		Address netip.Addr `ch:"address"`
+	}
+	if err := r.conn.Select(ctx, &rows, fmt.Sprintf("SELECT vrf, address FROM (%s) WHERE known.1 = %d",
+		r.lookUp(end("client")+" UNION DISTINCT "+end("server"), "address", "known", "kind"), categories.Private)); err != nil {
 		return nil, err
 	}
-	defer rows.Close()
 	out := map[string][]netip.Addr{}
-	for rows.Next() {
-		var vrf string
-		var a netip.Addr
-		if err := rows.Scan(&vrf, &a); err != nil {
-			return nil, err
-		}
-		out[vrf] = append(out[vrf], a.Unmap())
+	for _, row := range rows {
+		out[row.VRF] = append(out[row.VRF], row.Address.Unmap())
 	}
 	for _, list := range out {
 		slices.SortFunc(list, netip.Addr.Compare)
 	}
-	return out, rows.Err()
+	return out, nil
 }
 
 // coverHosts gives the prefixes with more than one address for the hosts of a VRF.

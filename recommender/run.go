@@ -73,31 +73,17 @@ func (r *run) close(ctx context.Context) error {
 // dropLeftovers removes the tables of runs that began longer ago than the given
 // time and were killed. Earlier versions of Cordon left dictionaries as well.
 func (r *run) dropLeftovers(ctx context.Context, older time.Duration) error {
-	rows, err := r.conn.Query(ctx, `SELECT name, engine = 'Dictionary' FROM system.tables
+	var left []struct {
+		Kind string `ch:"kind"`
+		Name string `ch:"name"`
+	}
+	if err := r.conn.Select(ctx, &left, `SELECT if(engine = 'Dictionary', 'DICTIONARY', 'TABLE') AS kind, name FROM system.tables
 		WHERE database = currentDatabase() AND startsWith(name, ?) AND metadata_modification_time < now() - toIntervalSecond(?)
-		ORDER BY engine != 'Dictionary', name`, runPrefix, int(older/time.Second))
-	if err != nil {
+		ORDER BY kind, name`, runPrefix, int(older/time.Second)); err != nil {
 		return err
 	}
-	defer rows.Close()
-	var drops []string
-	for rows.Next() {
-		var name string
-		var dictionary uint8
-		if err := rows.Scan(&name, &dictionary); err != nil {
-			return err
-		}
-		if dictionary == 1 {
-			drops = append(drops, "DROP DICTIONARY IF EXISTS "+sqltext.Name(name))
-		} else {
-			drops = append(drops, "DROP TABLE IF EXISTS "+sqltext.Name(name))
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for _, q := range drops {
-		if err := r.conn.Exec(ctx, q); err != nil {
+	for _, t := range left {
+		if err := r.conn.Exec(ctx, "DROP "+t.Kind+" IF EXISTS "+sqltext.Name(t.Name)); err != nil {
 			return err
 		}
 	}

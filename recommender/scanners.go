@@ -51,69 +51,71 @@ type clientOf struct {
 	client netip.Addr // unmapped
 }
 
-// findScanners makes the run's table of scanners and remembers them. Every
-// session of the window counts, half-open ones among them.
-func (r *run) findScanners(ctx context.Context) (uint64, error) {
+// findScanners makes the run's table of scanners of a window and remembers them.
+// Every session of the window counts, half-open ones among them.
+func (r *run) findScanners(ctx context.Context, w window) (uint64, error) {
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("scanners")+` (
 		vrf LowCardinality(String), client IPv6, targets UInt64, fruitless UInt64
 	) ENGINE = MergeTree ORDER BY ()`); err != nil {
 		return 0, err
 	}
-	window, where, args := r.window()
+	window, where, args := r.sessionsIn(w)
 	if where == "" {
 		where = "WHERE 1"
 	}
-	if err := r.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %[1]s
+	if err := r.conn.Exec(ctx, sqltext.Named(`INSERT INTO {scanners}
 WITH
     targets AS
     (
         SELECT vrf, client_ip AS client, server_ip AS server, proto, port, toStartOfHour(first_seen) AS began, active_hours,
-            complete = 0 AND half_open + denied > 0 OR proto = %[2]d AND bitOr(server_flags, 16) = 20 AS unanswered,
+            complete = 0 AND half_open + denied > 0 OR proto = {tcp} AND bitOr(server_flags, 16) = 20 AS unanswered,
             NOT unanswered AND server_packets = 0 AS unknown,
             -- The last hour that anyone used it in is the first.
             unknown AND max(arrayMax(active_hours)) OVER target = min(arrayMin(active_hours)) OVER target AS once,
             -- Sampling would leave packets out; without octets, packets are a default.
-            proto = %[2]d AND sampling <= 1 AND bitAnd(client_flags, 16) = 0 AND client_bytes > 0
-                AND client_packets <= %[11]d * flows AND client_bytes <= %[12]d * client_packets AS attempt
-        FROM %[3]s
-        %[4]s AND %[5]s AND NOT (%[13]s)
+            proto = {tcp} AND sampling <= 1 AND bitAnd(client_flags, 16) = 0 AND client_bytes > 0
+                AND client_packets <= {attempt_packets} * flows AND client_bytes <= {attempt_octets} * client_packets AS attempt
+        FROM {sessions}
+        {where} AND {has_ports} AND NOT ({never_answers})
         WINDOW target AS (PARTITION BY vrf, server_ip, proto, port)
     ),
     by_hour AS
     (
         SELECT vrf, client, count() AS targets, countIf(unanswered) AS unanswered,
-            countIf(once AND known.1 != %[7]d) AS one_off,
-            countIf(once AND attempt AND known.1 != %[7]d) AS attempts,
-            uniqExactIf((proto, port), once AND known.1 != %[7]d) AS ports
-        FROM (%[6]s)
+            countIf(once AND known.1 != {public}) AS one_off,
+            countIf(once AND attempt AND known.1 != {public}) AS attempts,
+            uniqExactIf((proto, port), once AND known.1 != {public}) AS ports
+        FROM ({looked_up})
         GROUP BY vrf, client, began
     )
 SELECT vrf, client, sum(h.targets) AS targets,
-    sum(unanswered) + if(vrf IN (SELECT vrf FROM targets GROUP BY vrf HAVING uniqExactArray(active_hours) >= %[8]d), sum(one_off), 0) AS fruitless
+    sum(unanswered) + if(vrf IN (SELECT vrf FROM targets GROUP BY vrf HAVING uniqExactArray(active_hours) >= {scan_hours}), sum(one_off), 0) AS fruitless
 FROM by_hour AS h
 GROUP BY vrf, client
 HAVING 2 * fruitless > targets AND
-    (sum(unanswered) >= %[9]d OR fruitless > sum(unanswered) AND max(if(ports >= %[10]d, one_off, attempts)) >= %[9]d)`,
-		r.table("scanners"), iana.TCP, window, where, hasPorts("proto"),
-		r.lookUp("SELECT * FROM targets", "server", "known", "kind"), categories.Public, scanHours, r.ScannerTargets, scanPorts, attemptPackets, attemptOctets, neverAnswers("server_ip")), args...); err != nil {
+    (sum(unanswered) >= {many} OR fruitless > sum(unanswered) AND max(if(ports >= {scan_ports}, one_off, attempts)) >= {many})`, sqltext.Values{
+		"scanners": r.table("scanners"), "sessions": window, "where": where,
+		"looked_up": r.lookUp("SELECT * FROM targets", "server", "known", "kind"),
+		"tcp":       iana.TCP, "public": int(categories.Public), "has_ports": hasPorts("proto"), "never_answers": neverAnswers("server_ip"),
+		"many": r.ScannerTargets, "scan_hours": scanHours, "scan_ports": scanPorts,
+		"attempt_packets": attemptPackets, "attempt_octets": attemptOctets,
+	}), args...); err != nil {
 		return 0, err
 	}
-	rows, err := r.conn.Query(ctx, "SELECT vrf, client, targets, fruitless FROM "+r.table("scanners"))
-	if err != nil {
+	var rows []struct {
+		VRF       string     `ch:"vrf"`
+		Client    netip.Addr `ch:"client"`
+		Targets   uint64     `ch:"targets"`
+		Fruitless uint64     `ch:"fruitless"`
+	}
+	if err := r.conn.Select(ctx, &rows, "SELECT vrf, client, targets, fruitless FROM "+r.table("scanners")); err != nil {
 		return 0, err
 	}
-	defer rows.Close()
-	r.scanners = map[clientOf]scanner{}
-	for rows.Next() {
-		var c clientOf
-		var s scanner
-		if err := rows.Scan(&c.vrf, &c.client, &s.targets, &s.fruitless); err != nil {
-			return 0, err
-		}
-		c.client = c.client.Unmap()
-		r.scanners[c] = s
+	r.scanners = make(map[clientOf]scanner, len(rows))
+	for _, s := range rows {
+		r.scanners[clientOf{s.VRF, s.Client.Unmap()}] = scanner{s.Targets, s.Fruitless}
 	}
-	return uint64(len(r.scanners)), rows.Err()
+	return uint64(len(rows)), nil
 }
 
 // note says what makes a client a scanner.

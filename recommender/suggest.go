@@ -99,11 +99,11 @@ func Suggest(ctx context.Context, conn driver.Conn, s SuggestSettings, file *cat
 		return nil, err
 	}
 	defer func() {
-		if closed := v.close(ctx); closed != nil && err == nil {
+		if closed := v.run.close(ctx); closed != nil && err == nil {
 			err = fmt.Errorf("ClickHouse: drop the tables of the run: %w", closed)
 		}
 	}()
-	if err := v.dropLeftovers(ctx, leftAfter); err != nil {
+	if err := v.run.dropLeftovers(ctx, leftAfter); err != nil {
 		return nil, fmt.Errorf("ClickHouse: drop the tables of runs that were killed: %w", err)
 	}
 	out := &Suggestions{Candidates: v.candidates, Orders: orderCount(len(v.candidates)), List: []Suggestion{}}

@@ -19,7 +19,7 @@ import (
 // the other. Its run's table of sessions has, for each session of each part of the window, the group of both ends in every
 // category; the table of excluded ones has what the groups file excludes.
 type survey struct {
-	*run
+	run        *run
 	candidates []string
 	categories []*categories.Resolver // each category alone
 	naming     map[netip.Addr]bool    // the addresses that groups of any category name by themselves
@@ -79,13 +79,13 @@ func (v *survey) columns(prefix string) []string {
 	return out
 }
 
-// loadAddresses hands over what tells addresses apart, with the group in each category.
-func (v *survey) loadAddresses(ctx context.Context) (uint64, error) {
+// loadGroups hands over what tells addresses apart, with the group in each category.
+func (v *survey) loadGroups(ctx context.Context) (uint64, error) {
 	columns := []string{"naming UInt64"}
 	for _, c := range v.columns("g") {
 		columns = append(columns, c+" UInt32")
 	}
-	return v.loadRanges(ctx, columns, func(c *class) []any {
+	return v.run.loadRanges(ctx, columns, func(c *class) []any {
 		row := []any{c.naming}
 		for _, place := range c.each {
 			row = append(row, uint32(place+1))
@@ -96,33 +96,33 @@ func (v *survey) loadAddresses(ctx context.Context) (uint64, error) {
 
 // fill fills the survey's tables, and the window and cut of the answer. It reports whether there are sessions.
 func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (some bool, err error) {
-	if err := v.step("load addresses", true, func() (uint64, error) { return v.loadAddresses(ctx) }); err != nil {
+	if err := v.run.step("load addresses", true, func() (uint64, error) { return v.loadGroups(ctx) }); err != nil {
 		return false, err
 	}
 	var counts [windows]uint64
-	look := func(window int, since, until time.Time) func() (uint64, error) {
+	look := func(part int, w window) func() (uint64, error) {
 		return func() (n uint64, err error) {
-			counts[window], err = v.look(ctx, window, since, until)
-			return counts[window], err
+			counts[part], err = v.look(ctx, part, w)
+			return counts[part], err
 		}
 	}
-	if err := v.step("look sessions up", true, func() (uint64, error) {
+	if err := v.run.step("look sessions up", true, func() (uint64, error) {
 		if err := v.createSessions(ctx); err != nil {
 			return 0, err
 		}
-		return look(wholeWindow, v.Since, v.Until)()
+		return look(wholeWindow, v.run.asked())()
 	}); err != nil || counts[wholeWindow] == 0 {
 		return false, err
 	}
 	var first, last time.Time
-	if err := v.conn.QueryRow(ctx, "SELECT min(first_seen), max(last_seen) FROM "+v.table("sessions")).Scan(&first, &last); err != nil {
+	if err := v.run.conn.QueryRow(ctx, "SELECT min(first_seen), max(last_seen) FROM "+v.run.table("sessions")).Scan(&first, &last); err != nil {
 		return false, fmt.Errorf("ClickHouse: find the window: %w", err)
 	}
-	if !v.Since.IsZero() {
-		first = v.Since
+	if !v.run.Since.IsZero() {
+		first = v.run.Since
 	}
-	if !v.Until.IsZero() {
-		last = v.Until
+	if !v.run.Until.IsZero() {
+		last = v.run.Until
 	}
 	out.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
 	cut := cutAt(out.Window, learn)
@@ -131,18 +131,18 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 		name string
 		f    func() (uint64, error)
 	}{
-		{"look up those to learn on", look(learnWindow, v.Since, cut)},
-		{"look up those after", look(laterWindow, cut, v.Until)},
-		{"exclusions", func() (uint64, error) { return v.exclude(ctx, "client_class", "server_class") }},
+		{"look up those to learn on", look(learnWindow, window{v.run.Since, cut})},
+		{"look up those after", look(laterWindow, window{cut, v.run.Until})},
+		{"exclusions", func() (uint64, error) { return v.run.exclude(ctx, "client_class", "server_class") }},
 		{"known addresses", func() (uint64, error) { return v.readKnown(ctx) }},
 		{"prepare rules", func() (uint64, error) {
-			return 0, v.conn.Exec(ctx, "CREATE TABLE "+v.table("verdicts")+` (
+			return 0, v.run.conn.Exec(ctx, "CREATE TABLE "+v.run.table("verdicts")+` (
 				vrf LowCardinality(String), source_group UInt32, source_address IPv6, destination_group UInt32, destination_address IPv6,
 				cell_proto UInt8, cell_port UInt16, rule UInt32
 			) ENGINE = MergeTree ORDER BY ()`)
 		}},
 	} {
-		if err := v.step(q.name, true, q.f); err != nil {
+		if err := v.run.step(q.name, true, q.f); err != nil {
 			return false, err
 		}
 	}
@@ -155,7 +155,7 @@ func (v *survey) createSessions(ctx context.Context) error {
 	for _, c := range append(v.columns("c"), v.columns("s")...) {
 		groups.WriteString(", " + c + " UInt32")
 	}
-	return v.conn.Exec(ctx, "CREATE TABLE "+v.table("sessions")+` (
+	return v.run.conn.Exec(ctx, "CREATE TABLE "+v.run.table("sessions")+` (
 		part UInt8, vrf LowCardinality(String), client IPv6, server IPv6, proto UInt8, port UInt16, own_reason UInt8,
 		client_kind UInt8, server_kind UInt8, client_class UInt32, server_class UInt32, client_naming UInt64, server_naming UInt64, hours Array(DateTime('UTC')),
 		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC')`+groups.String()+`
@@ -163,28 +163,26 @@ func (v *survey) createSessions(ctx context.Context) error {
 }
 
 // look adds the sessions of one part of the window, and counts them.
-func (v *survey) look(ctx context.Context, part int, since, until time.Time) (n uint64, err error) {
-	if part != wholeWindow && !since.IsZero() && !until.IsZero() && !since.Before(until) {
+func (v *survey) look(ctx context.Context, part int, w window) (n uint64, err error) {
+	if part != wholeWindow && !w.since.IsZero() && !w.until.IsZero() && !w.since.Before(w.until) {
 		return 0, nil
 	}
-	defer func(since, until time.Time) { v.Since, v.Until = since, until }(v.Since, v.Until)
-	v.Since, v.Until = since, until
-	if v.ScannerTargets > 0 {
-		if err := v.conn.Exec(ctx, "DROP TABLE IF EXISTS "+v.table("scanners")+" SYNC"); err != nil {
+	if v.run.ScannerTargets > 0 {
+		if err := v.run.conn.Exec(ctx, "DROP TABLE IF EXISTS "+v.run.table("scanners")+" SYNC"); err != nil {
 			return 0, err
 		}
-		if _, err := v.findScanners(ctx); err != nil {
+		if _, err := v.run.findScanners(ctx, w); err != nil {
 			return 0, err
 		}
 	}
-	sessions, args := v.windowSessions()
+	sessions, args := v.run.windowSessions(w)
 	var groups strings.Builder
 	for _, end := range []string{"c", "s"} {
 		for i := range v.candidates {
 			fmt.Fprintf(&groups, ", %s.%d AS %s%d", end, i+4, end, i)
 		}
 	}
-	if err := v.conn.Exec(v.withScope(ctx), fmt.Sprintf(`INSERT INTO %[1]s
+	if err := v.run.conn.Exec(v.run.withScope(ctx), fmt.Sprintf(`INSERT INTO %[1]s
 SELECT
     %[2]d AS part, vrf, client, server, proto, port,
     multiIf(
@@ -194,10 +192,10 @@ SELECT
 FROM
 (
 %[5]s
-)`, v.table("sessions"), part, v.ownReasons(), groups.String(), v.lookUpEnds(sessions, append([]string{"class", "kind", "naming"}, v.columns("g")...)...)), args...); err != nil {
+)`, v.run.table("sessions"), part, v.run.ownReasons(), groups.String(), v.run.lookUpEnds(sessions, append([]string{"class", "kind", "naming"}, v.columns("g")...)...)), args...); err != nil {
 		return 0, err
 	}
-	return n, v.conn.QueryRow(ctx, "SELECT count() FROM "+v.table("sessions")+" WHERE part = ?", uint8(part)).Scan(&n)
+	return n, v.run.conn.QueryRow(ctx, "SELECT count() FROM "+v.run.table("sessions")+" WHERE part = ?", uint8(part)).Scan(&n)
 }
 
 // exclude finds the sessions that the groups file excludes, whatever the order of categories is: by classes of addresses, of
@@ -246,10 +244,10 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 			address = "server"
 		}
 		return fmt.Sprintf("SELECT DISTINCT vrf, %[2]s_kind AS kind, %[2]s_naming AS naming, [%[1]s] AS groups, %[2]s AS address FROM %[3]s WHERE part = %[4]d",
-			strings.Join(v.columns(c), ", "), address, v.table("sessions"), wholeWindow)
+			strings.Join(v.columns(c), ", "), address, v.run.table("sessions"), wholeWindow)
 	}
 	both := "(" + ends("c") + " UNION DISTINCT " + ends("s") + ")"
-	rows, err := v.conn.Query(ctx, "SELECT vrf, kind, naming, groups, "+ofIPv4("address")+" AS ipv4, count() FROM "+both+" GROUP BY vrf, kind, naming, groups, ipv4")
+	rows, err := v.run.conn.Query(ctx, "SELECT vrf, kind, naming, groups, "+ofIPv4("address")+" AS ipv4, count() FROM "+both+" GROUP BY vrf, kind, naming, groups, ipv4")
 	if err != nil {
 		return 0, err
 	}
@@ -270,10 +268,10 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 	}
 	// Of the addresses that groups name, those that were seen are counted already.
 	grouped := ""
-	if len(v.candidates) == len(v.file.Categories) {
+	if len(v.candidates) == len(v.run.file.Categories) {
 		grouped = " WHERE arrayExists(x -> x != 0, groups)" // no group of another category names any
 	}
-	seen, err := v.conn.Query(ctx, "SELECT vrf, address FROM "+both+grouped)
+	seen, err := v.run.conn.Query(ctx, "SELECT vrf, address FROM "+both+grouped)
 	if err != nil {
 		return 0, err
 	}
@@ -305,7 +303,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 			if there[host{vrf, addr}] {
 				continue
 			}
-			kind := v.resolver.KindOf(addr)
+			kind := v.run.resolver.KindOf(addr)
 			key := fmt.Sprintf("%q %d %v %v", vrf, kind, addr.Is4(), groups)
 			if unseen[key] == nil {
 				unseen[key] = &knownAddresses{vrf: vrf, kind: kind, groups: groups, ipv4: addr.Is4()}

@@ -13,9 +13,9 @@ import (
 
 // order is one order of categories in trial.
 type order struct {
-	*survey
-	plan  *plan // of a run with these categories
-	chain []int // the categories, by their place among the candidates
+	survey *survey
+	plan   *plan // of a run with these categories
+	chain  []int // the categories, by their place among the candidates
 	// first is by candidate: the number, less one, that its first group has in the plan.
 	first []int
 }
@@ -29,7 +29,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	x := Suggestion{Categories: o.plan.categories}
 	name := strings.Join(x.Categories, ",")
 	var parts [windows][]part
-	if err := v.step("count cells of "+name, true, func() (n uint64, err error) {
+	if err := v.run.step("count cells of "+name, true, func() (n uint64, err error) {
 		parts, err = o.readParts(ctx)
 		return uint64(len(parts[wholeWindow])), err
 	}); err != nil {
@@ -38,7 +38,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	var boxes []boxed
 	var vrfs []string // of the boxes
 	var held [][]cellKey
-	if err := v.step("cover "+name, false, func() (uint64, error) {
+	if err := v.run.step("cover "+name, false, func() (uint64, error) {
 		all := parts[wholeWindow]
 		cells := o.support(all)
 		for i := range all {
@@ -71,7 +71,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	}); err != nil {
 		return x, err
 	}
-	if err := v.step("pairs of "+name, true, func() (uint64, error) {
+	if err := v.run.step("pairs of "+name, true, func() (uint64, error) {
 		seen, err := o.readPairs(ctx, held)
 		known := o.known()
 		for i := range boxes {
@@ -89,9 +89,9 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 }
 
 func (v *survey) order(chain []int) (*order, error) {
-	s := v.Settings
+	s := v.run.Settings
 	s.Categories = v.namesOf(chain)
-	file := *v.file
+	file := *v.run.file
 	file.Exclude = nil // done with already
 	p, err := newPlan(s, &file)
 	if err != nil {
@@ -136,7 +136,7 @@ func (o *order) sessions() string {
 		for _, c := range o.chain {
 			fmt.Fprintf(&b, "%[1]s%[2]d != 0, %[1]s%[2]d + %[3]d, ", end, c, o.first[c])
 		}
-		if o.External == ExternalInternet {
+		if o.plan.External == ExternalInternet {
 			fmt.Fprintf(&b, "%s = %d, %d, ", kind, categories.Public, internetGroup)
 		}
 		return b.String() + "0)::UInt32"
@@ -146,17 +146,17 @@ func (o *order) sessions() string {
 		return fmt.Sprintf("%[1]s_naming != 0 AND bitAnd(%[1]s_naming, %[2]d) = 0", end, o.selected())
 	}
 	reasons := fmt.Sprintf("own_reason = %[1]d OR %[2]s OR %[3]s, %[1]d, ", localNumber, local("client"), local("server"))
-	if len(o.exclusions.statements) > 0 {
-		reasons += fmt.Sprintf("(client_class, server_class, proto, port) IN (SELECT client_class, server_class, proto, port FROM %s), %d, ", o.table("excluded"), excludedNumber)
+	if len(o.survey.run.exclusions.statements) > 0 {
+		reasons += fmt.Sprintf("(client_class, server_class, proto, port) IN (SELECT client_class, server_class, proto, port FROM %s), %d, ", o.survey.run.table("excluded"), excludedNumber)
 	}
 	reasons += "own_reason != 0, own_reason, "
 	alone := func(kind categories.AddressKind, reason policy.Reason) string {
 		return fmt.Sprintf("client_group = 0 AND client_kind = %[1]d OR server_group = 0 AND server_kind = %[1]d, %[2]d, ", kind, reasonNumber(reason))
 	}
-	if o.External == ExternalReport {
+	if o.plan.External == ExternalReport {
 		reasons += alone(categories.Public, policy.External)
 	}
-	if o.Ungrouped == UngroupedReport {
+	if o.plan.Ungrouped == UngroupedReport {
 		reasons += alone(categories.Private, policy.Ungrouped)
 	}
 	return fmt.Sprintf(`SELECT part, vrf, client, server, hours, first_seen, last_seen,
@@ -164,13 +164,13 @@ func (o *order) sessions() string {
     if(reason = 0, client_group, 0) AS source_group, if(reason = 0 AND client_group = 0, client, toIPv6('::')) AS source_address,
     if(reason = 0, server_group, 0) AS destination_group, if(reason = 0 AND server_group = 0, server, toIPv6('::')) AS destination_address,
     if(reason = 0, proto, 0) AS cell_proto, if(reason = 0, port, 0) AS cell_port
-FROM %[4]s`, group("c", "client_kind"), group("s", "server_kind"), reasons, o.table("sessions"))
+FROM %[4]s`, group("c", "client_kind"), group("s", "server_kind"), reasons, o.survey.run.table("sessions"))
 }
 
 const cellColumns = "vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port"
 
 func (o *order) readParts(ctx context.Context) (out [windows][]part, err error) {
-	rows, err := o.conn.Query(ctx, "SELECT part, reason, "+cellColumns+", count(), "+o.breadthColumns()+", min(first_seen), max(last_seen) FROM ("+
+	rows, err := o.survey.run.conn.Query(ctx, "SELECT part, reason, "+cellColumns+", count(), "+o.plan.breadthColumns()+", min(first_seen), max(last_seen) FROM ("+
 		o.sessions()+") GROUP BY part, reason, "+cellColumns)
 	if err != nil {
 		return out, err
@@ -213,10 +213,10 @@ func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, erro
 	if len(held) == 0 {
 		return out, nil
 	}
-	if err := o.conn.Exec(ctx, "TRUNCATE TABLE "+o.table("verdicts")); err != nil {
+	if err := o.survey.run.conn.Exec(ctx, "TRUNCATE TABLE "+o.survey.run.table("verdicts")); err != nil {
 		return out, err
 	}
-	batch, err := o.conn.PrepareBatch(ctx, "INSERT INTO "+o.table("verdicts")+" ("+cellColumns+", rule)")
+	batch, err := o.survey.run.conn.PrepareBatch(ctx, "INSERT INTO "+o.survey.run.table("verdicts")+" ("+cellColumns+", rule)")
 	if err != nil {
 		return out, err
 	}
@@ -231,8 +231,8 @@ func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, erro
 	if err := batch.Send(); err != nil {
 		return out, err
 	}
-	rows, err := o.conn.Query(ctx, fmt.Sprintf(`SELECT rule, uniqExactIf((client, server), %s) FROM (%s) AS s INNER JOIN %s AS v USING (%s)
-		WHERE part = %d AND reason = 0 GROUP BY rule`, isPair("client", "server"), o.sessions(), o.table("verdicts"), cellColumns, wholeWindow))
+	rows, err := o.survey.run.conn.Query(ctx, fmt.Sprintf(`SELECT rule, uniqExactIf((client, server), %s) FROM (%s) AS s INNER JOIN %s AS v USING (%s)
+		WHERE part = %d AND reason = 0 GROUP BY rule`, isPair("client", "server"), o.sessions(), o.survey.run.table("verdicts"), cellColumns, wholeWindow))
 	if err != nil {
 		return out, err
 	}
@@ -275,7 +275,7 @@ func (o *order) known() map[groupOf]hosts {
 				break
 			}
 		}
-		if group == noGroup && k.kind == categories.Public && o.External == ExternalInternet {
+		if group == noGroup && k.kind == categories.Public && o.plan.External == ExternalInternet {
 			group = internetGroup
 		}
 		if group != noGroup {

@@ -21,3 +21,19 @@ func TestProtocolIn(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestNamed(t *testing.T) {
+	if got, want := Named("SELECT {n}, {n} + {x:UInt8} FROM {table}", Values{"n": 7, "table": "`t`"}), "SELECT 7, 7 + {x:UInt8} FROM `t`"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for _, values := range []Values{{}, {"n": 1, "more": 2}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%v: no panic", values)
+				}
+			}()
+			Named("SELECT {n}", values)
+		}()
+	}
+}
