@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,19 +39,40 @@ func Learn(ctx context.Context, conn driver.Conn, s Settings, file *categories.F
 	return r.learn(ctx, cells, parts)
 }
 
+// learning is the cells of a window on their way to [simulate.Learned].
+type learning struct {
+	cells    []simulate.LearnedCell
+	vrfs     []string  // of each cell
+	verdicts []verdict // the parts of each cell, under its place
+}
+
 // learn reads when the sessions of cells were seen.
 func (r *run) learn(ctx context.Context, cells []cell, parts []part) ([]simulate.Learned, error) {
-	learned := make([]simulate.LearnedCell, 0, len(cells))
-	var vrfs []string // of learned
-	var verdicts []verdict
+	l := r.learnt(cells, parts)
+	if err := r.step("send cells", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, l.verdicts) }); err != nil {
+		return nil, err
+	}
+	var seen []seenHours
+	if err := r.step("read hours", true, func() (n uint64, err error) {
+		seen, err = r.readHours(ctx)
+		return uint64(len(seen)), err
+	}); err != nil {
+		return nil, err
+	}
+	return l.byVRF(seen, r.lossy), nil
+}
+
+// learnt gives the cells that rules would be made of, and those with too little support.
+func (r *run) learnt(cells []cell, parts []part) *learning {
+	var l learning
 	add := func(k cellKey, of []int, never bool) {
 		permitted := !slices.ContainsFunc(of, func(i int) bool { return parts[i].reason != alreadyPermittedNumber })
 		for _, i := range of {
-			verdicts = append(verdicts, verdict{i, uint32(len(learned))})
+			l.verdicts = append(l.verdicts, verdict{i, uint32(len(l.cells))})
 		}
-		learned = append(learned, simulate.LearnedCell{Source: r.literal(k.src).String(), Destination: r.literal(k.dst).String(), Service: k.service.String(),
+		l.cells = append(l.cells, simulate.LearnedCell{Source: r.literal(k.src).String(), Destination: r.literal(k.dst).String(), Service: k.service.String(),
 			MinSessions: r.MinSessions, MinHours: r.MinHours, Never: never, Permitted: permitted})
-		vrfs = append(vrfs, k.vrf)
+		l.vrfs = append(l.vrfs, k.vrf)
 	}
 	for i := range cells {
 		add(cells[i].key, cells[i].parts, false)
@@ -60,68 +82,70 @@ func (r *run) learn(ctx context.Context, cells []cell, parts []part) ([]simulate
 			add(parts[i].key, []int{i}, true)
 		}
 	}
-	first, last := map[string]int64{}, map[string]int64{}
-	if err := r.step("send cells", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }); err != nil {
+	return &l
+}
+
+// seenHours is how many sessions of a cell were seen in exactly these hours.
+type seenHours struct {
+	cell  uint32 // place in learning.cells
+	hours []time.Time
+	n     uint64
+}
+
+// readHours gives the hours of the sessions under the verdicts that were sent.
+func (r *run) readHours(ctx context.Context) (seen []seenHours, err error) {
+	rows, err := r.conn.Query(ctx, "SELECT v.rule, arraySort(s.hours) AS at, count() FROM "+r.table("sessions")+" AS s INNER JOIN "+r.table("verdicts")+
+		" AS v ON v.cell = s.cell GROUP BY v.rule, at")
+	if err != nil {
 		return nil, err
 	}
-	type activity struct {
-		cell  uint32
-		hours []time.Time
-		n     uint64
-	}
-	var seen []activity
-	if err := r.step("read hours", true, func() (uint64, error) {
-		rows, err := r.conn.Query(ctx, "SELECT v.rule, arraySort(s.hours) AS at, count() FROM "+r.table("sessions")+" AS s INNER JOIN "+r.table("verdicts")+
-			" AS v ON v.cell = s.cell GROUP BY v.rule, at")
-		if err != nil {
-			return 0, err
+	defer rows.Close()
+	for rows.Next() {
+		var h seenHours
+		if err := rows.Scan(&h.cell, &h.hours, &h.n); err != nil {
+			return nil, err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var a activity
-			if err := rows.Scan(&a.cell, &a.hours, &a.n); err != nil {
-				return 0, err
-			}
-			vrf := vrfs[a.cell]
-			for _, h := range a.hours {
-				if at, ok := first[vrf]; !ok || h.Unix() < at {
-					first[vrf] = h.Unix()
-				}
-				last[vrf] = max(last[vrf], h.Unix())
-			}
-			seen = append(seen, a)
-		}
-		return uint64(len(seen)), rows.Err()
-	}); err != nil {
-		return nil, err
+		seen = append(seen, h)
 	}
-	// Records may lie in an hour that only overlaps the window.
-	for _, a := range seen {
+	return seen, rows.Err()
+}
+
+// byVRF gives each cell its hours, counted from the first hour of its VRF, which may only overlap the window.
+func (l *learning) byVRF(seen []seenHours, lossy []string) []simulate.Learned {
+	type span struct{ first, last int64 } // Unix seconds
+	spans := map[string]span{}
+	for _, s := range seen {
+		for _, h := range s.hours {
+			at, ok := spans[l.vrfs[s.cell]]
+			if !ok {
+				at = span{h.Unix(), h.Unix()}
+			}
+			spans[l.vrfs[s.cell]] = span{min(at.first, h.Unix()), max(at.last, h.Unix())}
+		}
+	}
+	for _, s := range seen {
+		first := spans[l.vrfs[s.cell]].first
 		var hours []int
-		for _, h := range a.hours {
-			hours = append(hours, int((h.Unix()-first[vrfs[a.cell]])/3600))
+		for _, h := range s.hours {
+			hours = append(hours, int((h.Unix()-first)/3600))
 		}
-		learned[a.cell].Activity = append(learned[a.cell].Activity, simulate.Activity{Hours: hours, Sessions: a.n})
+		l.cells[s.cell].Activity = append(l.cells[s.cell].Activity, simulate.Activity{Hours: hours, Sessions: s.n})
 	}
-	byVRF := map[string]*simulate.Learned{}
-	var out []*simulate.Learned
-	for i := range learned {
-		slices.SortFunc(learned[i].Activity, func(a, b simulate.Activity) int {
+	of := map[string]*simulate.Learned{}
+	for i := range l.cells {
+		slices.SortFunc(l.cells[i].Activity, func(a, b simulate.Activity) int {
 			return cmp.Or(slices.Compare(a.Hours, b.Hours), cmp.Compare(a.Sessions, b.Sessions))
 		})
-		vrf := vrfs[i]
-		l := byVRF[vrf]
-		if l == nil {
-			l = &simulate.Learned{VRF: vrf, From: time.Unix(first[vrf], 0).UTC(), Hours: int((last[vrf]-first[vrf])/3600) + 1, Lossy: r.lossy}
-			byVRF[vrf] = l
-			out = append(out, l)
+		vrf := l.vrfs[i]
+		if of[vrf] == nil {
+			at := spans[vrf]
+			of[vrf] = &simulate.Learned{VRF: vrf, From: time.Unix(at.first, 0).UTC(), Hours: int((at.last-at.first)/3600) + 1, Lossy: lossy}
 		}
-		l.Cells = append(l.Cells, learned[i])
+		of[vrf].Cells = append(of[vrf].Cells, l.cells[i])
 	}
-	slices.SortFunc(out, func(a, b *simulate.Learned) int { return cmp.Compare(a.VRF, b.VRF) })
-	var list []simulate.Learned
-	for _, l := range out {
-		list = append(list, *l)
+	var out []simulate.Learned
+	for _, vrf := range slices.Sorted(maps.Keys(of)) {
+		out = append(out, *of[vrf])
 	}
-	return list, nil
+	return out
 }
