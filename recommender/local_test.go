@@ -2,6 +2,7 @@ package recommender
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +83,47 @@ func onlyProposal(t *testing.T, conn driver.Conn, s Settings, file *categories.F
 	}
 	verifyProposal(t, t, conn, &got[0], s, file)
 	return &got[0]
+}
+
+// proposalsOf generates the proposals of lists of flows, each in a VRF of its own so that they take one run, and has each verified.
+func proposalsOf(t *testing.T, s Settings, file *categories.File, lists ...[]flow) []*policy.Proposal {
+	t.Helper()
+	conn := store(t)
+	var all []flow
+	for i, flows := range lists {
+		for _, f := range flows {
+			f.vrf = fmt.Sprintf("vrf-%03d", i)
+			all = append(all, f)
+		}
+	}
+	insertFlows(t, conn, all)
+	got, err := Generate(t.Context(), conn, s, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]*policy.Proposal, len(lists))
+	for i := range got {
+		verifyProposal(t, t, conn, &got[i], s, file)
+		var list int
+		if _, err := fmt.Sscanf(got[i].VRF, "vrf-%d", &list); err != nil {
+			t.Fatal(err)
+		}
+		out[list] = &got[i]
+	}
+	return out
+}
+
+// alike gives the indices of the values that are equal, in lists in the order of their first ones.
+func alike[V any](n int, of func(i int) V) (out [][]int) {
+	for i := range n {
+		same := func(list []int) bool { return reflect.DeepEqual(of(list[0]), of(i)) }
+		if at := slices.IndexFunc(out, same); at >= 0 {
+			out[at] = append(out[at], i)
+		} else {
+			out = append(out, []int{i})
+		}
+	}
+	return out
 }
 
 // TestNamedLocalBeyondTheGroup: the group that an address resolves to need not be the one that names it, and a

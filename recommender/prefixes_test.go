@@ -175,7 +175,7 @@ exclude:
 	}
 	half := use("10.0.0.6", "10.9.0.1", 161)
 	half.reply = 0
-	for _, c := range []struct {
+	cases := []struct {
 		name  string
 		flows []flow
 		s     Settings
@@ -184,9 +184,9 @@ exclude:
 	}{
 		{"alike", fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), Settings{MaxExtra: 1}, []string{"10.0.0.0/29 7+1"}, 1},
 		{"no extra", fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), Settings{}, []string{"10.0.0.2/31 2+0", "10.0.0.4/30 4+0"}, 1},
-		{"another role", append(fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), use("10.0.0.5", "10.9.0.1", 123)), Settings{MaxExtra: 9},
+		{"another role", append(fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), use("10.0.0.5", "10.9.0.1", 123)), Settings{MaxExtra: 99},
 			[]string{"10.0.0.0/30 3+1", "10.0.0.6/31 2+0"}, 2},
-		{"seen, but not answered", append(fleet("10.0.0.%d", "10.9.0.1", 53, 4, 5, 7), half), Settings{MaxExtra: 9}, []string{"10.0.0.4/31 2+0"}, 1},
+		{"seen, but not answered", append(fleet("10.0.0.%d", "10.9.0.1", 53, 4, 5, 7), half), Settings{MaxExtra: 99}, []string{"10.0.0.4/31 2+0"}, 1},
 		{"another group inside", fleet("10.0.0.%d", "10.9.0.1", 53, 22, 23, 25, 26), Settings{MaxExtra: 99}, []string{"10.0.0.22/31 2+0"}, 1},
 		{"up to what is excluded", fleet("10.0.2.%d", "10.9.0.1", 53, 1, 6, 17, 18), Settings{MaxExtra: 99}, []string{"10.0.2.0/29 2+6", "10.0.2.16/30 2+2"}, 1},
 		{"all of what is excluded", fleet("10.0.4.%d", "10.9.0.1", 53, 2, 3, 4, 5), Settings{MaxExtra: 99}, []string{"10.0.4.2/31 2+0", "10.0.4.4/31 2+0"}, 1},
@@ -203,25 +203,24 @@ exclude:
 		{"IPv6", fleet("fd00::%d", "10.9.0.1", 53, 4, 5, 6), Settings{MaxExtra: 1}, []string{"fd00::4/126 3+1"}, 1},
 		{"in force for some", fleet("10.0.0.%d", "10.9.0.1", 53, 0, 1, 2, 3), Settings{Existing: parsePolicies(t, "  - {sources: [ip:10.0.0.0/31]}\n")}, []string{"10.0.0.2/31 2+0"}, 1},
 		{"in force for all", fleet("10.0.0.%d", "10.9.0.1", 53, 0, 1, 2, 3), Settings{Existing: parsePolicies(t, "  - {sources: [ip:10.0.0.0/29]}\n")}, nil, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			conn := store(t)
-			insertFlows(t, conn, c.flows)
-			c.s.Ungrouped, c.s.Categories = UngroupedPrefix, []string{"role"}
-			got, err := Generate(t.Context(), conn, c.s, file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := &got[0]
+	}
+	for _, list := range alike(len(cases), func(i int) Settings { return cases[i].s }) {
+		s := cases[list[0]].s
+		s.Ungrouped, s.Categories = UngroupedPrefix, []string{"role"}
+		var flows [][]flow
+		for _, i := range list {
+			flows = append(flows, cases[i].flows)
+		}
+		for n, p := range proposalsOf(t, s, file, flows...) {
+			c := cases[list[n]]
 			var have []string
 			for _, h := range p.Prefixes {
 				have = append(have, fmt.Sprintf("%s %d+%d", h.Prefix, h.Hosts, h.ExtraAddresses))
 			}
 			if !slices.Equal(have, c.want) || len(p.Rules) != c.rules {
-				t.Errorf("%q, want %q\n%s", have, c.want, p.JSON())
+				t.Errorf("%s: %q, want %q\n%s", c.name, have, c.want, p.JSON())
 			}
-			verifyProposal(t, t, conn, p, c.s, file)
-		})
+		}
 	}
 }
 

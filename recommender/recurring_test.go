@@ -35,7 +35,7 @@ exclude: [{reason: backup, sources: [10.0.0.9]}]
 		return out
 	}
 	guardrail := parsePolicies(t, "- {action: deny, sources: [group:ntp], destinations: [any]}\n")
-	for _, c := range []struct {
+	cases := []struct {
 		name  string
 		flows [][]flow
 		s     Settings
@@ -61,15 +61,19 @@ exclude: [{reason: backup, sources: [10.0.0.9]}]
 			Settings{Ungrouped: UngroupedPrefix, MaxExtra: 4}, "tcp/443"},
 		{"of all that has support", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.2.1", 22, 0)}, Settings{Coverage: "50%"}, "tcp/443"},
 		{"beside what is generalised", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.2.1", 22, 0)}, Settings{Generalise: 0.05}, "tcp/443"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			conn := store(t)
-			insertFlows(t, conn, slices.Concat(c.flows...))
-			if c.s.Recurring == 0 {
-				c.s.Recurring = DefaultRecurring
-			}
-			c.s.Effort = cover.EffortQuick
-			p := onlyProposal(t, conn, c.s, parseGroups(t, groups))
+	}
+	for _, list := range alike(len(cases), func(i int) Settings { return cases[i].s }) {
+		s := cases[list[0]].s
+		if s.Recurring == 0 {
+			s.Recurring = DefaultRecurring
+		}
+		s.Effort = cover.EffortQuick
+		var flows [][]flow
+		for _, i := range list {
+			flows = append(flows, slices.Concat(cases[i].flows...))
+		}
+		for n, p := range proposalsOf(t, s, parseGroups(t, groups), flows...) {
+			c := cases[list[n]]
 			var got []string
 			for _, r := range p.Rules {
 				for _, s := range r.Services {
@@ -77,13 +81,13 @@ exclude: [{reason: backup, sources: [10.0.0.9]}]
 				}
 			}
 			if services := strings.Join(got, " "); services != c.want {
-				t.Errorf("rules are of %q, want %q\n%s", services, c.want, p.JSON())
+				t.Errorf("%s: rules are of %q, want %q\n%s", c.name, services, c.want, p.JSON())
 			}
 			once := slices.ContainsFunc(p.Unproposed, func(u policy.Unproposed) bool { return u.Reason == policy.BelowSupport })
 			if c.want == "" && !once {
-				t.Errorf("nothing is listed as below-support: %s", p.JSON())
+				t.Errorf("%s: nothing is listed as below-support: %s", c.name, p.JSON())
 			}
-		})
+		}
 	}
 }
 

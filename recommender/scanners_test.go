@@ -3,6 +3,7 @@ package recommender
 import (
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func TestScanners(t *testing.T) {
 		return flows
 	}
 	unknown := flow{completeness: schema.Unknowable}
-	for _, c := range []struct {
+	cases := []struct {
 		name  string
 		flows []flow
 		want  bool
@@ -50,37 +51,29 @@ func TestScanners(t *testing.T) {
 		{"knocking at one port over and over, answers unknown", twice(each(1, unknown)), false},
 		{"once on many ports, answers unknown", each(4, unknown), true},
 		{"mostly answered", append(each(1, flow{completeness: schema.BothWays}), each(3, flow{reply: 1, completeness: schema.BothWays})...), false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			conn := store(t)
-			insertFlows(t, conn, append(c.flows, clock...))
-			thresholds := []uint64{12}
-			if c.name == "once on many ports, answers unknown" {
-				thresholds = append(thresholds, 0, 1000)
-			}
-			for _, targets := range thresholds {
-				got, err := Generate(t.Context(), conn, Settings{ScannerTargets: targets, HalfOpen: HalfOpenAllow}, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				verifyProposal(t, t, conn, &got[0], Settings{}, nil)
-				found := false
-				for _, u := range got[0].Unproposed {
-					if u.Reason == policy.Scanner {
-						found = true
-						if u.Examples[0].Source != "10.0.0.1" || u.Examples[0].Note == "" {
-							t.Errorf("%+v", u)
-						}
-					} else if u.Reason != policy.Denied {
-						t.Errorf("%d sessions are %s", u.Sessions, u.Reason)
+	}
+	var flows [][]flow
+	for _, c := range cases {
+		flows = append(flows, slices.Concat(c.flows, clock))
+	}
+	for _, targets := range []uint64{12, 0, 1000} {
+		for i, p := range proposalsOf(t, Settings{ScannerTargets: targets, HalfOpen: HalfOpenAllow}, nil, flows...) {
+			c, found := cases[i], false
+			for _, u := range p.Unproposed {
+				if u.Reason == policy.Scanner {
+					found = true
+					if u.Examples[0].Source != "10.0.0.1" || u.Examples[0].Note == "" {
+						t.Errorf("%s: %+v", c.name, u)
 					}
-				}
-				// What was dropped has that for its reason already.
-				if want := c.want && targets == 12 && c.flows[0].action != schema.Dropped; found != want {
-					t.Errorf("%d targets: scanner %v, want %v", targets, found, want)
+				} else if u.Reason != policy.Denied {
+					t.Errorf("%s: %d sessions are %s", c.name, u.Sessions, u.Reason)
 				}
 			}
-		})
+			// What was dropped has that for its reason already.
+			if want := c.want && targets == 12 && c.flows[0].action != schema.Dropped; found != want {
+				t.Errorf("%s, %d targets: scanner %v, want %v", c.name, targets, found, want)
+			}
+		}
 	}
 	// One exporter shows what the client sends, another what comes back: a RST.
 	t.Run("refusals alone", func(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 	"cordon/recommender/verify"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"pgregory.net/rapid"
 )
 
 // verifyProposal has package verify, which computes everything in another way,
@@ -31,7 +30,7 @@ func verifyProposal(t interface{ Fatalf(string, ...any) }, tb testing.TB, conn d
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	if _, drawn := t.(*rapid.T); !drawn || sometimes(p) {
+	if sometimes(p) {
 		if alone, err := verifyAlone(tb, conn, p); err != nil || alone != reportText(r) {
 			t.Fatalf("verify with the document alone: %v %s\nwith the file: %s\n%s", err, alone, reportText(r), p.JSON())
 		}
@@ -41,7 +40,7 @@ func verifyProposal(t interface{ Fatalf(string, ...any) }, tb testing.TB, conn d
 	}
 }
 
-// sometimes holds for one of four proposals, always the same: a check that every draw of a law can do without costs less so.
+// sometimes holds for one of four proposals, always the same: a check that not every proposal of a test needs costs less so.
 func sometimes(p *policy.Proposal) bool {
 	return p.ID != "" && strings.Contains("048c", p.ID[len(p.ID)-1:])
 }

@@ -53,9 +53,28 @@ func Read(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Options) 
 	return &c, nil
 }
 
+// readSessions asks the view of all sessions where the store has nothing outside the window, since ClickHouse plans that
+// in a quarter of the time, and asks for the window after all if something came meanwhile.
 func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, o *Options, loss []policy.Loss) ([]Session, error) {
-	made, scoped := &o.Settings, !o.scope(p).Empty()
 	since, until := window(p)
+	if beyond, err := anyBeyond(ctx, conn, since, until); err != nil {
+		return nil, err
+	} else if !beyond {
+		out, err := sessionsOf(ctx, conn, "sessions_all", p, o, loss)
+		if err != nil {
+			return nil, err
+		}
+		if beyond, err = anyBeyond(ctx, conn, since, until); err != nil || !beyond {
+			return out, err
+		}
+	}
+	view := fmt.Sprintf("sessions_window(since = '%s', until = '%s')", since.UTC().Format(timeFormat), until.UTC().Format(timeFormat))
+	return sessionsOf(ctx, conn, view, p, o, loss)
+}
+
+// sessionsOf reads the sessions of a proposal's VRF from a view.
+func sessionsOf(ctx context.Context, conn driver.Conn, view string, p *policy.Proposal, o *Options, loss []policy.Loss) ([]Session, error) {
+	made, scoped := &o.Settings, !o.scope(p).Empty()
 	hours, exporters := "[]::Array(UInt32)", "[]::Array(String)"
 	if made.MinHours > 1 || made.Recurring > 1 || made.ScannerTargets > 0 || made.PortRanges > 0 {
 		hours = "arrayMap(h -> intDiv(toUnixTimestamp(h), 3600)::UInt32, active_hours)"
@@ -67,7 +86,7 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, o *
 			flows::UInt64, (client_bytes + server_bytes)::UInt64, scaled_bytes::UInt64, first_seen, last_seen,
 			complete > 0, half_open > 0, denied > 0, direction_basis::UInt8 > 0,
 			`+hours+`, client_flags::UInt16, server_flags::UInt16, client_packets::UInt64, client_bytes::UInt64, server_packets::UInt64, sampling::UInt32, `+exporters+`
-		FROM sessions_window(since = '`+since.UTC().Format(timeFormat)+`', until = '`+until.UTC().Format(timeFormat)+`')
+		FROM `+view+`
 		WHERE vrf = ?`, p.VRF)
 	if err != nil {
 		return nil, err
@@ -111,6 +130,14 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, o *
 		out = append(out, s)
 	}
 	return out, rows.Err()
+}
+
+// anyBeyond tells whether the store has anything, of any VRF, outside [since, until).
+func anyBeyond(ctx context.Context, conn driver.Conn, since, until time.Time) (bool, error) {
+	var n uint64
+	err := conn.QueryRow(ctx, `SELECT count() FROM sessions_hourly
+		WHERE first_seen >= '`+until.UTC().Format(timeFormat)+`' OR last_seen < '`+since.UTC().Format(timeFormat)+`'`).Scan(&n)
+	return n > 0, err
 }
 
 // readLoss sums what is missing of each exporter over the hours in which records
