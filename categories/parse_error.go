@@ -20,9 +20,9 @@ type ParseError struct {
 // Problem is one mistake in a groups file.
 type Problem struct {
 	Path         string
-	Line, Column int    // from 1; 0 if unknown
+	Line, Column int    // counted from 1; 0 if unknown
 	Field        string // the key or column, and where it helps the entry around it
-	Message      string // what is wrong and what to do
+	Message      string // says what is wrong and what to do
 }
 
 // Error returns one line per problem.

@@ -58,12 +58,12 @@ type tallyKey struct {
 // tally is what is known of an exporter's observation domain.
 type tally struct {
 	tallyCounts
-	written tallyCounts // what table exporter_stats has
+	written tallyCounts // counts that table exporter_stats has already
 
 	waiting     int // data sets that wait for their template
 	templates   int
 	software    string
-	name        string // what it calls itself
+	name        string // the name that the exporter gives itself
 	sampling    uint32
 	mediator    netip.Addr // the mediator that passes its records on
 	names       bool       // its records name several exporters, and it is no mediator
@@ -81,7 +81,7 @@ type Elsewhere struct {
 	Template  uint16 `json:"template"`
 	Port      uint16 `json:"port"`      // the port that the data comes from
 	Announced uint16 `json:"announced"` // port that the template came from
-	Transport string `json:"transport"` // over which it came
+	Transport string `json:"transport"` // udp, tcp or tls
 }
 
 type tallyCounts struct {
@@ -115,7 +115,7 @@ func (a *account) update(current, ended []ipfix.SourceStats) {
 }
 
 func (a *account) source(s *ipfix.SourceStats) {
-	rest := s.Counters // what belongs to no domain
+	rest := s.Counters // counts that belong to no domain
 	for i := range s.Domains {
 		d := &s.Domains[i]
 		rest = subtract(&rest, &d.Counters)

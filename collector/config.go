@@ -143,7 +143,7 @@ func (c *DirectionConfig) rules() (*direction.Rules, error) {
 type BatchConfig struct {
 	MaxRows  int           `mapstructure:"max_rows"`  // records, at most [schema.MaxRows]
 	MaxBytes int           `mapstructure:"max_bytes"` // compressed, at most [schema.MaxPayload]
-	MaxAge   time.Duration `mapstructure:"max_age"`   // since the first record
+	MaxAge   time.Duration `mapstructure:"max_age"`   // age counted from the first record
 }
 
 // QueueConfig bounds what waits for NATS.

@@ -37,7 +37,7 @@ const (
 type link struct {
 	state   linkState
 	why     string    // NATS takes no batches; empty while it is up
-	since   time.Time // when that began
+	since   time.Time // beginning of that state
 	pause   time.Duration
 	retryAt time.Time // end of the pause, while it is resting
 }

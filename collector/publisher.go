@@ -33,7 +33,7 @@ type publisher struct {
 
 	// Shared.
 	queue    *queue
-	reported atomic.Pointer[PublisherStatus] // without what the queue knows
+	reported atomic.Pointer[PublisherStatus] // the queue adds its own part
 	results  chan result
 	wake     chan struct{} // there is something to do
 	giveUp   chan struct{} // closed: keep or count what is left, now
@@ -42,7 +42,7 @@ type publisher struct {
 	// For run only.
 	link      link
 	spool     *spool    // nil without a data folder
-	spillAt   time.Time // after an error of the disk, when to try it again
+	spillAt   time.Time // time to try the disk again after an error
 	fromSpool bool      // whether the batch before came from the spool
 	sends     context.Context
 	cancel    context.CancelFunc // ends sends

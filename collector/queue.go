@@ -16,7 +16,7 @@ type queue struct {
 	waiting []batch       // oldest first
 	batches int           // waiting or in flight
 	bytes   int64         // their size
-	dropped Volume        // what will not be published
+	dropped Volume        // batches that will not be published
 	room    chan struct{} // closed, and made anew, when memory is given back
 	closed  bool          // takes nothing any more
 }

@@ -46,7 +46,7 @@ type sealer struct {
 	out   func(batch)
 
 	cur    *schema.Batch
-	opened time.Time // when cur got its first record
+	opened time.Time // time of the first record of cur
 	target int       // records at which cur is handed over
 
 	full chan filled
@@ -68,7 +68,7 @@ type filled struct {
 // batch is a sealed batch on its way to NATS.
 type batch struct {
 	schema.Sealed
-	opened time.Time // when the first record came
+	opened time.Time // time of the first record
 }
 
 func newSealer(cfg BatchConfig, ids *ids, limit func() int, out func(batch)) *sealer {

@@ -17,7 +17,7 @@ type Status struct {
 	Started   time.Time         `json:"started,omitzero"`
 	Ready     string            `json:"ready"` // "ok", or why it is not
 	Listeners []ListenerStatus  `json:"listeners"`
-	Denied    DeniedStatus      `json:"denied"`  // from outside the allow-list
+	Denied    DeniedStatus      `json:"denied"`  // senders outside the allow-list
 	Records   uint64            `json:"records"` // flow records decoded
 	Exporters []ExporterStatus  `json:"exporters"`
 	Errors    map[string]uint64 `json:"errors,omitempty"` // Errors counts errors of all exporters by reason.
@@ -39,16 +39,16 @@ type ListenerStatus struct {
 	Connections int    `json:"connections,omitempty"` // open now
 	Accepted    uint64 `json:"accepted,omitempty"`
 	Refused     uint64 `json:"refused,omitempty"` // there were too many
-	Broken      uint64 `json:"broken,omitempty"`  // what came was not IPFIX, or not TLS
+	Broken      uint64 `json:"broken,omitempty"`  // bytes that were not IPFIX, or not TLS
 }
 
 // ExporterStatus is about one exporter's observation domain.
 type ExporterStatus struct {
-	Exporter  netip.Addr `json:"exporter,omitzero"` // not given: those beyond what is kept apart
+	Exporter  netip.Addr `json:"exporter,omitzero"` // absent for those beyond the number that is kept apart
 	Transport string     `json:"transport"`
 	Domain    uint32     `json:"domain"`
 	Software  string     `json:"software,omitempty"` // a guess
-	Name      string     `json:"name,omitempty"`     // what it calls itself, from options data
+	Name      string     `json:"name,omitempty"`     // the name that the exporter gives itself in options data
 
 	Messages       uint64 `json:"messages"`
 	Bytes          uint64 `json:"bytes"`
@@ -95,7 +95,7 @@ type DecoderStatus struct {
 
 // SealerStatus is about the batches that are filled.
 type SealerStatus struct {
-	OpenRecords int           `json:"openRecords"` // not with the publisher yet
+	OpenRecords int           `json:"openRecords"` // records that the publisher does not have yet
 	Splits      uint64        `json:"splits"`      // batches that turned out too large, and were sealed in parts
 	Stalled     time.Duration `json:"stalled"`     // nanoseconds that receiving has waited for compression
 }

@@ -39,7 +39,7 @@ type streamListener struct {
 	messages atomic.Uint64
 	bytes    atomic.Uint64
 	accepted atomic.Uint64
-	refused  atomic.Uint64 // over the limit of connections
+	refused  atomic.Uint64 // connections beyond the limit
 	broken   atomic.Uint64 // closed because the stream was not IPFIX, or the handshake failed
 }
 

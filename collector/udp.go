@@ -122,7 +122,7 @@ func (s *udpSocket) drain(handle func([]datagram, time.Time)) {
 		}
 		s.take(got, handle)
 	}
-	s.drops() // while the socket can still tell
+	s.drops() // the socket cannot tell any more once it is closed
 }
 
 // close makes run end.

@@ -23,7 +23,7 @@ type held struct {
 	sealed  *schema.Sealed
 	seq     uint64        // sequence in stream FLOWS
 	epoch   uint64        // the ledger's epoch before the message was asked for
-	delay   time.Duration // from receipt until its rows were in
+	delay   time.Duration // time from receipt until its rows were in
 	release func()        // ends what keeps the message here
 }
 
@@ -49,7 +49,7 @@ type groups struct {
 
 	mu     sync.Mutex // guards what follows
 	open   *group
-	closed time.Time // when the last group was closed
+	closed time.Time // time at which the last group was closed
 	free   []*group  // groups whose memory is used again
 }
 

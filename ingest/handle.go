@@ -16,9 +16,9 @@ import (
 
 // Reasons of dead letters, in [bus.HeaderReason].
 const (
-	reasonHeaders = "headers" // not a batch of this schema version
+	reasonHeaders = "headers" // headers that no batch of this schema version has
 	reasonDamaged = "damaged" // cannot be decompressed
-	reasonBlock   = "block"   // not a block of the table
+	reasonBlock   = "block"   // payload that is no block of the table
 	reasonRefused = "refused" // refused by ClickHouse
 )
 

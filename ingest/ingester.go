@@ -58,7 +58,7 @@ type Ingester struct {
 	mu       sync.Mutex
 	consumer jetstream.Consumer
 	ready    error
-	lastRow  time.Time // when the last insert returned
+	lastRow  time.Time // time at which the last insert returned
 	delay    time.Duration
 }
 

@@ -20,7 +20,7 @@ type ExporterStats struct {
 	Exporter  [16]byte // address as in Record; zero in rows about a listener as a whole
 	Domain    uint32
 	Transport string // udp, tcp, tls or file
-	Name      string // what the exporter calls itself, from options data
+	Name      string // the name that the exporter gives itself in options data
 
 	Messages       uint64
 	Bytes          uint64
@@ -28,7 +28,7 @@ type ExporterStats struct {
 	OptionsRecords uint64
 	Templates      uint64 // template records, new or repeated
 	LostMessages   uint64 // estimated from sequence gaps, UDP
-	LostRecords    uint64 // from sequence gaps (RFC 7011, section 3.1)
+	LostRecords    uint64 // counted by sequence gaps (RFC 7011, section 3.1)
 	Duplicates     uint64 // messages received twice
 	Reordered      uint64 // messages that came late
 	Restarts       uint64 // sequence numbers started anew

@@ -50,7 +50,7 @@ func classify(c *rows, i int, d Direction, turned bool) kind {
 		}
 		return unanswered
 	case flags&tcpACK != 0:
-		return complete // who sends ACK has been answered
+		return complete // an end that sends ACK has been answered
 	case turned:
 		return reply
 	case flags&tcpSYN != 0 && c.sampling[i] <= 1:

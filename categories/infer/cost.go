@@ -22,7 +22,7 @@ func xlogx(x int64) float64 {
 
 // cluster is a group in the making, with the weights of its hosts added up.
 type cluster struct {
-	items  []item // in order of feature
+	items  []item // sorted by feature
 	hosts  int64
 	weight int64
 	units  []int // places in the list of units

@@ -44,7 +44,7 @@ func (f *Fitness) Follows() bool { return float64(f.Better) <= notFollowing*floa
 type Misfit struct {
 	Host          netip.Addr
 	Group, Better string
-	Bits          float64 // how much better
+	Bits          float64 // bits by which the other group is better
 	Evidence      string
 }
 
@@ -55,7 +55,7 @@ type NewHost struct {
 	Group    string
 	NewKind  bool    // a group of its own would suit better than any there is
 	RunnerUp string  // the next best group
-	Bits     float64 // how much better Group is than RunnerUp, or a group of its own than any
+	Bits     float64 // bits by which Group is better than RunnerUp, or a group of its own than any
 	Evidence string
 }
 
@@ -63,7 +63,7 @@ type NewHost struct {
 type fitting struct {
 	*partition
 	given *Given
-	have  [][]int // how many hosts of each group have each feature
+	have  [][]int // number of hosts of each group that have each feature
 }
 
 // Fit compares hosts with the groups that they were given. Each is compared with its group without it.

@@ -23,7 +23,7 @@ const WeakBits = 3
 
 // Grouping is what Infer proposes.
 type Grouping struct {
-	Groups  []Group  `json:"groups"`  // in order of name
+	Groups  []Group  `json:"groups"`  // sorted by name
 	Changes []Change `json:"changes"` // against Settings.Previous
 	// Missing counts the hosts of Settings.Previous that have no activity now, and so no group.
 	Missing int `json:"missing"`
@@ -34,8 +34,8 @@ type Group struct {
 	ID      string   `json:"id"` // no other group has it, now or later
 	Name    string   `json:"name"`
 	Within  string   `json:"within,omitempty"` // see Settings.Within
-	Reasons []Reason `json:"reasons"`          // what tells the group from all hosts
-	Members []Member `json:"members"`          // in order of address
+	Reasons []Reason `json:"reasons"`          // features that tell the group from all hosts
+	Members []Member `json:"members"`          // sorted by address
 }
 
 // Member is a host of a group.
@@ -45,7 +45,7 @@ type Member struct {
 	Bits     float64  `json:"bits"`
 	Weak     bool     `json:"weak"`
 	RunnerUp string   `json:"runnerUp,omitempty"` // name of the next best group; empty for a group of its own
-	Reasons  []Reason `json:"reasons"`            // what of the host says most for the group
+	Reasons  []Reason `json:"reasons"`            // features of the host that say most for the group
 
 	runner *draft
 }
@@ -61,7 +61,7 @@ type Reason struct {
 type draft struct {
 	Group
 	of       *corpus
-	features []feature // what it is told by, the most telling first
+	features []feature // the most telling first
 	previous int       // place in Previous.Groups of the group that it goes on, or -1
 }
 

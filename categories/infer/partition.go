@@ -19,7 +19,7 @@ type partition struct {
 	index [][]share // the groups that have each feature, in order of group
 	hosts []int64   // one for each group
 	mass  []int64   // the weight of all features of each group
-	costs []float64 // what joining costs, see joining
+	costs []float64 // costs of joining, see joining
 }
 
 func newPartition(c *corpus, units []unit) *partition {
@@ -100,7 +100,7 @@ func (p *partition) cheapest(u int) (int32, float64) {
 // Bounds of the search. Each is a number of steps, so the answer does not depend on the machine.
 const (
 	sample = 500 // units that are compared with each other at a time
-	passes = 5   // over all units, before groups are merged again
+	passes = 5   // passes over all units before groups are merged again
 	rounds = 20  // passes and merges at most
 )
 

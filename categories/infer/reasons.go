@@ -9,7 +9,7 @@ import (
 // feature is what one feature says about a group.
 type feature struct {
 	number int32
-	bits   float64 // how much its weight in the group exceeds what it would be among all hosts
+	bits   float64 // excess of its weight in the group over that among all hosts
 	share  float64 // the share of members that have it
 }
 

@@ -25,7 +25,7 @@ type captureReader struct {
 	messages
 	packets func() ([]byte, gopacket.CaptureInfo, error)
 	link    layers.LinkType
-	err     error // how it ended
+	err     error // the error that ended it
 
 	frames  map[layers.LinkType]*gopacket.DecodingLayerParser
 	decoded []gopacket.LayerType
@@ -45,7 +45,7 @@ type captureReader struct {
 	sessions  uint64
 	exporters map[netip.AddrPort]bool // UDP sources that have sent IPFIX
 	at        int64                   // capture time of the current packet
-	swept     time.Time               // when fragments and streams were last cleaned up
+	swept     time.Time               // time at which fragments and streams were last cleaned up
 
 	count struct{ packets, messages, cut, fragments, link int }
 }
@@ -53,8 +53,8 @@ type captureReader struct {
 // Bounds for what a capture can make the reader keep.
 const (
 	maxPages = 4096             // pages of out-of-order TCP data, about 2 KB each
-	idle     = 30 * time.Second // after which what is missing is not waited for
-	maxPause = 4 * time.Hour    // after which a TCP connection is forgotten
+	idle     = 30 * time.Second // missing bytes are not waited for any longer
+	maxPause = 4 * time.Hour    // a TCP connection is forgotten after this
 )
 
 func newCapture(s *source, r io.Reader, kind string) (*captureReader, error) {
@@ -309,7 +309,7 @@ type stream struct {
 // half is one direction of a connection.
 type half struct {
 	src     netip.AddrPort
-	session uint64 // not 0 once IPFIX was seen
+	session uint64 // set once IPFIX was seen
 	partial []byte // the beginning of a message
 	lost    bool   // it is not known where the next message begins
 }

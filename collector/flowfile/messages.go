@@ -19,7 +19,7 @@ type messages struct {
 	records []schema.Record
 	next    int
 	first   error // first problem in a message
-	last    int64 // when the last message was received
+	last    int64 // time at which the last message was received
 }
 
 // newMessages trusts what a file says of its exporters: who imports it vouches for
@@ -92,7 +92,7 @@ type ipfixReader struct {
 	messages
 	in     *bufio.Reader
 	offset int64 // offset of the next message
-	err    error // how it ended
+	err    error // the error that ended it
 }
 
 func newIPFIX(s *source, r io.Reader) *ipfixReader {

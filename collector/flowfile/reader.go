@@ -32,7 +32,7 @@ type RowError struct {
 	Line   int    // the first line of the file is 1
 	Column string // empty if the row as a whole is at fault
 	Value  string // value of that column, perhaps shortened
-	Want   string // what is allowed; for a row as a whole, what is wrong
+	Want   string // describes what is allowed; of a row as a whole, what is wrong
 }
 
 func (e *RowError) Error() string {

@@ -309,6 +309,6 @@ func (d *Decoder) evict(keep *source, need int64) {
 				d.gone.Add(&total)
 			}
 			c.mu.Unlock()
-		} // else whoever has the lock does it, see settle
+		} // whoever has the lock does it otherwise, see settle
 	}
 }

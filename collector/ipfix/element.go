@@ -354,7 +354,7 @@ var elements = map[elementID]element{
 	// Beginnings of packets (RFC 5477). A stack of MPLS labels alone (316)
 	// tells nothing of a session.
 	{penIANA, 313}: {slotIPSection, 0, toIPSection, anyText},
-	{penIANA, 314}: {slotPayloadSection, 0, toPayloadSection, anyText}, // from the transport header on
+	{penIANA, 314}: {slotPayloadSection, 0, toPayloadSection, anyText}, // the section begins with the transport header
 	{penIANA, 315}: {slotFrameSection, 0, toFrameSection, anyText},
 	{penIANA, 104}: {slotFrameSection, 1, toFrameSection, anyText}, // layer2packetSectionData, its older name
 	{penIANA, 317}: {slotMPLSSection, 0, toMPLSSection, anyText},   // behind the labels

@@ -276,7 +276,7 @@ func (o *options) learn(r *optionsRecord) {
 		o.exporter = r.exporter
 	}
 	if r.domainName != "" {
-		o.name = r.domainName // at most maxNameLength
+		o.name = r.domainName // its length is at most maxNameLength
 	}
 	if r.ifName != "" && r.ifIndex != 0 && r.ifIndex < 1<<32 {
 		put(o, &o.interfaces, uint32(r.ifIndex), r.ifName, maxNameLength)

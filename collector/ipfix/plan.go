@@ -85,7 +85,7 @@ type plan struct {
 	has      contents
 	sections []section // sections in the fixed part
 	needs    needs
-	proto    schema.Record // what all records of the template have in common
+	proto    schema.Record // fields that all records of the template have in common
 	bad      []elementID   // elements left out because of their length
 }
 

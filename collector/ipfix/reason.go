@@ -77,7 +77,7 @@ type Error struct {
 	Domain   uint32 // observation domain id; zero where the header could not be read
 	Template uint16 // template or set id; zero where there is none
 	Reason   Reason
-	Detail   string // what was found, and where
+	Detail   string // text about what was found, and where
 }
 
 func (e *Error) Error() string {
@@ -126,7 +126,7 @@ func (t Transport) MarshalText() ([]byte, error) { return []byte(t.String()), ni
 // Source is where messages come from: a UDP address and port, a TCP or TLS
 // connection, or a file. Templates of different sources are kept apart.
 type Source struct {
-	Addr      netip.AddrPort // not valid for files
+	Addr      netip.AddrPort // invalid where messages come from files
 	Transport Transport
 	Session   uint64 // tells connections from one address, or files, apart; zero for UDP
 }

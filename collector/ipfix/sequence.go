@@ -26,7 +26,7 @@ var numberingNames = [numNumberings]string{
 func (n numbering) String() string { return numberingNames[n] }
 
 const (
-	recentMessages = 64      // among which duplicates are found
+	recentMessages = 64      // duplicates are found among so many messages
 	openGaps       = 16      // gaps that late messages can fill
 	maxGap         = 1 << 24 // records; more than this is a restart
 	mindChanged    = 2       // transitions that only another numbering explains, to change to it

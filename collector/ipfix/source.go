@@ -16,9 +16,9 @@ type source struct {
 	exporter [16]byte
 
 	announcements *announcements // shared by the sources of one address
-	mediates      bool           // what it says of the exporters of its records is believed
+	mediates      bool           // its word about the exporters of its records is believed
 
-	lastUsed atomic.Int64 // when its last message arrived
+	lastUsed atomic.Int64 // arrival of its last message
 	useful   atomic.Bool  // it has sent records that could be decoded
 	evicted  atomic.Bool  // no longer in the Decoder; to be closed
 
@@ -93,7 +93,7 @@ func (s *source) domain(id uint32) (*domain, bool) {
 		d = &domain{id: id, source: s, templates: make(map[uint16]*template)}
 		d.options.charge = s.charge
 		s.domains[id] = d
-		s.announcements.gen.Add(1) // what was about a domain unknown may be about this one
+		s.announcements.gen.Add(1) // an announcement about an unknown domain may be about this one
 	}
 	s.lastUsedD = d
 	return d, true

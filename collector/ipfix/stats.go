@@ -98,7 +98,7 @@ type DomainStats struct {
 	LastMessage int64  // Unix microseconds at the collector
 	LastExport  int64  // Unix microseconds, the exporter's clock
 	Skew        int64  // microseconds that the exporter's clock is behind, transmission included
-	Numbering   string // what its sequence numbers count
+	Numbering   string // the unit that its sequence numbers count
 	Software    string // a guess at the exporter, or empty
 	Name        string // observationDomainName from options data, or empty
 	Exporter    string // exporterIPv4Address or IPv6Address from options data, or empty
@@ -135,7 +135,7 @@ type PassedOn struct {
 type TemplateStats struct {
 	ID      uint16
 	Options bool
-	Seen    int64 // when it was last announced, Unix microseconds
+	Seen    int64 // time of its last announcement, Unix microseconds
 	Flow    bool  // its records become flow records
 
 	fields []field

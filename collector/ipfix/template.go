@@ -22,7 +22,7 @@ type template struct {
 	raw    []byte // field specifiers as they were received
 	fields []field
 	plan   *plan
-	seen   int64 // when it was last announced
+	seen   int64 // time of its last announcement
 }
 
 // templateOverhead is about what a template takes besides its fields.

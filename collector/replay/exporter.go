@@ -98,7 +98,7 @@ type Exporter struct {
 
 	started   time.Time
 	announced [numKinds]bool
-	refreshed time.Time // when templates were last sent
+	refreshed time.Time // time at which templates were last sent
 	pending   uint64    // records in the message that is not sent yet
 	stats     Stats
 

@@ -12,7 +12,7 @@ const (
 
 // pace says how long the multipliers are improved.
 type pace struct {
-	passes   int     // at most
+	passes   int     // the largest number of passes
 	patience int     // passes without a better bound before the step is halved
 	step     float64 // ends it: the first step is 1
 }
@@ -25,7 +25,7 @@ var (
 
 // ascent is what a Lagrangian relaxation needs to improve its multipliers.
 type ascent struct {
-	start   []int32 // by column: where its rows begin in rows
+	start   []int32 // where the rows of each column begin in rows
 	rows    []int32
 	y       []float64 // the multipliers of the best bound
 	at      []float64 // those of the pass
@@ -33,7 +33,7 @@ type ascent struct {
 	slope   []float64
 	move    []float64
 	core    []int32 // columns with a low cost
-	entries int     // of the core
+	entries int     // number of entries of the core
 }
 
 // dual is the bound of a relaxation, as a function of its multipliers.

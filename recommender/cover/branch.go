@@ -19,15 +19,15 @@ import (
 type brancher struct {
 	w     *meter
 	r     relaxation
-	log   *record // of the search, or nil
+	log   *record // records the search; nil where nobody wants it
 	nodes int64
-	gain  []float64 // by column of the original matrix: mean rise of the bound where it was chosen
+	gain  []float64 // mean rise of the bound where a column of the original matrix was chosen
 	seen  []float64 // how many rises gain is the mean of
 	rise  float64   // bound of the node searched last, before it branched
 }
 
 const (
-	rootRounds  = 20 // of cuts
+	rootRounds  = 20 // rounds of cuts at the root
 	nodeRounds  = 1
 	probeDegree = 10 // columns of unknown gain are tried out in rows with at most so many
 	meanOver    = 20 // a mean forgets older values after so many
@@ -207,7 +207,7 @@ func (b *brancher) probe(m *matrix, v view, j int32, d duals, k int) float64 {
 func (b *brancher) split(m *matrix, parts []view, d duals, k int) (solution []int32, found bool) {
 	slices.SortStableFunc(parts, func(x, y view) int { return cmp.Compare(x.rows.count(), y.rows.count()) })
 	need := make([]int, len(parts))
-	proof := make([][]string, len(parts)) // that a part needs so many
+	proof := make([][]string, len(parts)) // proofs that a part needs so many
 	sum := 0
 	for n, part := range parts {
 		b.r.load(m, part, d)

@@ -102,7 +102,7 @@ func connected(t *tensor, core []int32) [][]entry {
 		}
 	}
 	required := make([]bool, len(t.cells))
-	group := make([]int32, len(t.cells)) // by root: number of its group + 1
+	group := make([]int32, len(t.cells)) // number of each root's group + 1
 	count := int32(0)
 	for _, id := range core {
 		required[id] = true
@@ -207,7 +207,7 @@ func maximalColumns(columns []bitset, rows int, w *meter) []bitset {
 		}
 		return slices.Compare(a, b)
 	})
-	holders := make([][]bitset, rows) // by row: the columns kept so far
+	holders := make([][]bitset, rows) // the columns kept so far, of each row
 	var list []int32
 	kept := columns[:0]
 next:

@@ -48,7 +48,7 @@ func (d *duals) absorb(row, by int32) {
 const (
 	cutRows        = 1024 // rows above which no cuts are looked for: the table of pairs would be too large
 	cutsAtOnce     = 60
-	cutsPerRow     = 3 // at once, so that they differ
+	cutsPerRow     = 3 // more at once would be alike
 	fewCuts        = 3 // are not worth another relaxation
 	leastViolation = 0.05
 	leastShare     = 1e-3
@@ -78,7 +78,7 @@ func (r *relaxation) separate(rows []int32, known []cut, w *meter) []cut {
 			pi, pk := m.together[i*n:(i+1)*n], m.together[k*n:(k+1)*n]
 			for l := range n {
 				if p+pi[l]+pk[l] < 1+leastViolation || l == i || l == k || pi[l] > p || pk[l] > p {
-					continue // of the three pairs, p is the largest
+					continue // p is the largest of the three pairs
 				}
 				by := p + pi[l] + pk[l] - 1 - m.beyond[i] - m.beyond[k] - m.beyond[l]
 				for word, x := range m.holders[i] {
@@ -100,10 +100,10 @@ func (r *relaxation) separate(rows []int32, known []cut, w *meter) []cut {
 
 // meanSolution is the mean solution of the last passes, as separate looks at it.
 type meanSolution struct {
-	share    []float64 // by column
-	together []float64 // by two rows, n*n: the share of the columns that both have
-	beyond   []float64 // by row: how far it is covered beyond 1
-	holders  []bitset  // by row: its columns with a share
+	share    []float64 // share of each column
+	together []float64 // share of the columns that two rows both have, n*n
+	beyond   []float64 // cover of each row beyond 1
+	holders  []bitset  // columns of each row that have a share
 }
 
 func (r *relaxation) meanSolution(n int, w *meter) *meanSolution {

@@ -74,7 +74,7 @@ func independentSet(adjacent [][]int32, exchanges, enough int, w *meter) []int32
 type packing struct {
 	adjacent [][]int32
 	in       []bool
-	tight    []int32 // how many neighbours are in
+	tight    []int32 // number of neighbours that are in
 	since    []int64
 	size     int
 	w        *meter

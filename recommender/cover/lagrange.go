@@ -10,13 +10,13 @@ package cover
 // heavy ball), which takes some hundred passes over the matrix where the plain subgradient takes thousands.
 type relaxation struct {
 	ascent            // rows are followed by cuts; a cut that counts a column twice is there twice
-	need   []float64  // by row and cut: how many columns it needs
-	share  []float64  // by column: how much of it the passes chose, the later ones weighing more
-	total  float64    // of all passes
-	weigh  float64    // of the last pass
+	need   []float64  // number of columns that each row and cut needs
+	share  []float64  // share of the passes that chose each column, later ones weighing more
+	total  float64    // weight of all passes
+	weigh  float64    // weight of the last pass
 	of     []int32    // the rows' numbers in the matrix
 	cuts   [][3]int32 // those of the cuts' rows
-	spare  *knapsack  // what may be left out, or nil
+	spare  *knapsack  // may be left out; nil where all is required
 }
 
 // load makes r the relaxation of a view, starting from the given multipliers. It returns the numbers of its rows and columns in m.
@@ -48,7 +48,7 @@ func (r *relaxation) load(m *matrix, v view, d duals) (rows, cols []int32) {
 		}
 		for _, i := range r.rows[from:] {
 			for _, c := range byRow[i] {
-				if held[c]++; held[c] != 2 { // of three rows, one or two count once, three twice
+				if held[c]++; held[c] != 2 { // one or two of three rows count once, three count twice
 					r.rows = append(r.rows, c)
 				}
 			}

@@ -9,7 +9,7 @@ import (
 type polisher struct {
 	t      *tensor
 	cost   func(Box) int64
-	counts []int32 // by cell id: how many boxes hold it
+	counts []int32 // number of boxes that hold each cell
 }
 
 func newPolisher(t *tensor, cost func(Box) int64) *polisher {

@@ -12,13 +12,13 @@ type localSearch struct {
 	rowCols [][]int32
 	colRows [][]int32
 	in      []bool
-	times   []int32 // by row: how many chosen columns cover it
-	weight  []int64 // by row
-	score   []int64 // by column: the weight that would get covered by choosing it, or minus the weight that would get lost by dropping it
-	since   []int64 // by column: when it was last moved
-	barred  []bool  // by column: not to come back yet
+	times   []int32 // number of chosen columns that cover each row
+	weight  []int64 // weight of each row
+	score   []int64 // weight that choosing a column would cover, or minus what dropping it would lose
+	since   []int64 // the step at which each column was last moved
+	barred  []bool  // columns that must not come back yet
 	open    []int32 // uncovered rows
-	where   []int32 // by row: its position in open
+	where   []int32 // position of each row in open
 	chosen  []int32
 	w       *meter
 }

@@ -9,8 +9,8 @@ import (
 // matrix is a set-covering matrix: the rows are cells to cover, the columns are legal boxes. Parts of it are
 // switched off by masks (see view); cut makes a smaller matrix of what is still on.
 type matrix struct {
-	col   []bitset // by column: its rows
-	row   []bitset // by row: its columns
+	col   []bitset // rows of each column
+	row   []bitset // columns of each row
 	rowID []int32  // the row's number in the matrix that all cuts stem from
 	colID []int32
 }
@@ -164,7 +164,7 @@ func (m *matrix) dropRows(v view, rows []int32, degree []int, d *duals, skipped 
 		if !v.rows.has(i) {
 			continue
 		}
-		one := m.col[m.row[i].lastAnd(v.cols)] // of the columns that a dominated row must have
+		one := m.col[m.row[i].lastAnd(v.cols)] // one of the columns that a dominated row must have
 		for _, other := range rows[k+1:] {
 			if one.has(other) && v.rows.has(other) && m.row[i].within(m.row[other], v.cols) {
 				v.rows.clear(other)
@@ -181,7 +181,7 @@ func (m *matrix) dropRows(v view, rows []int32, degree []int, d *duals, skipped 
 
 // dropColumns switches off those of some columns that hold nothing any more, or no more than another, and reports whether there was one.
 func (m *matrix) dropColumns(v view, cols []int32, degree, size []int, r *record, w *meter) (some bool) {
-	var dropped []int32 // with what dominates them
+	var dropped []int32 // pairs: a dropped column, then one that dominates it
 	for _, j := range cols {
 		by := int32(-1)
 		if size[j] > 0 {

@@ -151,7 +151,7 @@ func identicalSlices(dims [3]int, entries []entry, m int) (leader []int32, count
 func foldSlices(entries []entry, m int, leader []int32) []entry {
 	a, b := (m+1)%3, (m+2)%3
 	type place struct{ lead, a, b int32 }
-	var required map[place]int32 // only for followers that require what their leader does not
+	var required map[place]int32 // set only for followers that require what their leader does not
 	folded := make([]entry, 0, len(entries))
 	position := make(map[place]int32)
 	for _, e := range entries {

@@ -17,7 +17,7 @@ const (
 
 // Share says how much of a problem's ones the boxes have to hold.
 type Share struct {
-	Weights []int64 // of Problem.Ones, in their order, not negative; those of duplicates add up
+	Weights []int64 // weights of Problem.Ones in their order, not negative; those of duplicates add up
 	Needed  int64   // total weight of the ones that have to be in boxes
 }
 

@@ -8,14 +8,14 @@ import (
 // holds together or not at all. Of the reductions for full covers only those hold that join ones like this: identical slices, and
 // rows with the same columns. What is essential or dominated there may be left out here.
 type partial struct {
-	t       *tensor // with identical slices merged
+	t       *tensor // identical slices are merged
 	groups  groups
 	rows    [][]int32 // ids of cells of t
-	weight  []int64   // by row
+	weight  []int64   // weight of each row
 	total   int64
 	budget  int64    // weight that may be left out
 	columns []bitset // maximal boxes, by rows
-	places  []int32  // by one (position): cell of t
+	places  []int32  // cell of t at the position of each one
 	memory  int64
 	w       *meter
 	nodes   int64
@@ -63,7 +63,7 @@ func (s *partial) enumerate() (complete bool) {
 	for i, list := range s.rows {
 		row[list[0]], ids[i] = int32(i), list[0]
 	}
-	byOne := make(map[int32]int32, len(ids)) // what stands for a cell in a tensor of its component -> row
+	byOne := make(map[int32]int32, len(ids)) // row of whatever stands for a cell in the tensor of its component
 	for i, id := range ids {
 		byOne[s.t.one[id]] = int32(i)
 	}
@@ -123,7 +123,7 @@ func (s *partial) joinRows() {
 		}
 		return int(a - b)
 	})
-	first := make([]int32, len(s.rows)) // by row: the first of those with the same columns
+	first := make([]int32, len(s.rows)) // the first row with the same columns, for each row
 	for n, i := range order {
 		first[i] = i
 		if n > 0 && slices.Equal(m.row[i], m.row[order[n-1]]) {
@@ -217,7 +217,7 @@ func (s *partial) part(ones []Cell, weight map[Cell]int64, y []int64, tree []str
 	row := s.rowOf()
 	left := slices.Clone(y)
 	rest := slices.Clone(s.weight)
-	members := make([][]int32, len(s.rows)) // by row: positions in out.Cells
+	members := make([][]int32, len(s.rows)) // positions of each row in out.Cells
 	for k, c := range ones {
 		i := row[s.places[k]]
 		if i < 0 {

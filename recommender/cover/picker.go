@@ -8,9 +8,9 @@ type picker struct {
 	rowCols [][]int32
 	weight  []int64
 	in      []bool
-	times   []int32 // by row: how many chosen columns hold it
-	gain    []int64 // by column: the weight that choosing it adds, or that dropping it loses
-	since   []int64 // by column: when it was last moved
+	times   []int32 // number of chosen columns that hold each row
+	gain    []int64 // weight that choosing a column adds, or that dropping it loses
+	since   []int64 // the step at which each column was last moved
 	covered int64
 	w       *meter
 }
@@ -180,7 +180,7 @@ func (s *partial) searchPool(few int) []Box {
 				}
 				b := g.expand(single(s.t.cells[list[0]]), order)
 				h := b.hash()
-				if seen[h] { // of two boxes with the same hash one is lost, which does no harm
+				if seen[h] { // one of two boxes with the same hash is lost, which does no harm
 					continue
 				}
 				seen[h] = true

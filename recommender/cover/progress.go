@@ -5,7 +5,7 @@ type reporter struct {
 	call    func(Progress)
 	waiting int
 	done    Progress // sum over the parts that are finished
-	last    Progress // as told
+	last    Progress // the progress that was last told
 }
 
 // update tells that the part at hand has a cover of so many boxes and such a bound.

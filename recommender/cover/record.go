@@ -25,7 +25,7 @@ type record struct {
 	lines []string
 	size  int // bytes of lines
 	full  bool
-	row   []int32 // by the row's number in the matrix that all cuts stem from: its number in the part
+	row   []int32 // number in the part of each row of the matrix that all cuts stem from
 	col   []int32 // likewise, of boxes
 }
 

@@ -15,7 +15,7 @@ type layer struct {
 // reduction is what the repeated rounds of merging, essential boxes and dominance leave of a problem.
 type reduction struct {
 	layers    []layer
-	essential []int32 // for each essential box, a one (its position) that only this box covers well
+	essential []int32 // position of a one that only this box covers well, for each essential box
 	core      []int32 // ids, in the topmost layer's tensor, of the cells still to be covered
 }
 
@@ -270,7 +270,7 @@ func sharesBox(t *tensor, id int32, required []bool, used *[3][]bool, w *meter) 
 				continue
 			}
 			if n++; t.id(Cell{i, j, c[2]}) < 0 {
-				continue // so no cell (i, j, k) is compatible
+				continue // no cell (i, j, k) is compatible then
 			}
 			for _, k := range region[2] {
 				n++

@@ -14,7 +14,7 @@ const (
 	EffortDefault    Effort = iota // up to about ten seconds, and longer above 270,000 ones
 	EffortQuick                    // reductions, one greedy pass and a greedy fooling set
 	EffortThorough                 // up to about two minutes
-	EffortExhaustive               // until optimal, or the context ends
+	EffortExhaustive               // the search goes on until it is optimal, or the context ends
 )
 
 var effortNames = [...]string{"default", "quick", "thorough", "exhaustive"}
@@ -72,8 +72,8 @@ const DefaultMaxMemory = 1 << 30
 
 // Progress is how far Solve has come.
 type Progress struct {
-	Boxes      int // of the best cover so far, of what was looked at
-	LowerBound int // how many of them are known to be needed
+	Boxes      int // boxes of the best cover so far, of what was looked at
+	LowerBound int // number of them that are known to be needed
 	Waiting    int // components that were not looked at yet
 }
 

@@ -91,7 +91,7 @@ func (c *component) searchPool(start []Box, enough int) []Box {
 				h = mix(h + uint64(m)<<32 + uint64(x) + 1)
 			}
 		}
-		if seen[h] { // of two boxes with the same hash one is lost, which does no harm
+		if seen[h] { // one of two boxes with the same hash is lost, which does no harm
 			return
 		}
 		seen[h] = true
@@ -164,7 +164,7 @@ func (c *component) compatibleCells() [][]int32 {
 		for _, x := range region[0] {
 			for _, y := range region[1] {
 				if n++; c.t.id(Cell{x, y, cell[2]}) < 0 {
-					continue // so no cell (x, y, z) is compatible
+					continue // no cell (x, y, z) is compatible then
 				}
 				for _, z := range region[2] {
 					n++

@@ -14,7 +14,7 @@ type tensor struct {
 	dims    [3]int
 	cells   []Cell
 	one     []int32    // see entry
-	value   [3][]int32 // for mode m: the indices of all fibers, fiber after fiber
+	value   [3][]int32 // indices of all fibers of mode m, fiber after fiber
 	fiberOf [3][]int32 // cell id -> fiber number
 	start   [3][]int32 // fiber number -> first position in value; one more at the end
 	order   [3][]int32 // position in value -> cell id; sorted by modes m+1, m+2, m (cyclic)

@@ -24,7 +24,7 @@ import (
 // It is read-only and safe for concurrent use.
 type Addresses struct {
 	resolver *categories.Resolver
-	spans    []Span                            // what resolves to a group, laid out
+	spans    []Span                            // ranges that resolve to a group, laid out
 	families []Families                        // families of each group, by its place
 	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
 	refs     map[string]categories.Ref         // every group of the file, by label

@@ -115,7 +115,7 @@ func (s AddressSet) Prefixes() (out []netip.Prefix) {
 
 // Set gives the addresses that a statement of a kind means by its literals. It fails as Check does.
 func (a *Addresses) Set(literals []Endpoint, as Reading) (AddressSet, error) {
-	var grouped AddressSet // what is in a selected group
+	var grouped AddressSet // addresses in a selected group
 	outside := func(s AddressSet) AddressSet {
 		if grouped == nil {
 			grouped = joined(slices.Clone(a.spans))

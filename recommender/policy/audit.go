@@ -17,7 +17,7 @@ type Audited string
 // The findings. A rule has at most one, and WiderThanSeen beside it.
 const (
 	Shadowed     Audited = "shadowed"     // earlier rules decide all of it, some with the opposite action
-	Redundant    Audited = "redundant"    // without it nothing more is permitted, and all that was seen is as before
+	Redundant    Audited = "redundant"    // nothing more is permitted without it, and all that was seen stays as before
 	Contradicted Audited = "contradicted" // it denies what a proposed rule permits
 	Unused       Audited = "unused"       // it decides no session of the window
 	// WiderThanSeen is a rule of which a group, a host or a port may be left out, since
@@ -50,7 +50,7 @@ func (b *Beyond) width() float64 { return float64(b.PermittedPairs) * float64(b.
 // Seen is sessions of the window that the same rules hold.
 type Seen struct {
 	Holders []int // places of the rules, in order; those of the proposal come after those in force
-	Keep    bool  // what is permitted of them has to stay so, see Keeps
+	Keep    bool  // permitted ones have to stay so, see Keeps
 }
 
 // Keeps reports whether sessions with a reason, or none, have to stay permitted: all but those for which no
@@ -60,7 +60,7 @@ func Keeps(r Reason) bool { return r != Local && r != Denied && r != Scanner }
 // AuditRule is a rule in force with what was counted of it.
 type AuditRule struct {
 	StatementRule
-	Label  string // what to call it
+	Label  string // text to call it by
 	Beyond Beyond
 	Wider  bool // WiderThanSeen applies
 	Partly bool // it reaches beyond the scope: what was seen under it is not known
@@ -231,7 +231,7 @@ func (x *audit) markUsed() {
 		case f == nil:
 		case takers[i] != nil && !x.boxes[i].deny && !x.rules[i].Partly:
 			x.findings[i] = x.finding(i, slices.Sorted(maps.Keys(takers[i])))
-		default: // what covered it may have gone after it
+		default: // the rules that covered it may have gone after it
 			if by, ok := x.decide(i, x.gone); ok && len(by) > 0 {
 				x.findings[i] = x.covered(i, by)
 			}

@@ -62,7 +62,7 @@ func badValue(n *yaml.Node, t reflect.Type, path string) error {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	reads := reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) // by itself, such as a time
+	reads := reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) // the type reads itself, such as a time
 	switch {
 	case reads || t.Kind() != reflect.Slice && t.Kind() != reflect.Struct || t == reflect.TypeFor[yaml.Node]():
 		if err := n.Decode(reflect.New(t).Interface()); err != nil {

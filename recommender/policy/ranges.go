@@ -8,7 +8,7 @@ import (
 // Span is a range of addresses of one family, both ends included.
 type Span struct {
 	Lo, Hi netip.Addr
-	At     int // what the range belongs to
+	At     int // place of the owner of the range
 }
 
 // Spans lays prefixes out as disjoint ranges in order of address: At is the

@@ -50,7 +50,7 @@ type Meaning struct {
 	Internet  bool           // public addresses in no selected group
 	Group     int            // place in Resolver.Groups, or -1
 	Prefixes  []netip.Prefix // meant where none of the others holds
-	Ungrouped bool           // only addresses of the prefixes that are in no selected group are meant
+	Ungrouped bool           // means only addresses of the prefixes that are in no selected group
 }
 
 // Meaning resolves a literal of a proposal's rule. It fails as Check does.

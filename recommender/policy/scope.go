@@ -93,7 +93,7 @@ func (e *ScopeError) Unwrap() error { return e.Err }
 
 // Bounds are the addresses of a scope. The zero value is everything.
 type Bounds struct {
-	sets [4]*addressSet // in the order of ScopeFields; nil does not select
+	sets [4]*addressSet // ordered as ScopeFields; nil does not select
 }
 
 // addressSet is a set of addresses.

@@ -56,7 +56,7 @@ func (p *Policy) written() writtenPolicy {
 			Services: r.Services, SourcePorts: r.SourcePorts, Flags: r.Flags, Fragments: r.Fragments, Redirect: r.Redirect,
 			Opaque: r.Opaque, Also: r.Also, Remarks: r.Remarks}
 		if w.Direction == Bidirectional {
-			w.Direction = "" // what it is where nothing is said
+			w.Direction = "" // the direction is two-way where nothing is said
 		}
 		if len(r.Except.Sources)+len(r.Except.Destinations) > 0 {
 			w.Except = &writtenExcept{r.Except.Sources, r.Except.Destinations}

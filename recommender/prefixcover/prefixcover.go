@@ -74,7 +74,7 @@ type cover struct {
 type node struct {
 	prefix      netip.Prefix
 	first, end  int
-	class       int // of all hosts below, or mixed
+	class       int // class of all hosts below, or mixed
 	left, right *node
 	choices     []choice // prefixes go up, extra addresses go down
 }
@@ -85,7 +85,7 @@ const mixed = -1
 type choice struct {
 	prefixes    int
 	extra       uint64
-	whole       bool // by the node's own prefix
+	whole       bool // covered by the node's own prefix
 	left, right int  // otherwise: by these choices of the children
 }
 
@@ -152,7 +152,7 @@ func whole(choices []choice, extra uint64) []choice {
 func (c *cover) combine(l, r *node) []choice {
 	least := l.choices[0].prefixes + r.choices[0].prefixes
 	most := l.choices[len(l.choices)-1].prefixes + r.choices[len(r.choices)-1].prefixes
-	best := make([]choice, most-least+1) // by number of prefixes
+	best := make([]choice, most-least+1) // the best choice for each number of prefixes
 	found := make([]bool, len(best))
 	for i := range l.choices {
 		for j := range r.choices {

@@ -37,7 +37,7 @@ func (v *verifier) leftOut() {
 	c := &coverage{weights: map[cell]uint64{}, cells: maps.Clone(j.cells), left: make([]bool, len(v.c.Sessions))}
 	v.coverage = c
 	for of := range j.cells {
-		j.cells[of] = false // until a session of it is in a rule
+		j.cells[of] = false // true once a session of it is in a rule
 	}
 	in := v.rules.empty()
 	total := uint64(0)

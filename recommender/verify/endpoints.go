@@ -20,7 +20,7 @@ type endpoints struct {
 	ids      map[policy.Endpoint]int32
 	groups   []int32 // number of each group, by its place in Resolver.Groups
 	hosts    []netip.Addr
-	spans    []policy.Span // what is in groups, in order; At is the group's place
+	spans    []policy.Span // ranges that are in groups, in order; At is the group's place
 	found    map[netip.Addr]end
 	prefixes []*hostPrefix // the document's prefixes, in its order
 }

@@ -62,7 +62,7 @@ func (j *judge) generalise(list []Session) {
 // pairsSeen is what was seen between pairs of endpoints.
 type pairsSeen struct {
 	sessions map[cell]float64      // sessions of the cells that may be held
-	services map[[2]int32]services // of all sessions between two endpoints
+	services map[[2]int32]services // services of all sessions between two endpoints
 
 	// Of cells that need a rule.
 	sources, destinations map[int32]bool

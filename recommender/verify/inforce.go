@@ -70,7 +70,7 @@ type trial struct {
 	served                          []bool         // permitted sessions were seen under it that have to stay permitted
 	takers, seenTakers              []map[int]bool // a rule that goes: what decides instead, any session and those seen; a denial: what is proposed against it
 	open                            []bool         // nobody decides some sessions of it instead
-	opened                          bool           // without the rules that are said to go, more is permitted
+	opened                          bool           // more is permitted without the rules that are said to go
 }
 
 // first gives the first rule that holds a session, of those that are not left out, or -1.
@@ -219,7 +219,7 @@ func (t *trial) try(c, s netip.Addr, x categories.Service, none []bool) {
 func (t *trial) compare() {
 	used, covers := make([]bool, t.n), map[string]bool{}
 	none := make([]bool, len(t.gone))
-	for i := range t.n { // what sessions beyond the scope a rule decides is not known
+	for i := range t.n { // nothing is known of sessions beyond the scope
 		used[i] = t.partly[i]
 	}
 	holds := make([]bool, t.n) // a session under it would no longer be permitted

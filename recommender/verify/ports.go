@@ -13,7 +13,7 @@ import (
 const (
 	lowestDynamic    = 1024
 	strongFactor     = 4
-	farApart         = 8192 // between neighbours: another range
+	farApart         = 8192 // neighbours further apart begin another range
 	weakPortsPerHost = 2    // ports of one host of the destination
 )
 

@@ -22,12 +22,12 @@ const (
 	WrongCount   Kind = "wrong-count"   // a number of the certificate or the summary
 	WrongNumbers Kind = "wrong-numbers" // evidence or excess of a rule
 	WrongMissing Kind = "wrong-missing" // loss or sampling
-	BadInForce   Kind = "bad-in-force"  // what is said of a rule in force does not hold
-	WrongCarried Kind = "wrong-carried" // what the document carries is not what the groups file or the policies say
+	BadInForce   Kind = "bad-in-force"  // a statement about a rule in force does not hold
+	WrongCarried Kind = "wrong-carried" // the document carries something other than the groups file or the policies say
 	BadPrefix    Kind = "bad-prefix"    // a prefix that cannot stand for the hosts in it
 	Edited       Kind = "edited"        // the content is not what an id was made of
 	Unproved     Kind = "unproved"      // part of a bound that cannot be checked here
-	Hint         Kind = "hint"          // what would explain other findings
+	Hint         Kind = "hint"          // a cause that would explain other findings
 )
 
 // Note reports whether findings of the kind are only worth knowing.

@@ -11,7 +11,7 @@ import (
 // What makes a scanner, as docs/noise.md has it.
 const (
 	scanWindowHours = 24 // hours with sessions before "not seen again" says anything
-	scanPorts       = 4  // among targets that were tried once
+	scanPorts       = 4  // ports among targets that were tried once
 
 	attemptPackets, attemptOctets = 2, 100 // packets of a flow, octets of a packet: more is no mere knocking
 
@@ -57,7 +57,7 @@ func scanners(list []Session, many uint64) map[netip.Addr]scan {
 		byClient[s.Client] = append(byClient[s.Client], s)
 	}
 	for client, sessions := range byClient {
-		type sweep struct { // what began in one hour
+		type sweep struct { // sessions that began in one hour
 			targets, attempts int
 			ports             map[categories.Service]bool
 		}

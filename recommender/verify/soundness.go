@@ -38,7 +38,7 @@ const maxJudged = 2_000_000
 
 // soundness looks for permissions that were not observed.
 func (v *verifier) soundness() {
-	var seen services // over all pairs
+	var seen services // services over all pairs
 	for _, s := range v.judge.observed {
 		seen = append(seen, s...)
 	}
@@ -48,7 +48,7 @@ func (v *verifier) soundness() {
 		for side, set := range s.ends {
 			for _, e := range set {
 				ids, err := v.ends.expand(e)
-				if err == nil { // else said already
+				if err == nil { // an error was reported already
 					b.ends[side] = append(b.ends[side], ids...)
 				}
 			}

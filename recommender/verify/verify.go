@@ -145,7 +145,7 @@ func (v *verifier) check(c *Collected) *Report {
 	v.c, v.all = c, c.Sessions
 	v.edited()
 	v.form()
-	v.judge.scans = scanners(c.Sessions, v.o.Settings.ScannerTargets) // among all, whatever the scope
+	v.judge.scans = scanners(c.Sessions, v.o.Settings.ScannerTargets) // all sessions count, whatever the scope
 	v.narrow()
 	v.judge.sessions(v.c.Sessions)
 	v.leftOut()

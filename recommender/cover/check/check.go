@@ -77,7 +77,7 @@ type checker struct {
 	limits  Limits
 	allowed map[cover.Cell]bool // true: a one, false: don't care, absent: forbidden
 	count   map[Kind]int
-	share   *share // of a partial cover
+	share   *share // set for a partial cover
 	report  Report
 }
 
@@ -393,7 +393,7 @@ func (c *checker) allBoxes(i int, part cover.Part) bool {
 		c.find(Unproved, -1, i, nil, "part %d: the table of its cells would have more than %d places", i, maxVolume)
 		return false
 	}
-	around := make([][]set, len(part.Cells)) // by cell: the boxes that hold it
+	around := make([][]set, len(part.Cells)) // the boxes that hold each cell
 	for _, list := range part.Boxes {
 		box := newSet(len(part.Cells))
 		for _, k := range list {

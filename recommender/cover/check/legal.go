@@ -14,9 +14,9 @@ import (
 type legal struct {
 	at      []cover.Cell // the part's cells, with their indices numbered anew
 	dims    [3]int
-	allowed []bool   // by these indices: the cell is a one or a don't-care cell
-	holders [3][]set // by mode and index: the part's cells that have it
-	beside  [3][]set // by mode and index: those that are legal with this index in place of their own
+	allowed []bool   // whether the cell at these indices is a one or a don't-care cell
+	holders [3][]set // the part's cells that have an index, for each mode and index
+	beside  [3][]set // the cells that are legal with this index in place of their own, for each mode and index
 	steps   int64
 	limit   int64
 }

@@ -17,8 +17,8 @@ import (
 // of at most spare. Cells in the same boxes are one row, of their weights' sum; where everything is needed, each weighs 1 and
 // spare is 0.
 type tree struct {
-	boxes  []set   // by box: its rows
-	around [][]int // by row: its boxes
+	boxes  []set   // rows of each box
+	around [][]int // boxes of each row
 	weight []int64
 	lines  []string
 	next   int // the line to read
@@ -48,7 +48,7 @@ func Tree(part cover.Part, boxes int, spare int64, weight func(cover.Cell) int64
 
 // newTree joins the cells of a part to rows, in the order of their first cells. It returns an error if a box names a cell that is not there.
 func newTree(part cover.Part, weight func(cover.Cell) int64) (*tree, error) {
-	in := make([]set, len(part.Cells)) // by cell: its boxes
+	in := make([]set, len(part.Cells)) // boxes of each cell
 	for i := range in {
 		in[i] = newSet(len(part.Boxes))
 	}
@@ -120,7 +120,7 @@ func (t *tree) refute(c claim) error {
 		ended, err := t.read(&c, done)
 		if err != nil {
 			if strings.HasPrefix(err.Error(), "line ") {
-				return err // of a case inside this one
+				return err // the error of a case inside this one
 			}
 			return fmt.Errorf("line %d: %w", at, err)
 		}
