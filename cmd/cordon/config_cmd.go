@@ -57,6 +57,9 @@ func showValue(key string, v any) string {
 	if list, ok := v.([]string); ok {
 		s = strings.Join(list, ",")
 	}
+	if strings.HasSuffix(key, "authorization") && s != "" {
+		return "xxxxx"
+	}
 	if strings.HasSuffix(key, "dsn") || strings.HasSuffix(key, "url") {
 		return redact(s)
 	}

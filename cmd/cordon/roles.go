@@ -19,6 +19,8 @@ import (
 	"cordon/internal/httpapi"
 	"cordon/internal/natsserver"
 	"cordon/internal/status"
+	"cordon/recommender/policy"
+	"cordon/recommender/watch"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -166,6 +168,8 @@ type node struct {
 	ingester   *ingest.Ingester       // nil without the role
 	http       *httpapi.Server        // nil without an address
 	pages      clickhouse.Conn        // connection of the API and the pages, so that ingest never waits for them; nil without
+	watching   clickhouse.Conn        // connection of the watcher; nil without
+	watcher    *watch.Watcher         // nil where nothing is watched
 	api        *api.API               // nil without pages
 }
 
@@ -215,6 +219,11 @@ func (n *node) open(ctx context.Context, r roles) (err error) {
 		})
 		if err != nil {
 			return usageError(err)
+		}
+	}
+	if n.watching != nil {
+		if err := n.openWatcher(); err != nil {
+			return err
 		}
 	}
 	if s.HTTP.Listen != "" {
@@ -309,11 +318,29 @@ func (n *node) openClickHouse(ctx context.Context, r roles) error {
 			return fmt.Errorf("ClickHouse: %w", err)
 		}
 	}
+	if s.Watch.Enabled && r.collect && r.ingest {
+		watching := *opts
+		if n.watching, err = clickhouse.Open(&watching); err != nil {
+			return fmt.Errorf("ClickHouse: %w", err)
+		}
+	}
 	if err := n.conn.Ping(ctx); err != nil {
 		// An ingester waits for its server; nothing is lost meanwhile.
 		a.log.Warn("ClickHouse does not answer yet", "server", redact(s.ClickHouse.DSN), "err", err)
 	}
 	return nil
+}
+
+// openWatcher makes what watches the proposals in force.
+func (n *node) openWatcher() (err error) {
+	a, conn := n.app, n.watching
+	n.watcher, err = watch.New(a.settings.Watch, watch.Deps{
+		Bus: n.bus, Conn: conn, Policies: (&proposalsInForce{conn: conn}).list, Amend: amendProposal(conn), Log: a.log.With("part", "watch"), Metrics: n.reg,
+		Keep: func(ctx context.Context, p *policy.Proposal) error {
+			return a.keep(ctx, conn, n.bus, []policy.Proposal{*p}, nil)
+		},
+	})
+	return usageError(err)
 }
 
 // readiness lists the check of each part.
@@ -431,6 +458,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	if n.api != nil {
 		start(httpCtx, "api", n.api.Run)
+	}
+	if n.watcher != nil {
+		start(httpCtx, "watch", n.watcher.Run)
 	}
 	if n.ingester != nil {
 		ingested = start(ingestCtx, "ingest", n.ingester.Run)
@@ -558,6 +588,9 @@ func (n *node) drain(ctx context.Context) {
 func (n *node) close() {
 	if n.pages != nil {
 		n.pages.Close()
+	}
+	if n.watching != nil {
+		n.watching.Close()
 	}
 	if n.conn != nil {
 		n.conn.Close()

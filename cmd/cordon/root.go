@@ -83,7 +83,7 @@ func (a *app) rootCommand() *cobra.Command {
 		}
 	}
 	add("run", a.upCommand(), a.collectCommand(), a.ingestCommand(), a.serveCommand())
-	add("use", a.generateCommand(), a.proposalsCommand(), a.policyCommand(), a.verifyCommand(), a.simulateCommand(), a.explainCommand(), a.readinessCommand(), a.sessionsCommand(), a.sqlCommand(), a.demoCommand())
+	add("use", a.generateCommand(), a.proposalsCommand(), a.policyCommand(), a.verifyCommand(), a.simulateCommand(), a.explainCommand(), a.readinessCommand(), a.watchCommand(), a.sessionsCommand(), a.sqlCommand(), a.demoCommand())
 	add("data", a.importCommand(), a.importsCommand(), a.forgetCommand(), a.replayCommand(), a.groupsCommand())
 	add("care", a.statusCommand(), a.deadLettersCommand(), a.migrateCommand(), a.configCommand())
 	add("care", a.docsCommand())

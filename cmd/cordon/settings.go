@@ -11,6 +11,7 @@ import (
 	"cordon/internal/api"
 	"cordon/internal/bus"
 	"cordon/internal/httpapi"
+	"cordon/recommender/watch"
 	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -38,6 +39,7 @@ type settings struct {
 	Ingest    ingest.Config    `mapstructure:"ingest"`
 	HTTP      httpapi.Config   `mapstructure:"http"`
 	Views     api.Limits       `mapstructure:"views"`
+	Watch     watch.Config     `mapstructure:"watch"`
 }
 
 // natsSettings say which NATS to use. Empty URL means the embedded one.
@@ -129,6 +131,7 @@ func defaultSettings() settings {
 	s.Ingest = ingest.DefaultConfig()
 	s.HTTP = httpapi.DefaultConfig()
 	s.Views = api.DefaultLimits()
+	s.Watch = watch.DefaultConfig()
 	return s
 }
 
@@ -154,7 +157,7 @@ func (s *settings) check() error {
 			errs = append(errs, fmt.Errorf("%s: %w", l.key, err))
 		}
 	}
-	return errors.Join(append(append(errs, s.checkLimits()...), s.Collector.Validate(), s.Ingest.Validate(), s.Views.Check())...)
+	return errors.Join(append(append(errs, s.checkLimits()...), s.Collector.Validate(), s.Ingest.Validate(), s.Views.Check(), s.Watch.Validate())...)
 }
 
 // checkLimits refuses limits that let nothing through.

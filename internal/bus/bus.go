@@ -29,13 +29,16 @@ const (
 	StreamDead      = "FLOWS_DEAD"
 	StreamGroups    = "GROUPS"
 	StreamProposals = "PROPOSALS"
+	StreamDrift     = "DRIFT"
 
 	SubjectFlows     = "flows" // flows.<collector instance>
 	SubjectDead      = "dead"  // dead.flows
 	SubjectGroups    = "groups"
 	SubjectProposals = "proposals" // proposals.<vrf>
+	SubjectDrift     = "drift"     // drift.<vrf>
 
-	ConsumerIngest = "ingest"
+	ConsumerIngest  = "ingest"
+	ConsumerWebhook = "webhook" // of stream DRIFT
 
 	// HeaderReason, HeaderError: why a message is in FLOWS_DEAD. HeaderSubject: its
 	// subject in FLOWS, which names the collector.
@@ -168,6 +171,12 @@ func (b *Bus) EnsureStreams(ctx context.Context) error {
 			Name: StreamProposals, Description: "policy proposals, a subject for each VRF",
 			Subjects: []string{SubjectProposals + ".>"}, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: 100, MaxBytes: min(b.cfg.MaxBytes, 1<<30), Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
+		},
+		{
+			// What stands here was said; see package watch.
+			Name: StreamDrift, Description: "what is outside the policies in force, a subject for each VRF",
+			Subjects: []string{SubjectDrift + ".>"}, Discard: jetstream.DiscardOld,
+			MaxBytes: min(b.cfg.MaxBytes, 256<<20), Storage: jetstream.FileStorage, Replicas: b.cfg.Replicas,
 		},
 	} {
 		if _, err := b.JS.CreateOrUpdateStream(ctx, c); err != nil {

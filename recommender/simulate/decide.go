@@ -94,19 +94,7 @@ func newMatcher(shares []share, classes []class) *matcher {
 
 // first gives the first share that holds a session, of any rule but one; -1 if there is none.
 func (m *matcher) first(client, server uint32, s categories.Service, without int) int {
-	service, ok := m.services[s]
-	if !ok {
-		b := newBits(len(m.shares))
-		for j := range m.shares {
-			for _, x := range m.shares[j].services {
-				if x.Matches(s) {
-					b.set(j)
-					break
-				}
-			}
-		}
-		service, m.services[s] = b, b
-	}
+	service := m.sharesWith(s)
 	var gone []uint64
 	if without != keepAll {
 		gone = m.sharesOf(without)
@@ -122,6 +110,34 @@ func (m *matcher) first(client, server uint32, s categories.Service, without int
 		}
 	}
 	return -1
+}
+
+// sharesWith gives the shares that hold a service.
+func (m *matcher) sharesWith(s categories.Service) []uint64 {
+	service, ok := m.services[s]
+	if !ok {
+		b := newBits(len(m.shares))
+		for j := range m.shares {
+			for _, x := range m.shares[j].services {
+				if x.Matches(s) {
+					b.set(j)
+					break
+				}
+			}
+		}
+		service, m.services[s] = b, b
+	}
+	return service
+}
+
+// every calls f with the rule of each share that holds a session, also where an earlier share decides it.
+func (m *matcher) every(client, server uint32, s categories.Service, f func(rule int)) {
+	service, c, o := m.sharesWith(s), m.client[client], m.server[server]
+	for w := range service {
+		for b := c[w] & o[w] & service[w]; b != 0; b &= b - 1 {
+			f(m.shares[w*64+mathbits.TrailingZeros64(b)].rule)
+		}
+	}
 }
 
 func (m *matcher) sharesOf(rule int) []uint64 {

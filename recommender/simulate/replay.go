@@ -26,6 +26,8 @@ type Settings struct {
 	Categories []string
 	// Each asks what changes where one rule goes, for every rule.
 	Each bool
+	// WithoutHosts leaves Result.Hosts empty, which saves reading every session that is not permitted.
+	WithoutHosts bool
 }
 
 // ScopeError says what of a scope or of the categories cannot be used. It is the caller's mistake.
@@ -48,6 +50,7 @@ type Replay struct {
 	candidate *side
 	against   *side // nil for none
 	labels    map[int]string
+	named     []string // the group of each class
 	classes   *classes
 	external  int
 	parts     []part
@@ -108,8 +111,10 @@ func New(ctx context.Context, conn driver.Conn, s Settings, candidate, against *
 	if s.Each {
 		r.each()
 	}
-	if err := r.hosts(ctx); err != nil {
-		return nil, fmt.Errorf("ClickHouse: hosts: %w", err)
+	if !s.WithoutHosts {
+		if err := r.hosts(ctx); err != nil {
+			return nil, fmt.Errorf("ClickHouse: hosts: %w", err)
+		}
 	}
 	r.finish()
 	return r, nil
@@ -226,10 +231,11 @@ func (r *Replay) summarize(s *Settings) {
 	for _, n := range r.candidate.rules.names {
 		out.Rules = append(out.Rules, Rule{Name: n.name, ID: n.id, Action: n.action})
 	}
-	labels := make([]string, len(r.classes.list))
-	for i := range labels {
-		labels[i] = r.labelOf(uint32(i))
+	r.named = make([]string, len(r.classes.list))
+	for i := range r.named {
+		r.named[i] = r.labelOf(uint32(i))
 	}
+	labels := r.named
 	pairs, services, cells := map[[2]string]*Pair{}, map[string]*ServiceTally{}, map[string]*Cell{}
 	var first, last time.Time
 	for i := range r.parts {
