@@ -17,6 +17,8 @@ import (
 	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
+	"cordon/recommender/simulate"
+	"cordon/recommender/watch"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -28,7 +30,7 @@ func (a *app) demoCommand() *cobra.Command {
 		Short: "The whole story on an emulated lab, in under a minute",
 		Long: `Starts everything in a temporary folder, has two emulated monitor nodes export a
 small lab network as IPFIX over UDP on loopback, and shows what was collected, the
-rules that are proposed, what was left out and why, and how to go on. Nothing is
+rules that are proposed, what was left out and why, what they stop once they are in force, and how to go on. Nothing is
 left behind.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
@@ -63,6 +65,9 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if err := d.ask(ctx); err != nil {
 		return err
 	}
+	if err := d.enforce(ctx); err != nil {
+		return err
+	}
 	d.goOn(time.Since(began))
 	return nil
 }
@@ -75,6 +80,11 @@ type demo struct {
 	done   chan error
 	cancel context.CancelFunc
 	chap   int
+
+	sent     uint64    // records, so far
+	enforced time.Time // when the proposal comes in force, in the story
+	file     *categories.File
+	proposal *policy.Proposal
 }
 
 // chapter begins a part of the story.
@@ -90,6 +100,7 @@ func (d *demo) start(ctx context.Context, dir string) error {
 	a.settings.DataDir = dir
 	a.settings.NATS.URL, a.settings.ClickHouse.DSN = "", ""
 	a.settings.NATS.Listen, a.settings.ClickHouse.Listen, a.settings.HTTP.Listen = "", "", ""
+	a.settings.Watch = watch.DefaultConfig()
 	a.settings.Collector = collector.DefaultConfig()
 	a.settings.Collector.UDP.Listen = []string{"127.0.0.1:0"}
 	a.settings.Collector.TCP.Listen = nil
@@ -130,9 +141,17 @@ func (d *demo) address() string { return d.node.collector.Status().Listeners[0].
 func (d *demo) collect(ctx context.Context) error {
 	d.chapter("Collect: two emulated monitor nodes export two hours of a lab, as IPFIX over UDP")
 	began := time.Now()
-	start := began.Add(-lab.Duration - 5*time.Minute).Truncate(time.Minute)
-	var sent uint64
-	for _, n := range lab.Nodes(demoSeed, start) {
+	d.enforced = began.Add(-lab.Duration - 5*time.Minute).Truncate(time.Minute)
+	if err := d.export(ctx, lab.Nodes(demoSeed, d.enforced.Add(-lab.Duration))); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "All %d records are stored, %.1f s after the first was sent.\n", d.sent, time.Since(began).Seconds())
+	return nil
+}
+
+// export has monitor nodes export, and waits until everything that was sent is stored.
+func (d *demo) export(ctx context.Context, nodes []lab.Node) error {
+	for _, n := range nodes {
 		e, err := replay.Dial(ctx, replay.Config{To: d.address(), From: n.Addr, Domain: n.Domain, Biflow: n.Biflow, Rate: 20_000})
 		if err != nil {
 			return err
@@ -150,12 +169,12 @@ func (d *demo) collect(ctx context.Context) error {
 			kind = "biflow records"
 		}
 		s := e.Stats()
-		sent += s.Records
+		d.sent += s.Records
 		fmt.Fprintf(d.out, "  %-10s from %-12s %6d records in %4d messages (%s)\n", n.Name, n.Addr, s.Records, s.Messages, kind)
 	}
 	var stored uint64
 	err := d.wait(ctx, 30*time.Second, "the records to be stored", func() (bool, error) {
-		if err := d.node.conn.QueryRow(ctx, "SELECT count() FROM flows").Scan(&stored); err != nil || stored < sent {
+		if err := d.node.conn.QueryRow(ctx, "SELECT count() FROM flows").Scan(&stored); err != nil || stored < d.sent {
 			return false, err
 		}
 		// An insert shows in flows before it is folded into sessions.
@@ -163,9 +182,8 @@ func (d *demo) collect(ctx context.Context) error {
 		return pending == 0, err
 	})
 	if err != nil {
-		return fmt.Errorf("%w (%d of %d records stored)", err, stored, sent)
+		return fmt.Errorf("%w (%d of %d records stored)", err, stored, d.sent)
 	}
-	fmt.Fprintf(d.out, "All %d records are stored, %.1f s after the first was sent.\n", stored, time.Since(began).Seconds())
 	return nil
 }
 
@@ -196,6 +214,7 @@ func (d *demo) propose(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
+	d.file, d.proposal = file, &proposals[0]
 	if err := d.render(proposals, file); err != nil {
 		return err
 	}
@@ -219,6 +238,57 @@ FROM sessions WHERE server = '10.100.99.50' AND half_open > 0 AND complete = 0
 ORDER BY flows DESC, client LIMIT 5`)
 }
 
+// enforce accepts the proposal, has the monitor on its drop rule export, and shows what was stopped.
+func (d *demo) enforce(ctx context.Context) error {
+	d.chapter("Enforce: the proposal is in force, and a monitor reports what the drop rule behind it stops")
+	conn, p := d.node.conn, d.proposal
+	if err := recommender.Store(ctx, conn, []policy.Proposal{*p}, d.file); err != nil {
+		return err
+	}
+	if _, err := recommender.SetState(ctx, conn, p, recommender.InForce, "demo", ""); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "$ cordon proposals accept %s\n\n", shortID(p.ID))
+	if err := d.export(ctx, []lab.Node{lab.DropRule(demoSeed, d.enforced)}); err != nil {
+		return err
+	}
+	c, err := proposalsCandidate("in force", []policy.Proposal{*p})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\n$ cordon simulate --since %s --limit 8\n\n", d.enforced.UTC().Format(time.RFC3339))
+	r, err := simulate.New(ctx, conn, simulate.Settings{Since: d.enforced, Groups: d.file, Categories: p.Categories}, c, nil)
+	if err != nil {
+		return err
+	}
+	defer r.Close(ctx)
+	o := simulate.TableOptions{Most: 8}
+	if isTerminal(d.app.stdout) {
+		o.Width = terminalWidth(d.app.stdout)
+	}
+	if err := r.Result.WriteTable(d.out, o); err != nil {
+		return err
+	}
+	return d.drift(ctx)
+}
+
+// drift shows what the watcher of the process said.
+func (d *demo) drift(ctx context.Context) error {
+	if err := d.node.watcher.Look(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "\n$ cordon watch --all\n\n")
+	n, most := 0, 4
+	_, err := watch.Events(ctx, d.node.bus, 0, func(e *watch.Event) error {
+		if n++; n <= most {
+			fmt.Fprintf(d.out, "%s\n", e.Text)
+		}
+		return nil
+	})
+	fmt.Fprintf(d.out, "… and %d more, on NATS subject drift.default too\n", n-most)
+	return err
+}
+
 // query shows a query and its answer.
 func (d *demo) query(ctx context.Context, q string) error {
 	fmt.Fprintf(d.out, "$ cordon sql \"%s\"\n\n", q)
@@ -239,6 +309,7 @@ func (d *demo) goOn(took time.Duration) {
   cordon status                             what comes in, and why nothing does
   cordon sessions --last 1h                 who talks to whom
   cordon generate-rules --groups FILE       the rules for it
+  cordon watch                              what departs from accepted rules
   cordon import FILE                        or bring flow records from files (flow CSV, IPFIX files, captures of IPFIX)
 
 The demo took %.0f s and leaves nothing behind.

@@ -22,7 +22,7 @@ import (
 const simulateHelp = `Replays the collected sessions against a policy, as if it had been enforced: which would
 have been permitted, and which denied by which rule. The first rule that matches decides.
 The policy is a proposal (a file, or the beginning of a stored one's id), a policy of kind
-Policy, or a running-config of Arista EOS. --against compares with another one, such as
+Policy, or a running-config of Arista EOS; without --policy, the proposals in force. --against compares with another one, such as
 the one in force.
 
 A session that was answered and would be denied is a break. Half-open and denied sessions
@@ -66,12 +66,13 @@ var decisionNames = []string{string(policy.Permitted), string(policy.Refused), s
 func (a *app) simulateCommand() *cobra.Command {
 	var s simulateFlags
 	c := &cobra.Command{
-		Use:   "simulate --policy FILE|ID",
+		Use:   "simulate [--policy FILE|ID]",
 		Short: "What a policy would have done to the collected sessions",
 		Long:  simulateHelp,
 		Example: `  cordon simulate --policy 3f2a                                  a stored proposal on everything collected
   cordon simulate --policy 3f2a --against switch.cfg --last 7d   what would change
   cordon simulate --policy switch.cfg --sessions --decision deny --format csv
+  cordon simulate --last 1h                                      what the proposals in force stop
   cordon simulate --policy 3f2a --without web-to-app-4567        what breaks if the rule goes
   cordon simulate --policy 3f2a --each                           ... for every rule
   cordon simulate --policy proposal.yaml --from flows.csv.zst --groups groups.yaml`,
@@ -82,7 +83,7 @@ func (a *app) simulateCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&s.policy, "policy", "p", "", "the policy to try: a file or the beginning of a proposal's id")
+	f.StringVarP(&s.policy, "policy", "p", "", "the policy to try: a file or the beginning of a proposal's id (default: the proposals in force)")
 	f.StringVar(&s.against, "against", "", "the policy to compare with: a file or the beginning of a proposal's id (default: the proposals in force, if there are any)")
 	f.StringVarP(&s.groups, "groups", "g", "", "groups file (default: the groups that the proposal carries, else those that generate-rules used last)")
 	f.StringSliceVar(&s.categories, "category", nil, "selected categories, in order of precedence (default: those of the proposal, else all in file order)")
@@ -111,8 +112,8 @@ func (a *app) simulateCommand() *cobra.Command {
 // check refuses what makes no sense, before anything is opened.
 func (s *simulateFlags) check() error {
 	switch {
-	case s.policy == "":
-		return usagef("--policy is missing: name a file or a proposal; `cordon proposals list` shows the ids")
+	case s.policy == "" && len(s.from) > 0:
+		return usagef("--policy is missing: with --from no stored proposal is at hand, so name a file")
 	case len(s.without) > 0 && s.each:
 		return usagef("--without and --each exclude each other")
 	case len(s.without) > 0 && s.against != "":
@@ -173,15 +174,8 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 		return err
 	}
 	defer st.close()
-	if set.Groups == nil {
-		if set.Groups, err = a.carriedGroups(ctx, st, texts[0]); err != nil {
-			return err
-		}
-	}
-	if set.Groups == nil && len(s.from) == 0 {
-		if set.Groups, err = storedGroups(ctx, st.Reader); err != nil {
-			return err
-		}
+	if err := a.simulationGroups(ctx, st, s, &set, texts); err != nil {
+		return err
 	}
 	r, err := a.replayPolicies(ctx, st, s, &set, texts)
 	if err != nil {
@@ -194,10 +188,48 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 	return a.writeSimulation(s, &r.Result)
 }
 
+// simulationGroups settles the groups where --groups does not: those that the policy carries, else those that generate-rules used last.
+func (a *app) simulationGroups(ctx context.Context, st *store, s *simulateFlags, set *simulate.Settings, texts []*policyText) (err error) {
+	if set.Groups == nil && s.policy != "" {
+		if set.Groups, err = a.carriedGroups(ctx, st, texts[0]); err != nil {
+			return err
+		}
+	}
+	if set.Groups == nil && len(s.from) == 0 {
+		set.Groups, err = storedGroups(ctx, st.Reader)
+	}
+	return err
+}
+
+// triedInForce gives the proposals in force as the policy to try.
+func (a *app) triedInForce(ctx context.Context, st *store, s *simulateFlags, set *simulate.Settings) (*simulate.Candidate, error) {
+	c, err := a.candidateInForce(ctx, st, s.vrf)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, usagef("--policy is missing, and no proposal is in force: name a file or a proposal; `cordon proposals list` shows the ids")
+	}
+	if set.Categories = s.categories; len(set.Categories) == 0 {
+		set.Categories = c.Documents[0].Policy.Categories
+	}
+	return c, nil
+}
+
 // replayPolicies replays the sessions of the store against the policies, of which the first is tried.
 func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, set *simulate.Settings, texts []*policyText) (*simulate.Replay, error) {
 	var candidates []*simulate.Candidate
+	if s.policy == "" {
+		c, err := a.triedInForce(ctx, st, s, set)
+		if err != nil {
+			return nil, err
+		}
+		candidates = append(candidates, c)
+	}
 	for i, t := range texts {
+		if s.policy == "" {
+			i++ // the one to try is none of them
+		}
 		groups := set.Groups
 		if s.groups == "" && i > 0 { // another proposal carries groups of its own
 			carried, err := a.carriedGroups(ctx, st, t)
@@ -220,7 +252,7 @@ func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, s
 		}
 		candidates = append(candidates, c)
 	}
-	if len(candidates) == 1 && len(s.without) == 0 && len(s.from) == 0 {
+	if len(candidates) == 1 && s.policy != "" && len(s.without) == 0 && len(s.from) == 0 {
 		inForce, err := a.candidateInForce(ctx, st, s.vrf)
 		if err != nil {
 			return nil, err

@@ -158,6 +158,32 @@ func (n *node) updates() {
 	}
 }
 
+// DropRule gives the monitor on the rule that drops what no other rule allows, once the proposal for the lab is in force: attempts of
+// SSH, of HTTP at a server that serves none to clients, and of updates. The records begin at start.
+func DropRule(seed uint64, start time.Time) Node {
+	n := node{start: schema.Micros(start), rng: rand.New(rand.NewPCG(seed, 3))}
+	for _, ssh := range []struct {
+		client, server [16]byte
+		times          int
+	}{{client(119), web01, 4}, {client(119), appserver1, 3}, {client(131), web02, 2}, {web01, appserver1, 2}} {
+		for range ssh.times {
+			n.attempt(n.when(), ssh.client, ssh.server, 22, 4)
+		}
+	}
+	for host := byte(122); host < 126; host++ {
+		n.attempt(n.when(), client(host), appserver1, 80, 3)
+	}
+	for range 3 {
+		n.attempt(n.when(), web01, ip("194.71.11.137"), 80, 5)
+		n.attempt(n.when(), web02, ip("91.189.91.82"), 80, 5)
+		n.attempt(n.when(), appserver1, ip("185.125.190.39"), 443, 5)
+	}
+	for i := range n.records {
+		n.records[i].Action = schema.Dropped
+	}
+	return Node{Name: "drop-rule", Addr: netip.AddrFrom4([4]byte{127, 0, 0, 4}), Domain: 1, Records: n.sorted()}
+}
+
 // often calls f at times that are a period apart, more or less.
 func (n *node) often(period time.Duration, f func(at time.Duration)) {
 	for at := n.upTo(period); at < Duration-time.Minute; at += period/2 + n.upTo(period) {
