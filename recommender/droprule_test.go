@@ -46,7 +46,9 @@ func TestSimulateDropRule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sets := func(l []policy.Endpoint, _ policy.Reading) (policy.AddressSet, error) { return addresses.Set(l, policy.Proposed) }
+	sets := func(l []policy.Endpoint, _ policy.Reading) (policy.AddressSet, error) {
+		return addresses.Set(l, policy.Proposed)
+	}
 	r, err := simulate.New(t.Context(), conn, simulate.Settings{Since: enforced, Groups: file, Categories: p.Categories},
 		&simulate.Candidate{Name: "in force", Documents: []simulate.Document{{Policy: p, Sets: sets}}}, nil)
 	if err != nil {
