@@ -26,6 +26,7 @@ type targetFlags struct {
 	mirror      string
 	gaps        string
 	staged      bool
+	capirca     []string
 }
 
 // targetHelp lists the targets.
@@ -51,6 +52,7 @@ func (t *targetFlags) flags(f *pflag.FlagSet) {
 	f.StringVar(&t.version, "eos", "", "with --format eos: the version of the device, such as 4.30.2F; from that one on, prefix field-sets may have except")
 	f.StringVar(&t.mirror, "mirror", "", "with --format eos: a mirror session for every match (its line is in no public documentation, and marked as unverified)")
 	f.BoolVar(&t.staged, "staged", false, "with --format calico: policies that decide nothing, to see first what they would do")
+	f.StringArrayVar(&t.capirca, "capirca", nil, "with --format capirca: a platform, such as cisco or 'srx=from-zone trust to-zone dmz' (may be repeated; default: all that need no options)")
 	f.StringVar(&t.gaps, "gaps", "error", "what a target cannot say: error, or report to leave it out and list it")
 }
 
@@ -71,6 +73,13 @@ func (t *targetFlags) options(format, output string) (o target.Options, err erro
 		o.Gaps = true
 	default:
 		return o, usagef("--gaps %q: use error or report", t.gaps)
+	}
+	for _, text := range t.capirca {
+		p, err := target.ParseCapircaPlatform(text)
+		if err != nil {
+			return o, usageError(fmt.Errorf("--capirca: %w", err))
+		}
+		o.Capirca = append(o.Capirca, p)
 	}
 	o.EOS, err = t.eos()
 	return o, err

@@ -65,6 +65,7 @@ type device interface {
 
 // interpreter reads what was written for a target, with code of its own.
 type interpreter struct {
+	target    string // the name of the target, where it is not that of the interpreter
 	stateless bool
 	read      func(t fataler, files []File) device
 }
@@ -89,6 +90,26 @@ var interpreters = map[string]interpreter{
 	"calico":     {read: readCalico},
 	"ios":        {stateless: true, read: readCisco},
 	"nxos":       {stateless: true, read: readCisco},
+
+	"openconfig": {stateless: true, read: readOpenConfig},
+	"openflow":   {read: readOpenFlow},
+	"aws":        {read: readAWS},
+
+	"capirca":           {stateless: true, read: readCapirca("")},
+	"capirca-stateful":  {target: "capirca", read: readCapirca("-stateful")},
+	"capirca-netfilter": {target: "capirca", read: readCapirca("-netfilter")},
+}
+
+// of gives the target of an interpreter.
+func (in *interpreter) of(name string) Target {
+	if in.target != "" {
+		name = in.target
+	}
+	t, ok := Find(name)
+	if !ok {
+		panic("no target " + name)
+	}
+	return t
 }
 
 const cellGroups = `categories:
@@ -288,12 +309,9 @@ func deniedBack(t fataler, d *Document, client, server netip.Addr, s categories.
 func TestMeaning(t *testing.T) {
 	fewChecks(t, 40)
 	groups, addresses := cellAddresses(t)
-	for name := range interpreters {
+	for name, in := range interpreters {
 		t.Run(name, func(t *testing.T) {
-			target, ok := Find(name)
-			if !ok {
-				t.Fatal("no such target")
-			}
+			target := in.of(name)
 			rapid.Check(t, func(t *rapid.T) {
 				d := Document{Policy: drawPolicy(t), Set: addresses.Set, Proposed: true}
 				o := Options{Gaps: true, Groups: groups, Established: rapid.Bool().Draw(t, "established")}
@@ -357,8 +375,8 @@ rules:
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range interpreters {
-		target, _ := Find(name)
+	for name, in := range interpreters {
+		target := in.of(name)
 		d := Document{Policy: policies[0], Set: addresses.Set}
 		out, err := target.Write([]Document{d}, Options{Groups: groups})
 		if err != nil {

@@ -25,6 +25,8 @@ type Options struct {
 	Established bool
 	// Staged writes Calico's policies as staged ones, which decide nothing.
 	Staged bool
+	// Capirca are the platforms of which headers are written; empty for all that need no options.
+	Capirca []CapircaPlatform
 }
 
 // File is something that was written. The name is relative, and empty for a target of one file.
@@ -76,6 +78,10 @@ var targets = []Target{
 	{Name: "calico", About: "a GlobalNetworkPolicy of Calico for each group with a selector", single: true, write: writeCalico},
 	{Name: "ios", About: "access lists with object groups of Cisco IOS and IOS XE for each VRF", write: writeIOS},
 	{Name: "nxos", About: "access lists with object groups of Cisco NX-OS for each VRF", write: writeNXOS},
+	{Name: "capirca", About: "policies and definitions of capirca, a folder, from which it writes for many platforms", Several: true, write: writeCapirca},
+	{Name: "openconfig", About: "ACL sets and prefix sets of OpenConfig as JSON for each VRF", write: writeOpenConfig},
+	{Name: "openflow", About: "flows of Open vSwitch for ovs-ofctl add-flows", single: true, write: writeOpenFlow},
+	{Name: "aws", About: "a security group of Amazon for each group, as JSON of Terraform", single: true, write: writeAWS},
 	{Name: "csv", About: "a table of the rules for people who approve changes", write: writeCSV},
 }
 
@@ -113,6 +119,7 @@ func (t Target) Write(documents []Document, o Options) (Output, error) {
 	if err != nil {
 		return Output{}, &Error{t.Name, err}
 	}
+	w.out.Gaps = unique(w.out.Gaps)
 	return w.out, nil
 }
 
@@ -234,4 +241,16 @@ func remarks(d *Document) []string {
 		return d.Remarks
 	}
 	return []string{"Cordon policy " + strings.TrimSpace(d.Name+" of VRF "+vrfName(d))}
+}
+
+// unique removes from a list what is in it already.
+func unique(list []string) (out []string) {
+	seen := map[string]bool{}
+	for _, x := range list {
+		if !seen[x] {
+			seen[x] = true
+			out = append(out, x)
+		}
+	}
+	return out
 }

@@ -2,11 +2,16 @@ package target
 
 import (
 	"errors"
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"cordon/recommender/policy"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // documents are policies that show everything that a target may be asked for.
@@ -51,6 +56,45 @@ func written(t *testing.T, name string, d Document) string {
 		t.Fatal(err)
 	}
 	return string(out.Files[0].Data)
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// The form of everything that is written; that of EOS is in its own package.
+func TestGolden(t *testing.T) {
+	groups, _ := cellAddresses(t)
+	for _, target := range All() {
+		if target.Name == "eos" {
+			continue
+		}
+		out, err := target.Write(checkedDocuments(t)[:1], Options{Gaps: true, Groups: groups})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got strings.Builder
+		for _, f := range out.Files {
+			if target.Several {
+				fmt.Fprintf(&got, "-- %s --\n", f.Name)
+			}
+			got.Write(f.Data)
+		}
+		for _, gap := range out.Gaps {
+			fmt.Fprintf(&got, "-- left out: %s\n", gap)
+		}
+		path := filepath.Join("testdata", target.Name+".golden")
+		if *update {
+			if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(string(want), got.String()); d != "" {
+			t.Errorf("%s (-want +got):\n%s", target.Name, d)
+		}
+	}
 }
 
 // Every target has the same refusals, and is in the test of meaning.
