@@ -1254,3 +1254,184 @@ SELECT u.vrf AS vrf, if(u.turned, u.client_address, u.server_address) AS server_
     sum((u.client_bytes + u.server_bytes) * if(u.one_in = 4294967295, 1, greatest(u.one_in, 1))) AS scaled_bytes
 FROM `cordon`.sessions_directed_rows_window(since = {since:DateTime64(6, 'UTC')}, until = {until:DateTime64(6, 'UTC')}) AS u
 GROUP BY vrf, server_address, proto, port, icmp_type, icmp_code, client_address, hour, exporter, egress;
+-- 00020_session_marks.sql
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- The steps of the session views that read every row, at less cost. What they give is what migration 00016 says.
+--
+--   - The place where a record was metered is one number, a hash of exporter and side. The rows of a session have
+--     one place where AND and OR of their numbers are the same. Least and greatest of addresses of
+--     sixteen bytes cost as much again as all the grouping.
+--   - The marks of a row are found by one hash of its two addresses, to which VRF, protocol and port are added. Each
+--     number that is added is a hash of its own or smaller than 2^16, so different sessions seldom meet, and where they do,
+--     one session more is marked.
+--   - A condition on the key of a grouping is asked of each row before it. That a pair has marks is asked of the session: the
+--     condition also looks at an aggregate, which adds zero to the number.
+--   - The columns of a row beyond those that mark it are read where it is marked.
+
+
+
+
+
+
+
+
+
+
+
+
+
+CREATE OR REPLACE VIEW `cordon`.sessions_plain ON CLUSTER `main` AS
+WITH
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters,
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters
+SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client AS client_address,
+    min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen,
+    sum(s.client_packets) AS client_packets, sum(s.client_bytes) AS client_bytes,
+    sum(s.server_packets) AS server_packets, sum(s.server_bytes) AS server_bytes,
+    sum(s.complete) AS complete, sum(s.half_open) AS half_open, sum(s.unanswered) AS unanswered,
+    sum(s.requests) AS requests, sum(s.replies) AS replies, sum(s.denied) AS denied,
+    if(has(two_way_exporters, any(s.exporter)), requests, 0) AS requests_alone,
+    requests - requests_alone AS requests_unknown,
+    max(s.basis) AS basis, [any(s.exporter)] AS seen_by,
+    groupUniqArray(s.hour) AS active_hours, groupBitOr(s.client_flags) AS client_flags, groupBitOr(s.server_flags) AS server_flags,
+    max(s.sampling) AS sampling, client_packets + server_packets AS scaled_packets, client_bytes + server_bytes AS scaled_bytes
+FROM `cordon`.sessions_hourly AS s
+WHERE s.decided
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+HAVING groupBitAnd(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) = groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) AND groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) != 0 AND cityHash64(server, client) + cityHash64(vrf) + proto + (groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) = 0) GLOBAL NOT IN (
+    SELECT arrayJoin([cityHash64(server, client), cityHash64(client, server)]) + cityHash64(vrf) + proto FROM `cordon`.sessions_hourly
+    WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+);
+
+CREATE OR REPLACE VIEW `cordon`.sessions_plain_window ON CLUSTER `main` AS
+WITH
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sessions_hourly WHERE sides = 3) AS two_way_quick,
+    arrayConcat(two_way_quick,
+    (
+        SELECT groupUniqArray(exporter) FROM
+        (
+            SELECT exporter FROM `cordon`.sessions_hourly
+            WHERE sides IN (1, 2) AND NOT has(two_way_quick, exporter)
+            GROUP BY exporter, vrf, server, proto, port, icmp_type, icmp_code, client, client_port
+            HAVING groupBitOr(sides) = 3
+        )
+    )) AS two_way_exporters,
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters
+SELECT vrf, server AS server_address, proto, port, icmp_type, icmp_code, client AS client_address,
+    min(s.first_seen) AS first_seen, max(s.last_seen) AS last_seen,
+    sum(s.client_packets) AS client_packets, sum(s.client_bytes) AS client_bytes,
+    sum(s.server_packets) AS server_packets, sum(s.server_bytes) AS server_bytes,
+    sum(s.complete) AS complete, sum(s.half_open) AS half_open, sum(s.unanswered) AS unanswered,
+    sum(s.requests) AS requests, sum(s.replies) AS replies, sum(s.denied) AS denied,
+    if(has(two_way_exporters, any(s.exporter)), requests, 0) AS requests_alone,
+    requests - requests_alone AS requests_unknown,
+    max(s.basis) AS basis, [any(s.exporter)] AS seen_by,
+    groupUniqArray(s.hour) AS active_hours, groupBitOr(s.client_flags) AS client_flags, groupBitOr(s.server_flags) AS server_flags,
+    max(s.sampling) AS sampling, client_packets + server_packets AS scaled_packets, client_bytes + server_bytes AS scaled_bytes
+FROM `cordon`.sessions_hourly AS s
+WHERE s.decided
+    AND s.hour < {until:DateTime64(6, 'UTC')} AND s.first_seen < {until:DateTime64(6, 'UTC')} AND s.last_seen >= {since:DateTime64(6, 'UTC')}
+GROUP BY vrf, server, proto, port, icmp_type, icmp_code, client
+HAVING groupBitAnd(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) = groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) AND groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) != 0 AND cityHash64(server, client) + cityHash64(vrf) + proto + (groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) = 0) GLOBAL NOT IN (
+    SELECT arrayJoin([cityHash64(server, client), cityHash64(client, server)]) + cityHash64(vrf) + proto FROM `cordon`.sessions_hourly
+    WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+);
+
+CREATE OR REPLACE VIEW `cordon`.sessions_marked_rows ON CLUSTER `main` AS
+WITH
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters,
+    -- TFTP is asked for at port 69 and answered from a new port of the server to
+    -- the client's, and both stay there (RFC 1350, section 4).
+    tftp AS
+    (
+        SELECT vrf, server, client, client_port FROM `cordon`.sessions_hourly WHERE decided AND proto = 17 AND port = 69 AND client_port != 0
+    )
+SELECT * EXCEPT (client, server, shared), client AS client_address, server AS server_address,
+    proto = 17 AND (port != 69 OR NOT decided) AND (vrf, client, server, port) GLOBAL IN tftp AS from_tftp,
+    proto = 17 AND NOT decided AND (vrf, server, client, client_port) GLOBAL IN tftp AS to_tftp,
+    if(sampling = 0 AND has(sampling_exporters, exporter), 4294967295, sampling) AS one_in
+FROM
+(
+    SELECT *,
+        NOT decided OR sampling > 1 OR has(sampling_exporters, exporter) OR cityHash64(server, client) + cityHash64(vrf) + proto GLOBAL IN (
+    SELECT arrayJoin([cityHash64(server, client), cityHash64(client, server)]) + cityHash64(vrf) + proto FROM `cordon`.sessions_hourly
+    WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+) AS odd,
+        cityHash64(server, client) + cityHash64(vrf) + port GLOBAL IN
+        (
+            SELECT cityHash64(server, client) + cityHash64(vrf) + port AS session FROM `cordon`.sessions_hourly AS s
+            WHERE decided
+            GROUP BY session
+            HAVING NOT (groupBitAnd(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) = groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) AND groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) != 0)
+        ) AS shared
+    FROM `cordon`.sessions_hourly
+)
+WHERE odd OR shared;
+
+CREATE OR REPLACE VIEW `cordon`.sessions_marked_rows_window ON CLUSTER `main` AS
+WITH
+    (SELECT groupUniqArray(exporter) FROM `cordon`.sampled_exporters) AS sampling_exporters,
+    -- TFTP is asked for at port 69 and answered from a new port of the server to
+    -- the client's, and both stay there (RFC 1350, section 4).
+    tftp AS
+    (
+        SELECT vrf, server, client, client_port FROM `cordon`.sessions_hourly WHERE decided AND proto = 17 AND port = 69 AND client_port != 0
+    )
+SELECT * EXCEPT (client, server, shared), client AS client_address, server AS server_address,
+    proto = 17 AND (port != 69 OR NOT decided) AND (vrf, client, server, port) GLOBAL IN tftp AS from_tftp,
+    proto = 17 AND NOT decided AND (vrf, server, client, client_port) GLOBAL IN tftp AS to_tftp,
+    if(sampling = 0 AND has(sampling_exporters, exporter), 4294967295, sampling) AS one_in
+FROM
+(
+    SELECT *,
+        NOT decided OR sampling > 1 OR has(sampling_exporters, exporter) OR cityHash64(server, client) + cityHash64(vrf) + proto GLOBAL IN (
+    SELECT arrayJoin([cityHash64(server, client), cityHash64(client, server)]) + cityHash64(vrf) + proto FROM `cordon`.sessions_hourly
+    WHERE NOT decided OR proto = 17 AND port = 69 AND client_port != 0
+) AS odd,
+        cityHash64(server, client) + cityHash64(vrf) + port GLOBAL IN
+        (
+            SELECT cityHash64(server, client) + cityHash64(vrf) + port AS session FROM `cordon`.sessions_hourly AS s
+            WHERE decided AND hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+            GROUP BY session
+            HAVING NOT (groupBitAnd(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) = groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) AND groupBitOr(if(s.sampling > 1 OR has(sampling_exporters, s.exporter), 0, cityHash64(s.exporter, s.egress))) != 0)
+        ) AS shared
+    FROM `cordon`.sessions_hourly
+    WHERE hour < {until:DateTime64(6, 'UTC')} AND first_seen < {until:DateTime64(6, 'UTC')} AND last_seen >= {since:DateTime64(6, 'UTC')}
+)
+WHERE odd OR shared;
+
+-- Later fragments of IP packets have no ports. They go to the session of the same
+-- hosts and protocol that sent most: server, client and proto are those of the
+-- fragments' rows of sessions_hourly, the to_... columns are the session's. The first condition on the addresses
+-- is one that the sort key answers; without fragments nothing is read.
+CREATE OR REPLACE VIEW `cordon`.session_fragments ON CLUSTER `main` AS
+SELECT q.vrf AS vrf, q.proto AS proto, least(q.server, q.client) AS server, greatest(q.server, q.client) AS client,
+    argMax((q.server, q.port, q.client), (q.bytes, q.server, q.port)) AS session,
+    session.1 AS to_server, session.2 AS to_port, session.3 AS to_client
+FROM
+(
+    SELECT s.vrf AS vrf, s.proto AS proto, s.server AS server, s.port AS port, s.client AS client, sum(s.client_bytes + s.server_bytes) AS bytes
+    FROM `cordon`.sessions_hourly AS s
+    WHERE s.decided AND s.port != 0
+        AND s.server GLOBAL IN (SELECT arrayJoin([server, client]) FROM `cordon`.sessions_hourly WHERE NOT decided AND port = 0 AND client_port = 0 AND proto IN (6, 17, 33, 132, 136))
+        AND (s.vrf, s.proto, least(s.server, s.client), greatest(s.server, s.client)) GLOBAL IN
+        (
+            SELECT vrf, proto, server, client FROM `cordon`.sessions_hourly WHERE NOT decided AND port = 0 AND client_port = 0 AND proto IN (6, 17, 33, 132, 136)
+        )
+    GROUP BY s.vrf, s.proto, s.server, s.port, s.client
+) AS q
+GROUP BY q.vrf, q.proto, least(q.server, q.client), greatest(q.server, q.client);
+
+
