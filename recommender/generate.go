@@ -75,12 +75,22 @@ func (r *run) decided(ctx context.Context) (parts []part, cells []cell, err erro
 // generate is the way from sessions to proposals, one step a call:
 //
 //	decided         the sessions as cells, and what becomes of each   above
+//	readiness       how far they are known                            readiness_document.go
 //	mergeUngrouped  hosts in no group into prefixes                   prefixes.go
 //	coverDrafts     the cells of each VRF into rules                  cover_rules.go, cover
 //	measure         evidence, and what is left out                    evidence.go, inforce.go
 //	assemble        the documents, sealed                             below
 func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
+	if !r.withoutReadiness {
+		if err := r.looksBack(ctx); err != nil {
+			return nil, err
+		}
+	}
 	parts, cells, err := r.decided(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, err := r.readiness(ctx, cells, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +99,9 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 		return nil, err
 	}
 	drafts := r.drafts(parts, cells, prefixes)
+	for _, d := range drafts {
+		d.Readiness = known[d.VRF]
+	}
 	verdicts, err := r.coverDrafts(ctx, drafts, parts)
 	if err != nil {
 		return nil, err

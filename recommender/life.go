@@ -1,6 +1,7 @@
 package recommender
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -76,8 +77,8 @@ func States(ctx context.Context, conn driver.Conn) (map[string]Change, error) {
 	return out, rows.Err()
 }
 
-// SetState changes the state of a proposal. One that comes in force supersedes those of its VRF and scope that are; their ids are
-// given. The error is a *StateError where that cannot be.
+// SetState changes the state of a proposal. One that comes in force supersedes those of its VRF and scope that are, in the same
+// step; their ids are given. The error is a *StateError where that cannot be.
 func SetState(ctx context.Context, conn driver.Conn, p *policy.Proposal, to State, person, note string) (superseded []string, err error) {
 	states, err := States(ctx, conn)
 	if err != nil {
@@ -90,33 +91,80 @@ func SetState(ctx context.Context, conn driver.Conn, p *policy.Proposal, to Stat
 	if !slices.Contains(mayBecome[from], to) {
 		return nil, &StateError{p.ID, from, to}
 	}
-	now := time.Now().UTC()
+	steps := []stateStep{{p.ID, Change{to, after(states[p.ID].Changed), person, note}}}
 	if to == InForce {
 		others, err := InForceProposals(ctx, conn, p.VRF)
 		if err != nil {
 			return nil, err
 		}
 		for i := range others {
-			if others[i].Scope.String() != p.Scope.String() {
-				continue
+			if others[i].Scope.String() == p.Scope.String() {
+				steps = append(steps, stateStep{others[i].ID, Change{Superseded, after(states[others[i].ID].Changed), person, "by " + p.ID}})
+				superseded = append(superseded, others[i].ID)
 			}
-			if err := addState(ctx, conn, others[i].ID, Change{Superseded, now, person, "by " + p.ID}); err != nil {
-				return nil, err
-			}
-			superseded = append(superseded, others[i].ID)
 		}
 	}
-	return superseded, addState(ctx, conn, p.ID, Change{to, now, person, note})
+	if err := addStates(ctx, conn, steps); err != nil || to != InForce {
+		return superseded, err
+	}
+	also, err := settle(ctx, conn, p, person)
+	return append(superseded, also...), err
 }
 
-func addState(ctx context.Context, conn driver.Conn, id string, c Change) error {
+// after is now, and later than a moment: the last change counts.
+func after(t time.Time) time.Time {
+	now := time.Now().UTC()
+	if least := t.Add(time.Microsecond); now.Before(least) {
+		return least
+	}
+	return now
+}
+
+// settle leaves the newest one in force of a VRF and scope, where another process put one in force at the same time. Each does so after its
+// own step is stored, so whoever is last sees the others.
+func settle(ctx context.Context, conn driver.Conn, p *policy.Proposal, person string) (superseded []string, err error) {
+	list, err := InForceProposals(ctx, conn, p.VRF)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(o policy.Proposal) bool { return o.Scope.String() != p.Scope.String() })
+	if len(list) < 2 {
+		return nil, nil
+	}
+	states, err := States(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	newest := slices.MaxFunc(list, func(a, b policy.Proposal) int {
+		return cmp.Or(states[a.ID].Changed.Compare(states[b.ID].Changed), cmp.Compare(a.ID, b.ID))
+	})
+	var steps []stateStep
+	for i := range list {
+		if list[i].ID != newest.ID {
+			steps = append(steps, stateStep{list[i].ID, Change{Superseded, after(states[list[i].ID].Changed), person, "by " + newest.ID}})
+			superseded = append(superseded, list[i].ID)
+		}
+	}
+	return superseded, addStates(ctx, conn, steps)
+}
+
+// stateStep is a step in the life of one proposal.
+type stateStep struct {
+	id string
+	Change
+}
+
+// addStates stores steps in one block, all of them or none.
+func addStates(ctx context.Context, conn driver.Conn, steps []stateStep) error {
 	batch, err := conn.PrepareBatch(ctx, "INSERT INTO proposal_state_rows (proposal, changed, state, person, note)")
 	if err != nil {
 		return err
 	}
 	defer batch.Close()
-	if err := batch.Append(id, c.Changed, string(c.State), c.Person, c.Note); err != nil {
-		return err
+	for _, s := range steps {
+		if err := batch.Append(s.id, s.Changed, string(s.State), s.Person, s.Note); err != nil {
+			return err
+		}
 	}
 	return batch.Send()
 }
@@ -161,14 +209,52 @@ func Delete(ctx context.Context, conn driver.Conn, p *policy.Proposal, person, c
 	if _, err := SetState(ctx, conn, p, deleted, person, ""); err != nil {
 		return err
 	}
+	return deleteRows(ctx, conn, []string{p.ID}, cluster)
+}
+
+// deleteRows takes proposals out of the store, which their states say before.
+func deleteRows(ctx context.Context, conn driver.Conn, ids []string, cluster string) error {
 	onCluster := ""
 	if cluster != "" {
 		onCluster = " ON CLUSTER `" + cluster + "`"
 	}
 	for _, of := range [][2]string{{"proposal_rule_rows", "proposal"}, {"proposal_documents", "id"}} {
-		if err := conn.Exec(ctx, "ALTER TABLE "+of[0]+onCluster+" DELETE WHERE "+of[1]+" = ? SETTINGS mutations_sync = 2", p.ID); err != nil {
+		if err := conn.Exec(ctx, "ALTER TABLE "+of[0]+onCluster+" DELETE WHERE has(?, "+of[1]+") SETTINGS mutations_sync = 2", ids); err != nil {
 			return fmt.Errorf("delete rows of table %s: %w", of[0], err)
 		}
 	}
 	return nil
+}
+
+// DropOld deletes the proposals that were made, and changed last, before a moment, unless they are in force, and gives their ids.
+// Cluster names the cluster of the store, empty for none.
+func DropOld(ctx context.Context, conn driver.Conn, before time.Time, cluster string) (ids []string, err error) {
+	states, err := States(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := conn.Query(ctx, "SELECT id FROM proposals WHERE created < ? ORDER BY id", before.UTC())
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var steps []stateStep
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		if c, ok := states[id]; ok && (c.State == InForce || !c.Changed.Before(before)) {
+			continue
+		}
+		ids = append(ids, id)
+		steps = append(steps, stateStep{id, Change{deleted, after(states[id].Changed), "retention", ""}})
+	}
+	if err := rows.Err(); err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	if err := addStates(ctx, conn, steps); err != nil {
+		return nil, err
+	}
+	return ids, deleteRows(ctx, conn, ids, cluster)
 }

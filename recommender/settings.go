@@ -84,6 +84,8 @@ type Settings struct {
 	// Observe, if set, is told of each step as it ends.
 	Observe func(Step)
 
+	// withoutReadiness leaves Proposal.Readiness out, which saves reading the hours of sessions.
+	withoutReadiness bool
 	// listed are rules to find the sessions under, see Listing.
 	listed []policy.Policy
 }

@@ -19,6 +19,7 @@ import (
 	"cordon/internal/httpapi"
 	"cordon/internal/natsserver"
 	"cordon/internal/status"
+	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/watch"
 
@@ -462,6 +463,9 @@ func (n *node) run(ctx context.Context) error {
 	if n.watcher != nil {
 		start(httpCtx, "watch", n.watcher.Run)
 	}
+	if n.conn != nil && n.roles == (roles{collect: true, ingest: true}) && n.app.settings.Retention.Proposals > 0 {
+		start(httpCtx, "retention", n.dropOldProposals)
+	}
 	if n.ingester != nil {
 		ingested = start(ingestCtx, "ingest", n.ingester.Run)
 	}
@@ -485,6 +489,25 @@ func (n *node) run(ctx context.Context) error {
 	stopHTTP()
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// dropOldProposals deletes proposals that are older than their retention, at the start and once a day. What fails is tried the next day.
+func (n *node) dropOldProposals(ctx context.Context) error {
+	for {
+		s := &n.app.settings
+		ids, err := recommender.DropOld(ctx, n.conn, time.Now().Add(-s.Retention.Proposals), s.ClickHouse.Cluster)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			n.app.log.Warn("old proposals were not deleted; trying again in a day", "err", err)
+		case len(ids) > 0:
+			n.app.log.Info("old proposals deleted", "proposals", len(ids), "retention.proposals", s.Retention.Proposals)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(day):
+		}
+	}
 }
 
 // whenReady says where things are, in one line, as soon as the process can do

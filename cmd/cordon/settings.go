@@ -87,8 +87,9 @@ func (l sqlLimits) clickhouse() clickhouse.Settings {
 
 // retention is how long rows are kept.
 type retention struct {
-	Flows    time.Duration `mapstructure:"flows"`
-	Sessions time.Duration `mapstructure:"sessions"`
+	Flows     time.Duration `mapstructure:"flows"`
+	Sessions  time.Duration `mapstructure:"sessions"`
+	Proposals time.Duration `mapstructure:"proposals"` // those that are not in force; 0 for ever
 }
 
 const day = 24 * time.Hour
@@ -103,8 +104,9 @@ func (r retention) check() error {
 	for _, k := range []struct {
 		key  string
 		keep time.Duration
-	}{{"retention.flows", r.Flows}, {"retention.sessions", r.Sessions}} {
+	}{{"retention.flows", r.Flows}, {"retention.sessions", r.Sessions}, {"retention.proposals", r.Proposals}} {
 		switch {
+		case k.key == "retention.proposals" && k.keep == 0:
 		case k.keep < day:
 			errs = append(errs, fmt.Errorf("%s: at least 24h, since rows are dropped by whole days", k.key))
 		case k.keep > maxRetention:
@@ -126,7 +128,7 @@ func defaultSettings() settings {
 	s.NATS = natsSettings{Listen: "127.0.0.1:4222", Replicas: b.Replicas, MaxBytes: b.MaxBytes, Duplicates: b.Duplicates}
 	s.ClickHouse = clickhouseSettings{Listen: "127.0.0.1:8123"}
 	s.SQL = sqlLimits{MaxTime: time.Minute, MaxMemory: 4 << 30, MaxRows: 10_000_000, MaxQueries: 8}
-	s.Retention = retention{Flows: 30 * day, Sessions: 400 * day}
+	s.Retention = retention{Flows: 30 * day, Sessions: 400 * day, Proposals: 400 * day}
 	s.Collector = collector.DefaultConfig()
 	s.Ingest = ingest.DefaultConfig()
 	s.HTTP = httpapi.DefaultConfig()

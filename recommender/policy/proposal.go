@@ -35,6 +35,9 @@ type Proposal struct {
 	// proposed, or decide no session of the window; in their order.
 	Existing []InForce `json:"existing,omitempty" yaml:"existing,omitempty"`
 
+	// Readiness is nil where the window is too short to tell.
+	Readiness *Readiness `json:"readiness,omitempty" yaml:"readiness,omitempty"`
+
 	// What may be missing; absent where nothing is known to be.
 	Loss     []Loss     `json:"loss,omitempty" yaml:"loss,omitempty"`         // sorted by exporter
 	Sampling []Sampling `json:"sampling,omitempty" yaml:"sampling,omitempty"` // sorted by exporter

@@ -96,6 +96,31 @@ func (t table) proposal(p *policy.Proposal) {
 		t.para("", fmt.Sprintf("A rule for each host pair and service would make %d, a rule for each pair of groups %d; %s %d lines on Arista EOS.",
 			s.PerHostRules, s.PerPairRules, these(s.Rules), s.EOSLines))
 	}
+	t.readiness(p.Readiness)
+}
+
+// shownLearning is how many groups that are still learning a table names.
+const shownLearning = 5
+
+// readiness says how far the sessions are known.
+func (t table) readiness(r *policy.Readiness) {
+	if r == nil {
+		return
+	}
+	if f := &r.Forecast; f.DeniedShareAtMost != nil {
+		t.para("", fmt.Sprintf("At most %.2f%% of the sessions of the next %s are denied, if nothing new is introduced.", 100**f.DeniedShareAtMost, f.Horizon))
+	} else {
+		t.para("", "What will be denied cannot be bounded: "+f.Declined+".")
+	}
+	var learning []string
+	for _, g := range r.Groups {
+		if g.State == "learning" {
+			learning = append(learning, g.Group)
+		}
+	}
+	if len(learning) > 0 {
+		t.para("", fmt.Sprintf("Still learning: %s. `cordon readiness` says what came last.", text.List(learning, shownLearning)))
+	}
 }
 
 func these(rules int) string {

@@ -438,6 +438,9 @@ func (l *learning) newest(group string, from, most int) []NewCell {
 // held is how often the bound held in backtests on sets of seven families.
 const held = "it held in 86 of 96 backtests"
 
+// LongEnough reports whether a window of so many hours, and of hours with data, is enough for a forecast.
+func LongEnough(window, withData int) bool { return withData >= leastHours && window >= leastWindow }
+
 func (l *learning) forecast(hoursWithData int) Forecast {
 	late, oneHour, atMost := l.bound()
 	f := Forecast{LateBacktest: late, OneHour: oneHour}
