@@ -32,6 +32,8 @@ var targets = []target{
 	{"`cordon up`: highest rate without loss, records/s", "Up/highest", "records/s", 250_000, false},
 	{"`cordon up`: records lost in a minute at 250,000/s", "Up/rate=250000", "lost-records", 0, true},
 	{"`cordon up`: longest delay at a low rate, ms", "UpLatency", "max-ms", 2000, true},
+	{"simulate, 1,000 rules: times the grouping of the rows, by processor time", "Simulate", "times-grouping-by-cpu", 2, true},
+	{"simulate `--each` of 117 rules: times a replay, by processor time", "SimulateEach", "times-replay-by-cpu", 3, true},
 }
 
 // printTargets prints targets beside results. Nothing is printed for benchmarks
