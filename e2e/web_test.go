@@ -238,7 +238,7 @@ func (x *explored) testMistakes(t *testing.T) {
 		{"GET", "/api/v1/proposals/" + x.id + "/rules/nothing/sessions", "", 404, "path.rule"},
 		{"GET", "/api/v1/jobs/77", "", 404, "path.job"},
 		{"POST", "/api/v1/proposals", `{"effort": "heroic"}`, 422, "body.effort"},
-		{"POST", "/api/v1/proposals", `{"half-open": "x"}`, 202, ""},
+		{"POST", "/api/v1/proposals", `{"half-open": "x"}`, 422, "body.half-open"},
 		{"POST", "/api/v1/proposals", `{"from": ["/etc/passwd"]}`, 422, "body.from"},
 		{"POST", "/api/v1/proposals", `{"existing": ["/etc/passwd"]}`, 422, "body.existing"},
 		{"POST", "/api/v1/proposals", `{"groups": "categories:\n  - nme: x\n"}`, 422, "body.groups"},

@@ -7,6 +7,7 @@ import (
 
 	"cordon/categories"
 	"cordon/categories/infer"
+	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -18,9 +19,9 @@ import (
 // A host is an address that is not public, or that a group of the selected categories of the file has. All other addresses
 // are one peer. With Settings.PortRanges, the weak ports of a server that has so many become one service, all ports from
 // firstDynamicPort on; see ranges. The activities come in no order. A nil file has no groups. A mistake in the settings is
-// a *SettingsError.
+// a *policy.SettingsError.
 func Activities(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []infer.Activity, err error) {
-	s.External, s.Ungrouped = ExternalInternet, UngroupedHost
+	s.External, s.Ungrouped = policy.ExternalInternet, policy.UngroupedHost
 	p, err := newPlan(s, file)
 	if err != nil {
 		return nil, err

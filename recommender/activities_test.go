@@ -10,6 +10,7 @@ import (
 	"cordon/categories"
 	"cordon/categories/infer"
 	"cordon/recommender/cover"
+	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -37,7 +38,7 @@ func TestActivities(t *testing.T) {
 categories: [{name: ours, groups: [{name: resolver, prefixes: [8.8.8.8]}]}]
 exclude: [{reason: old resolver, destinations: [10.0.0.7]}]
 `)
-	got, err := Activities(t.Context(), conn, Settings{PortRanges: DefaultPortRanges, ScannerTargets: DefaultScannerTargets}, file)
+	got, err := Activities(t.Context(), conn, Settings{Settings: policy.Settings{PortRanges: policy.DefaultPortRanges, ScannerTargets: policy.DefaultScannerTargets}}, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +104,7 @@ func (set *inferredSet) check(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := Activities(t.Context(), conn, Settings{ScannerTargets: DefaultScannerTargets, PortRanges: DefaultPortRanges}, nil)
+	all, err := Activities(t.Context(), conn, Settings{Settings: policy.Settings{ScannerTargets: policy.DefaultScannerTargets, PortRanges: policy.DefaultPortRanges}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package recommender
 import (
 	"context"
 	"maps"
-	"time"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -28,13 +27,11 @@ func Amend(ctx context.Context, conn driver.Conn, p *policy.Proposal, file *cate
 
 func amendSettings(p *policy.Proposal, names policy.RuleNames) Settings {
 	s := settingsOf(p)
-	s.Since, s.Until = time.Time{}, time.Time{}
-	if given := p.Settings; given != nil {
-		if given.Since != nil {
-			s.Since = given.Since.Time
-		}
-		s.Generalise, s.GeneraliseWithin, s.Coverage, s.CoverageBy = given.Generalise, given.GeneraliseWithin, given.Coverage, given.CoverageBy
+	s.Settings = policy.Settings{}
+	if p.Settings != nil {
+		s.Settings = *p.Settings
 	}
+	s.Until = policy.Time{}
 	s.Existing, s.Guardrails = p.MadeWith()
 	s.RuleNames = policy.RuleNames{}
 	for i := range p.Rules {

@@ -19,7 +19,7 @@ import (
 type window struct{ since, until time.Time }
 
 // asked is the window that the settings ask for.
-func (s *Settings) asked() window { return window{s.Since, s.Until} }
+func (s *Settings) asked() window { return window{s.Since.Time, s.Until.Time} }
 
 // window gives the sessions of the window that was asked for; see sessionsIn.
 func (r *run) window() (from, where string, args []any) { return r.sessionsIn(r.asked()) }
@@ -89,14 +89,14 @@ func (r *run) classify(ctx context.Context, salt int) error {
 		return fmt.Sprintf("(c.1 = 0 AND c.2 = %[1]d OR s.1 = 0 AND s.2 = %[1]d)", kind)
 	}
 	external, ungrouped := "", ""
-	if r.External == ExternalReport {
+	if r.External == policy.ExternalReport {
 		external = fmt.Sprintf("%s, %d,", alone(categories.Public), reasonNumber(policy.External))
 	}
-	if r.Ungrouped == UngroupedReport {
+	if r.Ungrouped == policy.UngroupedReport {
 		ungrouped = fmt.Sprintf("%s, %d,", alone(categories.Private), reasonNumber(policy.Ungrouped))
 	}
 	group := func(end string) string {
-		if r.External == ExternalInternet {
+		if r.External == policy.ExternalInternet {
 			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, internetGroup)
 		}
 		return end + ".1"
@@ -155,9 +155,9 @@ func (r *run) ownReasons() string {
 	unanswered := fmt.Sprintf("complete = 0 AND half_open > 0 AND NOT (%s)", neverAnswers("server"))
 	halfOpen := fmt.Sprintf("%s, %d,", unanswered, reasonNumber(policy.HalfOpen))
 	switch r.HalfOpen {
-	case HalfOpenAllow:
+	case policy.HalfOpenAllow:
 		halfOpen = ""
-	case HalfOpenAllowUDP:
+	case policy.HalfOpenAllowUDP:
 		halfOpen = fmt.Sprintf("%s AND proto != %d, %d,", unanswered, iana.UDP, reasonNumber(policy.HalfOpen))
 	}
 	scanner := ""

@@ -172,7 +172,7 @@ func TestCompanies(t *testing.T) {
 		empty(t, conn)
 		insertFlows(t, conn, c.flows)
 		measure := func(name string, s Settings) *score {
-			s.ScannerTargets, s.PortRanges, s.Effort = DefaultScannerTargets, DefaultPortRanges, cover.EffortQuick
+			s.ScannerTargets, s.PortRanges, s.Effort = policy.DefaultScannerTargets, policy.DefaultPortRanges, cover.EffortQuick
 			got, err := Generate(t.Context(), conn, s, c.groups)
 			if err != nil {
 				t.Fatal(err)
@@ -185,8 +185,8 @@ func TestCompanies(t *testing.T) {
 				100*out.recall(), 100*out.trueShare(), 100*out.noiseShare(), out.keptIn())
 			return out
 		}
-		hours := measure("`--min-hours 2`", Settings{MinHours: 2})
-		pairs := measure("`--recurring`", Settings{Recurring: DefaultRecurring})
+		hours := measure("`--min-hours 2`", Settings{Settings: policy.Settings{MinHours: 2}})
+		pairs := measure("`--recurring`", Settings{Settings: policy.Settings{Recurring: policy.DefaultRecurring}})
 		if pairs.noiseShare() >= 0.001 || pairs.trueShare() < 0.995 || hours.keptIn() <= pairs.keptIn() {
 			t.Errorf("company %d: %.3f%% of noise with %.2f%% of true sessions, want less than 0.1%% with 99.5%%; hours of a cell let %.2f%% in",
 				seed+1, 100*pairs.noiseShare(), 100*pairs.trueShare(), 100*hours.noiseShare())

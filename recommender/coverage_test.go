@@ -37,7 +37,7 @@ func TestCoverage(t *testing.T) {
 		return &got[0]
 	}
 	all := get(Settings{})
-	if p := get(Settings{Coverage: "100%", CoverageBy: policy.ByBytes}); string(p.JSON()) != string(all.JSON()) {
+	if p := get(Settings{Settings: policy.Settings{Coverage: "100%", CoverageBy: policy.ByBytes}}); string(p.JSON()) != string(all.JSON()) {
 		t.Errorf("everything is no share:\n%s\n%s", all.JSON(), p.JSON())
 	}
 	for _, c := range []struct {
@@ -48,22 +48,22 @@ func TestCoverage(t *testing.T) {
 		left      []policy.Unproposed
 		keepsPort uint16
 	}{
-		{Settings{Coverage: "90%"}, 2, 2, policy.Coverage{By: "sessions", Total: 10, Needed: 9, Permitted: 9, Reached: "90.00%"},
+		{Settings{Settings: policy.Settings{Coverage: "90%"}}, 2, 2, policy.Coverage{By: "sessions", Total: 10, Needed: 9, Permitted: 9, Reached: "90.00%"},
 			[]policy.Unproposed{{Reason: policy.BelowSupport, Detail: "coverage", Sessions: 1, Examples: []policy.Example{{Source: "10.0.22.0", Destination: "10.1.0.22", Service: "tcp/22"}}}}, 80},
-		{Settings{Coverage: "60%"}, 1, 1, policy.Coverage{By: "sessions", Total: 10, Needed: 6, Permitted: 6, Reached: "60.00%"}, nil, 80},
-		{Settings{Coverage: "60.1%"}, 2, 2, policy.Coverage{By: "sessions", Total: 10, Needed: 7, Permitted: 9, Reached: "90.00%"}, nil, 80},
-		{Settings{Coverage: "91%", CoverageBy: policy.ByBytes}, 1, 1, policy.Coverage{By: "bytes", Total: 10000, Needed: 9100, Permitted: 9100, Reached: "91.00%"}, nil, 22},
+		{Settings{Settings: policy.Settings{Coverage: "60%"}}, 1, 1, policy.Coverage{By: "sessions", Total: 10, Needed: 6, Permitted: 6, Reached: "60.00%"}, nil, 80},
+		{Settings{Settings: policy.Settings{Coverage: "60.1%"}}, 2, 2, policy.Coverage{By: "sessions", Total: 10, Needed: 7, Permitted: 9, Reached: "90.00%"}, nil, 80},
+		{Settings{Settings: policy.Settings{Coverage: "91%", CoverageBy: policy.ByBytes}}, 1, 1, policy.Coverage{By: "bytes", Total: 10000, Needed: 9100, Permitted: 9100, Reached: "91.00%"}, nil, 22},
 		// What support takes out is no part of the whole: one of 9 sessions is too few.
-		{Settings{Coverage: "60%", MinHosts: 2}, 1, 1, policy.Coverage{By: "sessions", Total: 9, Needed: 6, Permitted: 6, Reached: "66.66%"}, []policy.Unproposed{
+		{Settings{Settings: policy.Settings{Coverage: "60%", MinHosts: 2}}, 1, 1, policy.Coverage{By: "sessions", Total: 9, Needed: 6, Permitted: 6, Reached: "66.66%"}, []policy.Unproposed{
 			{Reason: policy.BelowSupport, Sessions: 1, Examples: []policy.Example{{Source: "10.0.22.0", Destination: "10.1.0.22", Service: "tcp/22"}}},
 			{Reason: policy.BelowSupport, Detail: "coverage", Sessions: 3, Examples: []policy.Example{
 				{Source: "10.0.193.0", Destination: "10.1.0.193", Service: "tcp/443"}, {Source: "10.0.193.1", Destination: "10.1.0.193", Service: "tcp/443"},
 				{Source: "10.0.193.2", Destination: "10.1.0.193", Service: "tcp/443"}}},
 		}, 80},
 		// What is permitted already counts: 3 of 10, so 6 more are enough, and 3 for 60%.
-		{Settings{Coverage: "90%", Existing: parsePolicies(t, "  - {services: [tcp/443]}\n")}, 1, 1,
+		{Settings{Settings: policy.Settings{Coverage: "90%"}, Existing: parsePolicies(t, "  - {services: [tcp/443]}\n")}, 1, 1,
 			policy.Coverage{By: "sessions", Total: 10, Needed: 9, Permitted: 9, Reached: "90.00%"}, nil, 80},
-		{Settings{Coverage: "30%", Existing: parsePolicies(t, "  - {services: [tcp/443]}\n")}, 0, 0,
+		{Settings{Settings: policy.Settings{Coverage: "30%"}, Existing: parsePolicies(t, "  - {services: [tcp/443]}\n")}, 0, 0,
 			policy.Coverage{By: "sessions", Total: 10, Needed: 3, Permitted: 3, Reached: "30.00%"}, nil, 0},
 	} {
 		p := get(c.s)
@@ -82,7 +82,7 @@ func TestCoverage(t *testing.T) {
 			t.Errorf("%+v: no rule for port %d", c.s, c.keepsPort)
 		}
 	}
-	for _, s := range []Settings{{Coverage: "0%"}, {Coverage: "x"}, {CoverageBy: "flows"}} {
+	for _, s := range []Settings{{Settings: policy.Settings{Coverage: "0%"}}, {Settings: policy.Settings{Coverage: "x"}}, {Settings: policy.Settings{CoverageBy: "flows"}}} {
 		if _, err := Generate(t.Context(), conn, s, file); err == nil {
 			t.Errorf("%+v is no share", s)
 		}
@@ -97,14 +97,9 @@ func TestCoverageHolds(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
 		s := Settings{
-			Ungrouped:   rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport, UngroupedPrefix}).Draw(rt, "ungrouped"),
-			External:    rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
-			MinSessions: rapid.SampledFrom([]uint64{1, 2}).Draw(rt, "min-sessions"),
-			PortRanges:  rapid.SampledFrom([]uint64{0, 2}).Draw(rt, "port-ranges"),
-			CoverageBy:  rapid.SampledFrom([]policy.Measure{policy.BySessions, policy.ByBytes}).Draw(rt, "by"),
-			Generalise:  rapid.SampledFrom([]float64{0, 0, 0.05}).Draw(rt, "generalise"),
-			Existing:    drawPolicies(rt, file, "existing"),
-			Guardrails:  drawPolicies(rt, file, "guardrails"),
+			Settings:   policy.Settings{Ungrouped: rapid.SampledFrom([]policy.UngroupedMode{policy.UngroupedHost, policy.UngroupedReport, policy.UngroupedPrefix}).Draw(rt, "ungrouped"), External: rapid.SampledFrom([]policy.ExternalMode{policy.ExternalReport, policy.ExternalHost, policy.ExternalInternet}).Draw(rt, "external"), MinSessions: rapid.SampledFrom([]uint64{1, 2}).Draw(rt, "min-sessions"), PortRanges: rapid.SampledFrom([]uint64{0, 2}).Draw(rt, "port-ranges"), CoverageBy: rapid.SampledFrom([]policy.Measure{policy.BySessions, policy.ByBytes}).Draw(rt, "by"), Generalise: rapid.SampledFrom([]float64{0, 0, 0.05}).Draw(rt, "generalise")},
+			Existing:   drawPolicies(rt, file, "existing"),
+			Guardrails: drawPolicies(rt, file, "guardrails"),
 		}
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 30, 120).Draw(rt, "flows")
 		for range rapid.IntRange(0, 4).Draw(rt, "bursts") {

@@ -119,9 +119,9 @@ func TestDenialsReachEveryMember(t *testing.T) {
 	}
 	insertFlows(t, conn, flows)
 	for i, selected := range all {
-		s := Settings{Categories: selected, Guardrails: parsePolicies(t, text), External: ExternalHost}
+		s := Settings{Categories: selected, Guardrails: parsePolicies(t, text), Settings: policy.Settings{External: policy.ExternalHost}}
 		if i == 1 {
-			s.Ungrouped, s.MaxExtra = UngroupedPrefix, 30
+			s.Ungrouped, s.MaxExtra = policy.UngroupedPrefix, 30
 		}
 		got, err := Generate(t.Context(), conn, s, file)
 		if err != nil {

@@ -48,13 +48,13 @@ func newLevels(file *categories.File, within string) ([]*level, error) {
 		names = []string{within}
 	}
 	if len(names) == 0 {
-		return nil, &SettingsError{"generalise", errors.New("there are no groups to look at cells more coarsely by: give a groups file")}
+		return nil, policy.WrongSetting("generalise", errors.New("there are no groups to look at cells more coarsely by: give a groups file"))
 	}
 	var out []*level
 	for _, name := range names {
 		r, err := categories.NewResolver(file, []string{name})
 		if err != nil {
-			return nil, &SettingsError{"generalise-within", err}
+			return nil, policy.WrongSetting("generalise-within", err)
 		}
 		l := &level{resolver: r, spans: make([][]policy.Span, len(r.Groups())), found: map[endpoint]parent{}}
 		var prefixes []netip.Prefix
@@ -193,7 +193,7 @@ func (p *plan) unseen(c *covered, vrf string, cells []cell, parts []part) (map[c
 			continue
 		}
 		if tried += len(m.from[at]) * len(m.to[at]); tried > maxDontCare {
-			return nil, &SettingsError{"generalise", fmt.Errorf("over %d pairs to look at: the groups are too fine", maxDontCare)}
+			return nil, policy.WrongSetting("generalise", fmt.Errorf("over %d pairs to look at: the groups are too fine", maxDontCare))
 		}
 		for src, row := range m.from[at] {
 			s, inS := slices.BinarySearchFunc(c.sources, src, endpoint.compare)

@@ -113,7 +113,7 @@ func TestGeneraliseHeldOut(t *testing.T) {
 		}
 		rules, denied := map[float64]int{}, map[float64]int{}
 		for _, level := range []float64{0, 0.25, 0.05, 1e-9} {
-			got, err := Generate(t.Context(), conn, Settings{Categories: []string{x.category}, Ungrouped: UngroupedReport, Until: x.cut, Generalise: level}, file)
+			got, err := Generate(t.Context(), conn, Settings{Categories: []string{x.category}, Settings: policy.Settings{Ungrouped: policy.UngroupedReport, Until: policy.NewTime(x.cut), Generalise: level}}, file)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -112,27 +112,27 @@ func TestGeneralise(t *testing.T) {
 	cases := []testCase{
 		{"off", corners(2, 1, 1), Settings{}, "", 2, nil},
 		// 4 sessions, 1 from a2, 1 to b2: 1·1/4 expected, none with probability 3/4.
-		{"by chance", corners(2, 1, 1), Settings{Generalise: 0.05}, "", 1, []string{"group:a2 -> group:b2 tcp/443 0.25 0.75"}},
-		{"at the level", corners(2, 1, 1), Settings{Generalise: 0.75}, "", 1, []string{"group:a2 -> group:b2 tcp/443 0.25 0.75"}},
-		{"below the level", corners(2, 1, 1), Settings{Generalise: 0.76}, "", 2, nil},
+		{"by chance", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.05}}, "", 1, []string{"group:a2 -> group:b2 tcp/443 0.25 0.75"}},
+		{"at the level", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.75}}, "", 1, []string{"group:a2 -> group:b2 tcp/443 0.25 0.75"}},
+		{"below the level", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.76}}, "", 2, nil},
 		// 23 sessions, 8 from a2, 7 to b2: 56/23 expected.
-		{"not by chance", corners(8, 7, 8), Settings{Generalise: 0.05}, "", 2, nil},
-		{"seen, but not answered", append(corners(2, 1, 1), refused(some(1, "a2", "b2"))...), Settings{Generalise: 0.05}, "", 2, nil},
-		{"below support", slices.Concat(corners(2, 2, 2), some(1, "a2", "b2")), Settings{Generalise: 0.05, MinSessions: 2}, "", 2, nil},
-		{"a guardrail", corners(2, 1, 1), Settings{Generalise: 0.05,
+		{"not by chance", corners(8, 7, 8), Settings{Settings: policy.Settings{Generalise: 0.05}}, "", 2, nil},
+		{"seen, but not answered", append(corners(2, 1, 1), refused(some(1, "a2", "b2"))...), Settings{Settings: policy.Settings{Generalise: 0.05}}, "", 2, nil},
+		{"below support", slices.Concat(corners(2, 2, 2), some(1, "a2", "b2")), Settings{Settings: policy.Settings{Generalise: 0.05, MinSessions: 2}}, "", 2, nil},
+		{"a guardrail", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.05},
 			Guardrails: parsePolicies(t, "  - {action: deny, sources: [ip:10.0.0.7], destinations: [ip:10.0.0.20], services: [tcp/443]}\n")}, "", 2, nil},
-		{"a rule in force that denies", corners(2, 1, 1), Settings{Generalise: 0.05,
+		{"a rule in force that denies", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.05},
 			Existing: parsePolicies(t, "  - {action: deny, sources: [ip:10.0.0.7], destinations: [ip:10.0.0.20], services: [tcp/443]}\n")}, "", 2, nil},
-		{"a rule in force that allows", corners(2, 1, 1), Settings{Generalise: 0.05,
+		{"a rule in force that allows", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.05},
 			Existing: parsePolicies(t, "  - {sources: [group:a2], destinations: [group:b2]}\n")}, "", 1, nil},
-		{"an exclusion", corners(2, 1, 1), Settings{Generalise: 0.05}, "exclude: [{reason: lab, sources: [10.0.0.6], services: [tcp/443]}]\n", 2, nil},
-		{"an exclusion of another service", corners(2, 1, 1), Settings{Generalise: 0.05}, "exclude: [{reason: lab, sources: [10.0.0.6], services: [tcp/444]}]\n",
+		{"an exclusion", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.05}}, "exclude: [{reason: lab, sources: [10.0.0.6], services: [tcp/443]}]\n", 2, nil},
+		{"an exclusion of another service", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.05}}, "exclude: [{reason: lab, sources: [10.0.0.6], services: [tcp/444]}]\n",
 			1, []string{"group:a2 -> group:b2 tcp/443 0.25 0.75"}},
 		// Without a session of its own to team b, a2 is no client there.
-		{"no client there", slices.Concat(some(2, "a1", "b1"), some(1, "a1", "b2"), some(1, "a2", "c1")), Settings{Generalise: 0.05}, "", 2, nil},
-		{"another team", slices.Concat(some(2, "a1", "b1"), some(1, "a1", "c1"), some(1, "a2", "b1")), Settings{Generalise: 0.05}, "", 2, nil},
-		{"within the parts", corners(2, 1, 1), Settings{Generalise: 0.05, GeneraliseWithin: "part"}, "", 2, nil},
-		{"two cells", slices.Concat(some(1, "a1", "b2"), some(1, "a2", "b1")), Settings{Generalise: 0.05}, "", 1,
+		{"no client there", slices.Concat(some(2, "a1", "b1"), some(1, "a1", "b2"), some(1, "a2", "c1")), Settings{Settings: policy.Settings{Generalise: 0.05}}, "", 2, nil},
+		{"another team", slices.Concat(some(2, "a1", "b1"), some(1, "a1", "c1"), some(1, "a2", "b1")), Settings{Settings: policy.Settings{Generalise: 0.05}}, "", 2, nil},
+		{"within the parts", corners(2, 1, 1), Settings{Settings: policy.Settings{Generalise: 0.05, GeneraliseWithin: "part"}}, "", 2, nil},
+		{"two cells", slices.Concat(some(1, "a1", "b2"), some(1, "a2", "b1")), Settings{Settings: policy.Settings{Generalise: 0.05}}, "", 1,
 			[]string{"group:a1 -> group:b1 tcp/443 0.5 0.5", "group:a2 -> group:b2 tcp/443 0.5 0.5"}},
 	}
 	for _, list := range alike(len(cases), func(i int) testCase { return testCase{s: cases[i].s, groups: cases[i].groups} }) {
@@ -168,7 +168,7 @@ func TestGeneraliseBeyondOwnCategory(t *testing.T) {
 	for _, f := range [][2]string{{"10.0.0.0", "10.0.0.16"}, {"10.0.0.0", "10.0.0.20"}, {"10.0.0.4", "10.0.0.16"}} {
 		insertFlows(t, conn, []flow{{client: f[0], server: f[1], proto: 6, port: 443, completeness: schema.Unknowable}})
 	}
-	s := Settings{Categories: []string{"part"}, Generalise: 0.05}
+	s := Settings{Categories: []string{"part"}, Settings: policy.Settings{Generalise: 0.05}}
 	got, err := Generate(t.Context(), conn, s, file)
 	if err != nil {
 		t.Fatal(err)
@@ -182,16 +182,16 @@ func TestGeneraliseBeyondOwnCategory(t *testing.T) {
 // TestGeneraliseSettings are refused where they mean nothing.
 func TestGeneraliseSettings(t *testing.T) {
 	for setting, s := range map[string]Settings{
-		"generalise":        {Generalise: 1.5},
-		"generalise-within": {Generalise: 0.05, GeneraliseWithin: "nobody"},
+		"generalise":        {Settings: policy.Settings{Generalise: 1.5}},
+		"generalise-within": {Settings: policy.Settings{Generalise: 0.05, GeneraliseWithin: "nobody"}},
 	} {
-		var wrong *SettingsError
+		var wrong *policy.SettingsError
 		if _, err := Generate(t.Context(), nil, s, parseGroups(t, twoLevels)); !errors.As(err, &wrong) || wrong.Setting != setting {
 			t.Errorf("%s: %v", setting, err)
 		}
 	}
-	for _, s := range []Settings{{Generalise: 0.05}, {GeneraliseWithin: "team"}, {Generalise: math.NaN()}} {
-		var wrong *SettingsError
+	for _, s := range []Settings{{Settings: policy.Settings{Generalise: 0.05}}, {Settings: policy.Settings{GeneraliseWithin: "team"}}, {Settings: policy.Settings{Generalise: math.NaN()}}} {
+		var wrong *policy.SettingsError
 		if _, err := Generate(t.Context(), nil, s, nil); !errors.As(err, &wrong) {
 			t.Errorf("%+v: %v", s, err)
 		}
@@ -220,15 +220,10 @@ func TestGeneraliseAgainstReference(t *testing.T) {
 				Services: []categories.ServiceTerm{{Proto: 6, Lo: 443, Hi: 443}}}}
 		}
 		s := Settings{
-			Generalise:       rapid.SampledFrom([]float64{0.05, 0.3, 0.8}).Draw(rt, "generalise"),
-			GeneraliseWithin: rapid.SampledFrom([]string{"", "coarse"}).Draw(rt, "within"),
-			Categories:       rapid.SampledFrom([][]string{{"fine"}, {"fine", "coarse"}}).Draw(rt, "categories"),
-			Ungrouped:        rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport, UngroupedPrefix}).Draw(rt, "ungrouped"),
-			MinSessions:      rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"),
-			PortRanges:       rapid.SampledFrom([]uint64{0, 2}).Draw(rt, "port-ranges"),
-			MaxExtra:         4,
-			Existing:         drawPolicies(rt, file, "existing"),
-			Guardrails:       drawPolicies(rt, file, "guardrails"),
+			Settings:   policy.Settings{Generalise: rapid.SampledFrom([]float64{0.05, 0.3, 0.8}).Draw(rt, "generalise"), GeneraliseWithin: rapid.SampledFrom([]string{"", "coarse"}).Draw(rt, "within"), Ungrouped: rapid.SampledFrom([]policy.UngroupedMode{policy.UngroupedHost, policy.UngroupedReport, policy.UngroupedPrefix}).Draw(rt, "ungrouped"), MinSessions: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"), PortRanges: rapid.SampledFrom([]uint64{0, 2}).Draw(rt, "port-ranges"), MaxExtra: 4},
+			Categories: rapid.SampledFrom([][]string{{"fine"}, {"fine", "coarse"}}).Draw(rt, "categories"),
+			Existing:   drawPolicies(rt, file, "existing"),
+			Guardrails: drawPolicies(rt, file, "guardrails"),
 		}
 		one := rapid.Custom(func(t *rapid.T) flow {
 			f := drawFlow(t)

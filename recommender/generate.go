@@ -15,7 +15,7 @@ import (
 
 // Generate computes one proposal for each VRF with a session in the window, in
 // order of VRF. The connection's database is the one with the sessions. A mistake
-// in the settings is a *SettingsError. A nil file has no groups.
+// in the settings is a *policy.SettingsError. A nil file has no groups.
 func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []policy.Proposal, err error) {
 	p, err := newPlan(s, file)
 	if err != nil {
@@ -116,7 +116,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 // mergeUngrouped makes cells of prefixes of those of hosts in no group, where the
 // settings ask for it, and gives the prefixes by VRF.
 func (r *run) mergeUngrouped(ctx context.Context, cells []cell, parts []part) (_ []cell, prefixes map[string][]hostPrefix, err error) {
-	if r.Ungrouped != UngroupedPrefix {
+	if r.Ungrouped != policy.UngroupedPrefix {
 		return cells, nil, nil
 	}
 	err = r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
@@ -452,10 +452,10 @@ func (r *run) setWindow(d *draft, parts []part, spans map[string]moments) {
 	}
 	d.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
 	if !r.Since.IsZero() {
-		d.Window.From = policy.NewTime(r.Since)
+		d.Window.From = r.Since
 	}
 	if !r.Until.IsZero() {
-		d.Window.To = policy.NewTime(r.Until)
+		d.Window.To = r.Until
 	}
 }
 
@@ -490,7 +490,7 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	d.Summary.Rules = len(d.Rules)
 	d.Summary.PerHostRules = d.Summary.Included
 	d.Summary.PerPairRules = len(pairs)
-	d.Proposal.Settings = r.documented()
+	d.Proposal.Settings = r.Document()
 	if len(d.force.rules) > 0 {
 		d.Existing = r.addresses.Audit(d.force.rules, d.force.seen, d.Rules)
 	}

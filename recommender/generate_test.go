@@ -242,34 +242,23 @@ func TestAgainstReference(t *testing.T) {
 	defer restore()
 	included, ranges, prefixes, reasons := 0, 0, 0, map[policy.Reason]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		ungrouped := rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport, UngroupedPrefix}).Draw(rt, "ungrouped")
+		ungrouped := rapid.SampledFrom([]policy.UngroupedMode{policy.UngroupedHost, policy.UngroupedReport, policy.UngroupedPrefix}).Draw(rt, "ungrouped")
 		bits, fewest, most := 27, 30, 120
-		if ungrouped == UngroupedPrefix { // hosts that are in no group, and do the same
+		if ungrouped == policy.UngroupedPrefix { // hosts that are in no group, and do the same
 			bits, fewest, most = 30, 0, 12
 		}
 		file := drawGroups(rt, bits)
 		s := Settings{
-			Categories:  drawSelection(rt, file),
-			Ungrouped:   ungrouped,
-			External:    rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
-			HalfOpen:    rapid.SampledFrom([]HalfOpenMode{HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow}).Draw(rt, "half-open"),
-			MinSessions: rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-sessions"),
-			MinHosts:    rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-hosts"),
-			MinHours:    rapid.SampledFrom([]uint64{1, 1, 1, 1, 2}).Draw(rt, "min-hours"),
-			Recurring:   rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "recurring"),
-
-			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "scanners"),
-			PortRanges:     rapid.SampledFrom([]uint64{0, 2, 3}).Draw(rt, "port-ranges"),
-			Generalise:     rapid.SampledFrom([]float64{0, 0.05, 0.5}).Draw(rt, "generalise"),
-			MaxExtra:       rapid.SampledFrom([]uint64{0, 1, 4, 30}).Draw(rt, "max-extra"),
-			Existing:       drawPolicies(rt, file, "existing"),
-			Guardrails:     drawPolicies(rt, file, "guardrails"),
+			Categories: drawSelection(rt, file),
+			Settings:   policy.Settings{Ungrouped: ungrouped, External: rapid.SampledFrom([]policy.ExternalMode{policy.ExternalReport, policy.ExternalHost, policy.ExternalInternet}).Draw(rt, "external"), HalfOpen: rapid.SampledFrom([]policy.HalfOpenMode{policy.HalfOpenReport, policy.HalfOpenAllowUDP, policy.HalfOpenAllow}).Draw(rt, "half-open"), MinSessions: rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-sessions"), MinHosts: rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-hosts"), MinHours: rapid.SampledFrom([]uint64{1, 1, 1, 1, 2}).Draw(rt, "min-hours"), Recurring: rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "recurring"), ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 0, 2}).Draw(rt, "scanners"), PortRanges: rapid.SampledFrom([]uint64{0, 2, 3}).Draw(rt, "port-ranges"), Generalise: rapid.SampledFrom([]float64{0, 0.05, 0.5}).Draw(rt, "generalise"), MaxExtra: rapid.SampledFrom([]uint64{0, 1, 4, 30}).Draw(rt, "max-extra")},
+			Existing:   drawPolicies(rt, file, "existing"),
+			Guardrails: drawPolicies(rt, file, "guardrails"),
 		}
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), fewest, most).Draw(rt, "flows")
 		for range rapid.IntRange(0, 6).Draw(rt, "bursts") {
 			flows = append(flows, drawBurst(rt)...)
 		}
-		if ungrouped == UngroupedPrefix {
+		if ungrouped == policy.UngroupedPrefix {
 			for range rapid.IntRange(1, 4).Draw(rt, "fleets") {
 				flows = append(flows, drawFleet(rt)...)
 			}
@@ -379,9 +368,9 @@ func TestWindow(t *testing.T) {
 		{Settings{}, []string{"default 2026-11-20T10:00:00Z 2026-11-20T10:00:00Z tcp/22", "red 2026-11-20T15:00:00Z 2026-11-20T15:00:00Z tcp/80"}},
 		{Settings{VRF: "red"}, []string{"red 2026-11-20T15:00:00Z 2026-11-20T15:00:00Z tcp/80"}},
 		{Settings{VRF: "it's"}, nil},
-		{Settings{Since: base.Add(time.Hour)}, []string{"red 2026-11-20T11:00:00Z 2026-11-20T15:00:00Z tcp/80"}},
-		{Settings{Until: base.Add(time.Hour)}, []string{"default 2026-11-20T10:00:00Z 2026-11-20T11:00:00Z tcp/22"}},
-		{Settings{Since: base.Add(24 * time.Hour)}, nil},
+		{Settings{Settings: policy.Settings{Since: policy.NewTime(base.Add(time.Hour))}}, []string{"red 2026-11-20T11:00:00Z 2026-11-20T15:00:00Z tcp/80"}},
+		{Settings{Settings: policy.Settings{Until: policy.NewTime(base.Add(time.Hour))}}, []string{"default 2026-11-20T10:00:00Z 2026-11-20T11:00:00Z tcp/22"}},
+		{Settings{Settings: policy.Settings{Since: policy.NewTime(base.Add(24 * time.Hour))}}, nil},
 	} {
 		got, err := Generate(t.Context(), conn, c.s, nil)
 		if err != nil {
@@ -403,18 +392,18 @@ func TestSettingsErrors(t *testing.T) {
 	file := parseGroups(t, "categories: [{name: role, groups: [{name: web, prefixes: [10.0.0.1]}]}]")
 	nobody := []policy.Policy{{Rules: []policy.StatementRule{{Sources: []policy.Endpoint{policy.GroupEndpoint("nobody")}}}}}
 	for setting, s := range map[string]Settings{
-		"ungrouped":     {Ungrouped: "drop"},
-		"external":      {External: "drop"},
-		"half-open":     {HalfOpen: "drop"},
-		"until":         {Since: base, Until: base},
-		"port-ranges":   {PortRanges: 1},
+		"ungrouped":     {Settings: policy.Settings{Ungrouped: "drop"}},
+		"external":      {Settings: policy.Settings{External: "drop"}},
+		"half-open":     {Settings: policy.Settings{HalfOpen: "drop"}},
+		"until":         {Settings: policy.Settings{Since: policy.NewTime(base), Until: policy.NewTime(base)}},
+		"port-ranges":   {Settings: policy.Settings{PortRanges: 1}},
 		"name-template": {NameTemplate: "{{.Nothing}}"},
 		"category":      {Categories: []string{"site"}},
 		"existing":      {Existing: nobody},
 		"guardrails":    {Guardrails: nobody},
 	} {
 		_, err := Generate(t.Context(), nil, s, file) // before the connection is used
-		var wrong *SettingsError
+		var wrong *policy.SettingsError
 		if !errors.As(err, &wrong) || wrong.Setting != setting {
 			t.Errorf("%s: %v", setting, err)
 		}
@@ -538,7 +527,7 @@ func TestIPv6PrefixesHoldNoIPv4(t *testing.T) {
 		literal string
 		want    uint64
 	}{{"ip:::/0", 2}, {"ip:0.0.0.0/0", 1}, {"any", 3}} {
-		got, err := Generate(t.Context(), conn, Settings{External: ExternalHost, Existing: parsePolicies(t, "  - {sources: ["+c.literal+"], destinations: ["+c.literal+"]}\n")}, nil)
+		got, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{External: policy.ExternalHost}, Existing: parsePolicies(t, "  - {sources: ["+c.literal+"], destinations: ["+c.literal+"]}\n")}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -219,7 +219,7 @@ func (p *plan) unneeded(side [][]uint64, statement int, known map[classOf]uint64
 	groups := map[int]bool{} // whether seen
 	group := func(c uint32) (int, bool) {
 		cl := &p.classes.list[c]
-		if cl.group < 0 && cl.kind == categories.Public && p.External == ExternalInternet {
+		if cl.group < 0 && cl.kind == categories.Public && p.External == policy.ExternalInternet {
 			return math.MaxInt, true
 		}
 		return cl.group, cl.group >= 0

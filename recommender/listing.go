@@ -42,7 +42,7 @@ type ListOptions struct {
 }
 
 // OpenListing prepares the rules of a proposal with the given places. The connection's
-// database is Cordon's. A mistake in the options or in the document is a *SettingsError.
+// database is Cordon's. A mistake in the options or in the document is a *policy.SettingsError.
 func OpenListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, rules []int, o ListOptions) (_ *Listing, err error) {
 	s := settingsOf(p)
 	s.Existing, s.Guardrails, s.Observe = o.Existing, o.Guardrails, o.Observe

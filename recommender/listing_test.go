@@ -175,14 +175,9 @@ func TestListingOfDrawnProposals(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
 		s := Settings{
-			Ungrouped:      rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedPrefix}).Draw(rt, "ungrouped"),
-			External:       rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
-			Coverage:       rapid.SampledFrom([]policy.Share{"", "70%"}).Draw(rt, "coverage"),
-			MinSessions:    rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"),
-			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners"),
-			PortRanges:     rapid.SampledFrom([]uint64{0, 3}).Draw(rt, "port-ranges"),
-			Existing:       drawPolicies(rt, file, "existing"),
-			Guardrails:     drawPolicies(rt, file, "guardrails"),
+			Settings:   policy.Settings{Ungrouped: rapid.SampledFrom([]policy.UngroupedMode{policy.UngroupedHost, policy.UngroupedPrefix}).Draw(rt, "ungrouped"), External: rapid.SampledFrom([]policy.ExternalMode{policy.ExternalReport, policy.ExternalHost, policy.ExternalInternet}).Draw(rt, "external"), Coverage: rapid.SampledFrom([]policy.Share{"", "70%"}).Draw(rt, "coverage"), MinSessions: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"), ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners"), PortRanges: rapid.SampledFrom([]uint64{0, 3}).Draw(rt, "port-ranges")},
+			Existing:   drawPolicies(rt, file, "existing"),
+			Guardrails: drawPolicies(rt, file, "guardrails"),
 		}
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 30, 120).Draw(rt, "flows")
 		for range rapid.IntRange(0, 4).Draw(rt, "bursts") {
@@ -220,7 +215,7 @@ func TestListingOfTheLab(t *testing.T) {
 			return &r, nil
 		})
 	}
-	for _, s := range []Settings{{}, {Categories: []string{"role"}, ScannerTargets: 10, HalfOpen: HalfOpenAllow, PortRanges: 5, External: ExternalInternet}} {
+	for _, s := range []Settings{{}, {Categories: []string{"role"}, Settings: policy.Settings{ScannerTargets: 10, HalfOpen: policy.HalfOpenAllow, PortRanges: 5, External: policy.ExternalInternet}}} {
 		got, err := Generate(t.Context(), conn, s, file)
 		if err != nil {
 			t.Fatal(err)

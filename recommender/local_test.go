@@ -166,7 +166,7 @@ func TestMulticastIsNeverHalfOpen(t *testing.T) {
 		flows = append(flows, flow{client: "10.0.0.1", server: fmt.Sprintf("239.1.0.%d", i), proto: 17, port: 5004, completeness: schema.BothWays})
 	}
 	insertFlows(t, conn, flows)
-	p := onlyProposal(t, conn, Settings{ScannerTargets: 5}, file)
+	p := onlyProposal(t, conn, Settings{Settings: policy.Settings{ScannerTargets: 5}}, file)
 	if p.Summary.Included != 23 || len(p.Unproposed) != 1 || p.Unproposed[0].Reason != policy.HalfOpen || p.Unproposed[0].Sessions != 1 {
 		t.Errorf("%s", p.JSON())
 	}

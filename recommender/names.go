@@ -111,7 +111,7 @@ func (n *namer) name(rules []policy.Rule) error {
 	for i := range rules {
 		name, err := execute(n.template, n.data(&rules[i]))
 		if err != nil {
-			return &SettingsError{"name-template", err}
+			return policy.WrongSetting("name-template", err)
 		}
 		rules[i].Name = name
 		count[name]++

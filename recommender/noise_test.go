@@ -233,7 +233,7 @@ func TestPrecisionAndRecall(t *testing.T) {
 
 	measure := func(flags string, s Settings) *score {
 		t.Helper()
-		s.Categories, s.External, s.Effort = []string{"role"}, ExternalInternet, cover.EffortQuick
+		s.Categories, s.External, s.Effort = []string{"role"}, policy.ExternalInternet, cover.EffortQuick
 		got, err := Generate(t.Context(), conn, s, file)
 		if err != nil {
 			t.Fatal(err)
@@ -245,11 +245,11 @@ func TestPrecisionAndRecall(t *testing.T) {
 	}
 	t.Log("| options | rules | cells | precision | recall | true sessions | noise | ports in ranges |")
 	none := measure("none", Settings{})
-	hours := measure("`--min-hours 2`", Settings{MinHours: 2})
-	recurring := measure("`--recurring`", Settings{Recurring: DefaultRecurring})
-	scans := measure("`--exclude-scanners`", Settings{ScannerTargets: DefaultScannerTargets})
-	ranges := measure("`--port-ranges`", Settings{PortRanges: DefaultPortRanges})
-	both := Settings{PortRanges: DefaultPortRanges, ScannerTargets: DefaultScannerTargets}
+	hours := measure("`--min-hours 2`", Settings{Settings: policy.Settings{MinHours: 2}})
+	recurring := measure("`--recurring`", Settings{Settings: policy.Settings{Recurring: policy.DefaultRecurring}})
+	scans := measure("`--exclude-scanners`", Settings{Settings: policy.Settings{ScannerTargets: policy.DefaultScannerTargets}})
+	ranges := measure("`--port-ranges`", Settings{Settings: policy.Settings{PortRanges: policy.DefaultPortRanges}})
+	both := Settings{Settings: policy.Settings{PortRanges: policy.DefaultPortRanges, ScannerTargets: policy.DefaultScannerTargets}}
 	with := func(hours, recurring uint64) Settings {
 		s := both
 		s.MinHours, s.Recurring = hours, recurring

@@ -54,7 +54,7 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 		p.categories = file.CategoryNames()
 	}
 	if p.addresses, err = policy.NewAddresses(file, s.Categories); err != nil {
-		return nil, &SettingsError{"category", err}
+		return nil, policy.WrongSetting("category", err)
 	}
 	p.resolver = p.addresses.Resolver()
 	for _, g := range p.resolver.Groups() {
@@ -96,7 +96,7 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 // scopeError makes a mistake in the scope one in the settings.
 func scopeError(err error) error {
 	if wrong, ok := errors.AsType[*policy.ScopeError](err); ok {
-		return &SettingsError{wrong.Field, wrong.Err}
+		return policy.WrongSetting(wrong.Field, wrong.Err)
 	}
 	return err
 }
@@ -137,7 +137,7 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy, readin
 				for _, e := range side.from {
 					m, err := p.classes.addEndpoint(p.addresses, e, reading(r.Action))
 					if err != nil {
-						return nil, &SettingsError{setting, fmt.Errorf("%s: %w", st.note, err)}
+						return nil, policy.WrongSetting(setting, fmt.Errorf("%s: %w", st.note, err))
 					}
 					*side.to = append(*side.to, m)
 				}

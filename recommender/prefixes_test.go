@@ -50,7 +50,7 @@ func (x *reference) standsFor(p *policy.Proposal, a netip.Addr, seen map[netip.A
 func (x *reference) prefixes(p *policy.Proposal, allowed map[refCell]bool, seen map[netip.Addr]bool) error {
 	var want []policy.HostPrefix
 	extra := uint64(0)
-	if x.settings.Ungrouped == UngroupedPrefix {
+	if x.settings.Ungrouped == policy.UngroupedPrefix {
 		var hosts []prefixcover.Host
 		for a := range seen {
 			end, _ := x.end(a)
@@ -182,31 +182,31 @@ exclude:
 		want  []string // prefixes: hosts + extra addresses
 		rules int
 	}{
-		{"alike", fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), Settings{MaxExtra: 1}, []string{"10.0.0.0/29 7+1"}, 1},
+		{"alike", fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), Settings{Settings: policy.Settings{MaxExtra: 1}}, []string{"10.0.0.0/29 7+1"}, 1},
 		{"no extra", fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), Settings{}, []string{"10.0.0.2/31 2+0", "10.0.0.4/30 4+0"}, 1},
-		{"another role", append(fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), use("10.0.0.5", "10.9.0.1", 123)), Settings{MaxExtra: 99},
+		{"another role", append(fleet("10.0.0.%d", "10.9.0.1", 53, 1, 2, 3, 4, 5, 6, 7), use("10.0.0.5", "10.9.0.1", 123)), Settings{Settings: policy.Settings{MaxExtra: 99}},
 			[]string{"10.0.0.0/30 3+1", "10.0.0.6/31 2+0"}, 2},
-		{"seen, but not answered", append(fleet("10.0.0.%d", "10.9.0.1", 53, 4, 5, 7), half), Settings{MaxExtra: 99}, []string{"10.0.0.4/31 2+0"}, 1},
-		{"another group inside", fleet("10.0.0.%d", "10.9.0.1", 53, 22, 23, 25, 26), Settings{MaxExtra: 99}, []string{"10.0.0.22/31 2+0"}, 1},
-		{"up to what is excluded", fleet("10.0.2.%d", "10.9.0.1", 53, 1, 6, 17, 18), Settings{MaxExtra: 99}, []string{"10.0.2.0/29 2+6", "10.0.2.16/30 2+2"}, 1},
-		{"all of what is excluded", fleet("10.0.4.%d", "10.9.0.1", 53, 2, 3, 4, 5), Settings{MaxExtra: 99}, []string{"10.0.4.2/31 2+0", "10.0.4.4/31 2+0"}, 1},
-		{"in one guardrail", fleet("10.0.4.%d", "10.9.0.1", 53, 8, 9, 10, 11), Settings{MaxExtra: 99,
+		{"seen, but not answered", append(fleet("10.0.0.%d", "10.9.0.1", 53, 4, 5, 7), half), Settings{Settings: policy.Settings{MaxExtra: 99}}, []string{"10.0.0.4/31 2+0"}, 1},
+		{"another group inside", fleet("10.0.0.%d", "10.9.0.1", 53, 22, 23, 25, 26), Settings{Settings: policy.Settings{MaxExtra: 99}}, []string{"10.0.0.22/31 2+0"}, 1},
+		{"up to what is excluded", fleet("10.0.2.%d", "10.9.0.1", 53, 1, 6, 17, 18), Settings{Settings: policy.Settings{MaxExtra: 99}}, []string{"10.0.2.0/29 2+6", "10.0.2.16/30 2+2"}, 1},
+		{"all of what is excluded", fleet("10.0.4.%d", "10.9.0.1", 53, 2, 3, 4, 5), Settings{Settings: policy.Settings{MaxExtra: 99}}, []string{"10.0.4.2/31 2+0", "10.0.4.4/31 2+0"}, 1},
+		{"in one guardrail", fleet("10.0.4.%d", "10.9.0.1", 53, 8, 9, 10, 11), Settings{Settings: policy.Settings{MaxExtra: 99},
 			Guardrails: parsePolicies(t, "  - {action: deny, sources: [group:lab], services: [tcp/22]}\n")}, []string{"10.0.4.8/30 4+0"}, 1},
-		{"in one exclusion", fleet("10.0.4.%d", "10.9.0.1", 53, 4, 5, 7), Settings{MaxExtra: 99}, []string{"10.0.4.4/30 3+1"}, 1},
-		{"up to a guardrail", fleet("10.0.3.%d", "10.9.0.1", 53, 1, 2, 3), Settings{MaxExtra: 99,
+		{"in one exclusion", fleet("10.0.4.%d", "10.9.0.1", 53, 4, 5, 7), Settings{Settings: policy.Settings{MaxExtra: 99}}, []string{"10.0.4.4/30 3+1"}, 1},
+		{"up to a guardrail", fleet("10.0.3.%d", "10.9.0.1", 53, 1, 2, 3), Settings{Settings: policy.Settings{MaxExtra: 99},
 			Guardrails: parsePolicies(t, "  - {action: deny, destinations: [ip:10.0.3.0/32], services: [tcp/22]}\n")}, []string{"10.0.3.2/31 2+0"}, 1},
-		{"not over public addresses", append(fleet("192.0.0.%d", "10.9.0.1", 53, 200, 201), use("192.0.2.1", "10.9.0.1", 53)), Settings{MaxExtra: 9999}, []string{"192.0.0.200/31 2+0"}, 1},
-		{"not over broadcast", fleet("255.255.255.%d", "10.9.0.1", 53, 252, 254), Settings{MaxExtra: 9999}, nil, 1},
+		{"not over public addresses", append(fleet("192.0.0.%d", "10.9.0.1", 53, 200, 201), use("192.0.2.1", "10.9.0.1", 53)), Settings{Settings: policy.Settings{MaxExtra: 9999}}, []string{"192.0.0.200/31 2+0"}, 1},
+		{"not over broadcast", fleet("255.255.255.%d", "10.9.0.1", 53, 252, 254), Settings{Settings: policy.Settings{MaxExtra: 9999}}, nil, 1},
 		{"servers", []flow{use("10.9.0.1", "10.0.0.1", 161), use("10.9.0.1", "10.0.0.0", 161)}, Settings{}, []string{"10.0.0.0/31 2+0"}, 1},
 		{"of each other", []flow{use("10.0.0.2", "10.0.0.3", 7000), use("10.0.0.3", "10.0.0.2", 7000)}, Settings{}, []string{"10.0.0.2/31 2+0"}, 1},
-		{"one of the other", []flow{use("10.0.0.2", "10.0.0.3", 7000)}, Settings{MaxExtra: 99}, nil, 1},
-		{"IPv6", fleet("fd00::%d", "10.9.0.1", 53, 4, 5, 6), Settings{MaxExtra: 1}, []string{"fd00::4/126 3+1"}, 1},
+		{"one of the other", []flow{use("10.0.0.2", "10.0.0.3", 7000)}, Settings{Settings: policy.Settings{MaxExtra: 99}}, nil, 1},
+		{"IPv6", fleet("fd00::%d", "10.9.0.1", 53, 4, 5, 6), Settings{Settings: policy.Settings{MaxExtra: 1}}, []string{"fd00::4/126 3+1"}, 1},
 		{"in force for some", fleet("10.0.0.%d", "10.9.0.1", 53, 0, 1, 2, 3), Settings{Existing: parsePolicies(t, "  - {sources: [ip:10.0.0.0/31]}\n")}, []string{"10.0.0.2/31 2+0"}, 1},
 		{"in force for all", fleet("10.0.0.%d", "10.9.0.1", 53, 0, 1, 2, 3), Settings{Existing: parsePolicies(t, "  - {sources: [ip:10.0.0.0/29]}\n")}, nil, 0},
 	}
 	for _, list := range alike(len(cases), func(i int) Settings { return cases[i].s }) {
 		s := cases[list[0]].s
-		s.Ungrouped, s.Categories = UngroupedPrefix, []string{"role"}
+		s.Ungrouped, s.Categories = policy.UngroupedPrefix, []string{"role"}
 		var flows [][]flow
 		for _, i := range list {
 			flows = append(flows, cases[i].flows)
@@ -232,7 +232,7 @@ func TestAcceptedPrefixesLeaveNothing(t *testing.T) {
 		flows = append(flows, flow{client: fmt.Sprintf("10.0.0.%d", i), server: "10.1.0.1", proto: 6, port: 22, completeness: schema.Unknowable})
 	}
 	insertFlows(t, conn, flows)
-	s := Settings{Ungrouped: UngroupedPrefix, MaxExtra: DefaultMaxExtra}
+	s := Settings{Settings: policy.Settings{Ungrouped: policy.UngroupedPrefix, MaxExtra: policy.DefaultMaxExtra}}
 	first, err := Generate(t.Context(), conn, s, nil)
 	if err != nil {
 		t.Fatal(err)

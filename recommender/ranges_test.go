@@ -44,14 +44,14 @@ services:
 		s    Settings
 		want []string // services of all rules, by source; a range holds what is strong inside it
 	}{
-		{"ranges", Settings{PortRanges: 10}, []string{
+		{"ranges", Settings{Settings: policy.Settings{PortRanges: 10}}, []string{
 			"app tcp/40000-40113", "web tcp/21", "web tcp/40000-40113", "web tcp/5432", "web tcp/60111"}},
-		{"a guardrail inside", Settings{PortRanges: 10, Guardrails: deny}, []string{
+		{"a guardrail inside", Settings{Settings: policy.Settings{PortRanges: 10}, Guardrails: deny}, []string{
 			"app tcp/40003-40113", "web tcp/21", "web tcp/40000", "web tcp/40010", "web tcp/40015", "web tcp/40020", "web tcp/40030", "web tcp/40040",
 			"web tcp/40060", "web tcp/40070", "web tcp/40080", "web tcp/40090", "web tcp/40100", "web tcp/40110", "web tcp/5432", "web tcp/60111"}},
-		{"support of the whole range", Settings{PortRanges: 10, MinSessions: 9}, []string{
+		{"support of the whole range", Settings{Settings: policy.Settings{PortRanges: 10, MinSessions: 9}}, []string{
 			"app tcp/40000-40113", "web tcp/21", "web tcp/40000-40113"}},
-		{"too few", Settings{PortRanges: 13, MinSessions: 9}, []string{"web tcp/21", "web tcp/40015"}},
+		{"too few", Settings{Settings: policy.Settings{PortRanges: 13, MinSessions: 9}}, []string{"web tcp/21", "web tcp/40015"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := Generate(t.Context(), conn, c.s, file)

@@ -16,7 +16,7 @@ import (
 
 // Learn gives for each VRF, in order, the cells of the sessions that the settings select, with the hours in which they were seen:
 // those that Generate would make rules of, and those that it keeps out for too little support. Sessions that are left out for
-// any other reason are in none. A mistake in the settings is a *SettingsError.
+// any other reason are in none. A mistake in the settings is a *policy.SettingsError.
 func Learn(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []simulate.Learned, err error) {
 	p, err := newPlan(s, file)
 	if err != nil {

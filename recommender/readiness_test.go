@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"cordon/categories"
+	"cordon/recommender/policy"
 	"cordon/recommender/simulate"
 )
 
@@ -38,7 +39,7 @@ func TestForecastHolds(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, s := range []Settings{{}, {PortRanges: DefaultPortRanges, ScannerTargets: DefaultScannerTargets}} {
+		for _, s := range []Settings{{}, {Settings: policy.Settings{PortRanges: policy.DefaultPortRanges, ScannerTargets: policy.DefaultScannerTargets}}} {
 			learned, err := Learn(t.Context(), conn, s, file)
 			if err != nil {
 				t.Fatal(err)

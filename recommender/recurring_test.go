@@ -43,29 +43,29 @@ exclude: [{reason: backup, sources: [10.0.0.9]}]
 	}{
 		{"a pair came back", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5)}, Settings{}, "tcp/443"},
 		{"within an hour", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 0)}, Settings{}, ""},
-		{"twice is not three times", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5)}, Settings{Recurring: 3}, ""},
-		{"three times", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5, 9)}, Settings{Recurring: 3}, "tcp/443"},
+		{"twice is not three times", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5)}, Settings{Settings: policy.Settings{Recurring: 3}}, ""},
+		{"three times", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5, 9)}, Settings{Settings: policy.Settings{Recurring: 3}}, "tcp/443"},
 		{"two clients, an hour apart", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0), f("10.0.0.2", "10.0.1.1", 443, 1)}, Settings{}, ""},
 		{"one client, two servers", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0), f("10.0.0.1", "10.0.1.2", 443, 1)}, Settings{}, ""},
 		{"two services of one pair", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0), f("10.0.0.1", "10.0.1.1", 22, 1)}, Settings{}, ""},
 		{"others of the cell are permitted with it", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.2", "10.0.1.2", 443, 3)}, Settings{}, "tcp/443"},
 		{"ports that are no range", [][]flow{ports("10.0.0.1", 0, 5)}, Settings{}, ""},
-		{"a range as a whole", [][]flow{ports("10.0.0.1", 0, 5)}, Settings{PortRanges: 3}, "tcp/50000-50035"},
-		{"a range within an hour", [][]flow{ports("10.0.0.1", 0)}, Settings{PortRanges: 3}, ""},
-		{"a range of two clients, an hour apart", [][]flow{ports("10.0.0.1", 0), ports("10.0.0.2", 1)}, Settings{PortRanges: 3}, ""},
+		{"a range as a whole", [][]flow{ports("10.0.0.1", 0, 5)}, Settings{Settings: policy.Settings{PortRanges: 3}}, "tcp/50000-50035"},
+		{"a range within an hour", [][]flow{ports("10.0.0.1", 0)}, Settings{Settings: policy.Settings{PortRanges: 3}}, ""},
+		{"a range of two clients, an hour apart", [][]flow{ports("10.0.0.1", 0), ports("10.0.0.2", 1)}, Settings{Settings: policy.Settings{PortRanges: 3}}, ""},
 		{"with guardrails", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.1.1", 22, 0), f("10.0.0.2", "10.0.1.1", 22, 5)}, Settings{Guardrails: guardrail}, "tcp/443"},
 		{"what is excluded is no support", [][]flow{f("10.0.0.9", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.1.1", 443, 0)}, Settings{}, ""},
 		{"what is permitted already is", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.2", "10.0.1.1", 443, 3)},
 			Settings{Existing: parsePolicies(t, "- {sources: [\"ip:10.0.0.1/32\"], destinations: [any]}\n")}, "tcp/443"},
 		{"prefixes of those that came back", [][]flow{f("10.9.0.4", "10.0.1.1", 443, 0, 5), f("10.9.0.5", "10.0.1.1", 443, 0, 6), f("10.9.0.6", "10.0.1.1", 443, 0)},
-			Settings{Ungrouped: UngroupedPrefix, MaxExtra: 4}, "tcp/443"},
-		{"of all that has support", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.2.1", 22, 0)}, Settings{Coverage: "50%"}, "tcp/443"},
-		{"beside what is generalised", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.2.1", 22, 0)}, Settings{Generalise: 0.05}, "tcp/443"},
+			Settings{Settings: policy.Settings{Ungrouped: policy.UngroupedPrefix, MaxExtra: 4}}, "tcp/443"},
+		{"of all that has support", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.2.1", 22, 0)}, Settings{Settings: policy.Settings{Coverage: "50%"}}, "tcp/443"},
+		{"beside what is generalised", [][]flow{f("10.0.0.1", "10.0.1.1", 443, 0, 5), f("10.0.0.1", "10.0.2.1", 22, 0)}, Settings{Settings: policy.Settings{Generalise: 0.05}}, "tcp/443"},
 	}
 	for _, list := range alike(len(cases), func(i int) Settings { return cases[i].s }) {
 		s := cases[list[0]].s
 		if s.Recurring == 0 {
-			s.Recurring = DefaultRecurring
+			s.Recurring = policy.DefaultRecurring
 		}
 		s.Effort = cover.EffortQuick
 		var flows [][]flow
@@ -92,7 +92,7 @@ exclude: [{reason: backup, sources: [10.0.0.9]}]
 }
 
 func TestRecurringRefuses(t *testing.T) {
-	_, err := Generate(t.Context(), nil, Settings{Recurring: 1}, nil)
+	_, err := Generate(t.Context(), nil, Settings{Settings: policy.Settings{Recurring: 1}}, nil)
 	if err == nil || !strings.HasPrefix(err.Error(), "--recurring: ") {
 		t.Errorf("%v, want a mistake in recurring", err)
 	}

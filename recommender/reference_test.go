@@ -103,14 +103,14 @@ func (x *reference) end(a netip.Addr) (name string, why policy.Reason) {
 	}
 	if categories.KindOf(a) == categories.Public {
 		switch x.settings.External {
-		case ExternalHost:
+		case policy.ExternalHost:
 			return policy.HostEndpoint(a).String(), ""
-		case ExternalInternet:
+		case policy.ExternalInternet:
 			return "group:internet", ""
 		}
 		return "", policy.External
 	}
-	if x.settings.Ungrouped == UngroupedReport {
+	if x.settings.Ungrouped == policy.UngroupedReport {
 		return "", policy.Ungrouped
 	}
 	return policy.HostEndpoint(a).String(), ""
@@ -186,9 +186,9 @@ func (x *reference) judge(vrf string, sessions []*refSession) map[refCell]bool {
 		excluded := slices.ContainsFunc(x.file.Exclude, func(e categories.Exclusion) bool { return e.Matches(s.client, s.server, s.service) })
 		half := s.complete == 0 && s.half > 0 && !s.server.IsMulticast()
 		switch x.settings.HalfOpen {
-		case HalfOpenAllow:
+		case policy.HalfOpenAllow:
 			half = false
-		case HalfOpenAllowUDP:
+		case policy.HalfOpenAllowUDP:
 			half = half && s.service.Proto != iana.UDP
 		}
 		switch {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cordon/recommender/policy"
 )
 
 // refusedForms are ways in which a row of both directions gives the flags of a
@@ -68,7 +70,7 @@ categories:
 	conn := store(t)
 	insertFile(t, conn, path)
 	for _, targets := range []uint64{0, 100} {
-		got, err := Generate(t.Context(), conn, Settings{Categories: []string{"role"}, ScannerTargets: targets}, groups)
+		got, err := Generate(t.Context(), conn, Settings{Categories: []string{"role"}, Settings: policy.Settings{ScannerTargets: targets}}, groups)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -136,7 +136,7 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 	defer batch.Close()
 	for _, a := range hosts {
 		number := group(r.resolver.LookupIndex(a))
-		if number == noGroup && r.External == ExternalInternet && categories.KindOf(a) == categories.Public {
+		if number == noGroup && r.External == policy.ExternalInternet && categories.KindOf(a) == categories.Public {
 			number = internetGroup
 		}
 		if err := batch.Append(as16(a), number); err != nil {

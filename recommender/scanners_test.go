@@ -57,7 +57,7 @@ func TestScanners(t *testing.T) {
 		flows = append(flows, slices.Concat(c.flows, clock))
 	}
 	for _, targets := range []uint64{12, 0, 1000} {
-		for i, p := range proposalsOf(t, Settings{ScannerTargets: targets, HalfOpen: HalfOpenAllow}, nil, flows...) {
+		for i, p := range proposalsOf(t, Settings{Settings: policy.Settings{ScannerTargets: targets, HalfOpen: policy.HalfOpenAllow}}, nil, flows...) {
 			c, found := cases[i], false
 			for _, u := range p.Unproposed {
 				if u.Reason == policy.Scanner {
@@ -96,7 +96,7 @@ func TestScanners(t *testing.T) {
 			return &records[i], nil
 		})
 		for targets, want := range map[uint64]policy.Reason{12: policy.Scanner, 13: ""} {
-			got, err := Generate(t.Context(), conn, Settings{ScannerTargets: targets, HalfOpen: HalfOpenAllow}, nil)
+			got, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{ScannerTargets: targets, HalfOpen: policy.HalfOpenAllow}}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,7 @@ func TestScanners(t *testing.T) {
 	t.Run("a short window", func(t *testing.T) {
 		conn := store(t)
 		insertFlows(t, conn, each(4, unknown))
-		got, err := Generate(t.Context(), conn, Settings{ScannerTargets: 12}, nil)
+		got, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{ScannerTargets: 12}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestScanners(t *testing.T) {
 			clock[i].vrf = "red"
 		}
 		insertFlows(t, conn, clock)
-		both, err := Generate(t.Context(), conn, Settings{ScannerTargets: 12}, nil)
+		both, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{ScannerTargets: 12}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

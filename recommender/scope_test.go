@@ -112,8 +112,7 @@ func TestScope(t *testing.T) {
 		}
 		some, beyond = some+min(len(left), 1), beyond+min(len(flows)-len(left), 1)
 		s := Settings{
-			External: rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
-			MinHosts: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-hosts"),
+			Settings: policy.Settings{External: rapid.SampledFrom([]policy.ExternalMode{policy.ExternalReport, policy.ExternalHost, policy.ExternalInternet}).Draw(rt, "external"), MinHosts: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-hosts")},
 			Existing: drawPolicies(rt, file, "existing"), Guardrails: drawPolicies(rt, file, "guardrails"),
 			Scope: scope,
 		}
@@ -197,7 +196,7 @@ func TestScopeForm(t *testing.T) {
 		s := &policy.Scope{}
 		*s.Field(field) = literals(text)
 		_, err := newPlan(Settings{Scope: s}, file)
-		if wrong, ok := err.(*SettingsError); !ok || wrong.Setting != field {
+		if wrong, ok := err.(*policy.SettingsError); !ok || wrong.Setting != field {
 			t.Errorf("--%s %s: %v", field, text, err)
 		}
 	}
@@ -215,7 +214,7 @@ func TestScopeKeepsScanners(t *testing.T) {
 		flow{client: "10.0.0.7", server: "10.0.1.1", proto: 6, port: 443, reply: 3, completeness: schema.BothWays})
 	insertFlows(t, conn, flows)
 	server := policy.HostEndpoint(netip.MustParseAddr("10.0.1.1"))
-	s := Settings{Scope: &policy.Scope{Server: []policy.Endpoint{server}}, ScannerTargets: 100}
+	s := Settings{Scope: &policy.Scope{Server: []policy.Endpoint{server}}, Settings: policy.Settings{ScannerTargets: 100}}
 	got, err := Generate(t.Context(), conn, s, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func TestDirectionsOfRealSets(t *testing.T) {
 			if sessions > 10_000 {
 				return // as many cells would take half a minute
 			}
-			got, err := Generate(t.Context(), conn, Settings{External: ExternalHost, Effort: cover.EffortQuick}, nil)
+			got, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{External: policy.ExternalHost}, Effort: cover.EffortQuick}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -244,8 +244,7 @@ func TestSimulateProposal(t *testing.T) {
 	defer restore()
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
-		s := Settings{Categories: drawSelection(rt, file), MinSessions: uint64(rapid.IntRange(1, 2).Draw(rt, "support")),
-			External: rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external")}
+		s := Settings{Categories: drawSelection(rt, file), Settings: policy.Settings{MinSessions: uint64(rapid.IntRange(1, 2).Draw(rt, "support")), External: rapid.SampledFrom([]policy.ExternalMode{policy.ExternalReport, policy.ExternalHost, policy.ExternalInternet}).Draw(rt, "external")}}
 		empty(t, conn)
 		insertFlows(t, conn, rapid.SliceOfN(rapid.Custom(drawFlow), 1, 60).Draw(rt, "flows"))
 		proposals, err := Generate(t.Context(), conn, s, file)

@@ -77,22 +77,22 @@ func (s *Suggestion) Coverage() float64 {
 }
 
 // Suggest tries every order of categories that groups the known addresses in its own way, shorter orders first. A mistake
-// in the settings is a *SettingsError.
+// in the settings is a *policy.SettingsError.
 func Suggest(ctx context.Context, conn driver.Conn, s SuggestSettings, file *categories.File) (_ *Suggestions, err error) {
 	switch {
 	case s.Learn == 0:
 		s.Learn = DefaultLearn
 	case !(s.Learn > 0 && s.Learn < 1):
-		return nil, &SettingsError{"learn", fmt.Errorf("%v is not between 0 and 1", s.Learn)}
+		return nil, policy.WrongSetting("learn", fmt.Errorf("%v is not between 0 and 1", s.Learn))
 	}
 	switch {
 	case s.MaxOrders == 0:
 		s.MaxOrders = DefaultMaxOrders
 	case s.MaxOrders < 0:
-		return nil, &SettingsError{"max-orders", fmt.Errorf("%d is less than 1", s.MaxOrders)}
+		return nil, policy.WrongSetting("max-orders", fmt.Errorf("%d is less than 1", s.MaxOrders))
 	}
 	if file == nil || len(file.Categories) == 0 {
-		return nil, &SettingsError{"groups", errors.New("there is no category to choose")}
+		return nil, policy.WrongSetting("groups", errors.New("there is no category to choose"))
 	}
 	v, err := newSurvey(ctx, conn, s.surveyed(), file)
 	if err != nil {

@@ -22,13 +22,13 @@ type proposing struct {
 
 // needsProposals reports whether a survey cannot count what Generate would give.
 func (s *Settings) needsProposals() bool {
-	return len(s.Existing)+len(s.Guardrails) > 0 || s.PortRanges > 0 || s.Ungrouped == UngroupedPrefix
+	return len(s.Existing)+len(s.Guardrails) > 0 || s.PortRanges > 0 || s.Ungrouped == policy.UngroupedPrefix
 }
 
 // surveyed are the settings of the survey that finds the orders to try.
 func (s SuggestSettings) surveyed() SuggestSettings {
-	if s.Ungrouped == UngroupedPrefix {
-		s.Ungrouped = UngroupedHost
+	if s.Ungrouped == policy.UngroupedPrefix {
+		s.Ungrouped = policy.UngroupedHost
 	}
 	s.Existing, s.Guardrails, s.PortRanges = nil, nil, 0
 	return s
@@ -64,11 +64,11 @@ func (v *proposing) try(ctx context.Context, order []string, cut time.Time, held
 	if !heldOut {
 		return x, nil
 	}
-	s.Until = cut
+	s.Until = policy.NewTime(cut)
 	if proposals, err = v.generate(ctx, s, "learn with "+name); err != nil {
 		return x, err
 	}
-	s.Since, s.Until = cut, v.Until
+	s.Since, s.Until = policy.NewTime(cut), v.Until
 	x.HeldOut, err = v.later(ctx, s, proposals, "sessions after, with "+name)
 	return x, err
 }
@@ -77,8 +77,8 @@ func (v *proposing) try(ctx context.Context, order []string, cut time.Time, held
 func (v *proposing) later(ctx context.Context, s Settings, learned []policy.Proposal, name string) (_ *HeldOut, err error) {
 	s.Existing = append(inForce(learned), s.Existing...)
 	s.MinSessions, s.MinHosts, s.MinHours, s.Recurring, s.PortRanges = 0, 0, 0, 0, 0
-	if s.Ungrouped == UngroupedPrefix {
-		s.Ungrouped = UngroupedHost
+	if s.Ungrouped == policy.UngroupedPrefix {
+		s.Ungrouped = policy.UngroupedHost
 	}
 	h := new(HeldOut)
 	err = v.observed(&s, name, func() error {

@@ -52,12 +52,12 @@ func newSurvey(ctx context.Context, conn driver.Conn, s SuggestSettings, file *c
 	}
 	v := &survey{candidates: p.categories, naming: map[netip.Addr]bool{}}
 	if len(v.candidates) > maxCategories {
-		return nil, &SettingsError{"category", fmt.Errorf("%d categories: %d is the most that can be compared", len(v.candidates), maxCategories)}
+		return nil, policy.WrongSetting("category", fmt.Errorf("%d categories: %d is the most that can be compared", len(v.candidates), maxCategories))
 	}
 	for _, name := range v.candidates {
 		r, err := categories.NewResolver(file, []string{name})
 		if err != nil {
-			return nil, &SettingsError{"category", err}
+			return nil, policy.WrongSetting("category", err)
 		}
 		v.categories = append(v.categories, r)
 	}
@@ -119,10 +119,10 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 		return false, fmt.Errorf("ClickHouse: find the window: %w", err)
 	}
 	if !v.run.Since.IsZero() {
-		first = v.run.Since
+		first = v.run.Since.Time
 	}
 	if !v.run.Until.IsZero() {
-		last = v.run.Until
+		last = v.run.Until.Time
 	}
 	out.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
 	cut := cutAt(out.Window, learn)
@@ -131,8 +131,8 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 		name string
 		f    func() (uint64, error)
 	}{
-		{"look up those to learn on", look(learnWindow, window{v.run.Since, cut})},
-		{"look up those after", look(laterWindow, window{cut, v.run.Until})},
+		{"look up those to learn on", look(learnWindow, window{v.run.Since.Time, cut})},
+		{"look up those after", look(laterWindow, window{cut, v.run.Until.Time})},
 		{"exclusions", func() (uint64, error) { return v.run.exclude(ctx, "client_class", "server_class") }},
 		{"known addresses", func() (uint64, error) { return v.readKnown(ctx) }},
 		{"prepare rules", func() (uint64, error) {

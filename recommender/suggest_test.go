@@ -141,10 +141,10 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 			}
 		}
 		// What the learned rules deny is what has to be proposed after they are in force.
-		set.Until = cut
+		set.Until = policy.NewTime(cut)
 		var learned []policy.Policy
 		before := uint64(0)
-		if set.Since.Before(set.Until) {
+		if set.Since.Before(set.Until.Time) {
 			for _, p := range generate(set) {
 				before += p.Summary.Sessions
 				one := policy.Policy{VRF: p.VRF}
@@ -154,13 +154,13 @@ func compareWithGenerate(t interface{ Fatalf(string, ...any) }, ctx context.Cont
 				learned = append(learned, one)
 			}
 		}
-		set.Since, set.Until = cut, s.Until
+		set.Since, set.Until = policy.NewTime(cut), s.Until
 		set.MinSessions, set.MinHosts, set.MinHours, set.Recurring, set.PortRanges = 0, 0, 0, 0, 0
-		if set.Ungrouped == UngroupedPrefix {
-			set.Ungrouped = UngroupedHost
+		if set.Ungrouped == policy.UngroupedPrefix {
+			set.Ungrouped = policy.UngroupedHost
 		}
 		var after, included, denied uint64
-		if set.Until.IsZero() || set.Since.Before(set.Until) {
+		if set.Until.IsZero() || set.Since.Before(set.Until.Time) {
 			for _, p := range generate(set) {
 				after += p.Summary.Sessions
 				included += p.Summary.Included + permittedBefore(&p)
@@ -202,24 +202,16 @@ func suggestAgainstGenerate(t *testing.T, seed string, policies bool) {
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawGroups(rt, 27)
 		s := SuggestSettings{Settings: Settings{
-			Ungrouped:   rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedReport}).Draw(rt, "ungrouped"),
-			External:    rapid.SampledFrom([]ExternalMode{ExternalReport, ExternalHost, ExternalInternet}).Draw(rt, "external"),
-			HalfOpen:    rapid.SampledFrom([]HalfOpenMode{HalfOpenReport, HalfOpenAllowUDP, HalfOpenAllow}).Draw(rt, "half-open"),
-			MinSessions: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"),
-			MinHosts:    rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-hosts"),
-			MinHours:    rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-hours"),
-			Recurring:   rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "recurring"),
-
-			ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners"),
-			VRF:            rapid.SampledFrom([]string{"", "", "red"}).Draw(rt, "vrf"),
+			Settings: policy.Settings{Ungrouped: rapid.SampledFrom([]policy.UngroupedMode{policy.UngroupedHost, policy.UngroupedReport}).Draw(rt, "ungrouped"), External: rapid.SampledFrom([]policy.ExternalMode{policy.ExternalReport, policy.ExternalHost, policy.ExternalInternet}).Draw(rt, "external"), HalfOpen: rapid.SampledFrom([]policy.HalfOpenMode{policy.HalfOpenReport, policy.HalfOpenAllowUDP, policy.HalfOpenAllow}).Draw(rt, "half-open"), MinSessions: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-sessions"), MinHosts: rapid.SampledFrom([]uint64{1, 1, 2}).Draw(rt, "min-hosts"), MinHours: rapid.SampledFrom([]uint64{1, 1, 1, 2}).Draw(rt, "min-hours"), Recurring: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "recurring"), ScannerTargets: rapid.SampledFrom([]uint64{0, 0, 2}).Draw(rt, "scanners")},
+			VRF:      rapid.SampledFrom([]string{"", "", "red"}).Draw(rt, "vrf"),
 		}, Learn: rapid.SampledFrom([]float64{0, 0.01, 0.5}).Draw(rt, "learn")}
 		if policies {
-			s.Ungrouped = rapid.SampledFrom([]UngroupedMode{UngroupedHost, UngroupedPrefix}).Draw(rt, "or prefix")
+			s.Ungrouped = rapid.SampledFrom([]policy.UngroupedMode{policy.UngroupedHost, policy.UngroupedPrefix}).Draw(rt, "or prefix")
 			s.PortRanges, s.MaxExtra = rapid.SampledFrom([]uint64{0, 2}).Draw(rt, "ranges"), 64
 			s.Existing, s.Guardrails = drawPolicies(rt, file, "existing"), drawPolicies(rt, file, "guardrails")
 		}
 		if rapid.Bool().Draw(rt, "window") {
-			s.Since, s.Until = base.Add(30*time.Minute), base.Add(20*time.Hour)
+			s.Since, s.Until = policy.NewTime(base.Add(30*time.Minute)), policy.NewTime(base.Add(20*time.Hour))
 		}
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 30, 120).Draw(rt, "flows")
 		empty(t, conn)
@@ -364,10 +356,10 @@ func TestSuggestRefuses(t *testing.T) {
 		{"max-orders", file, SuggestSettings{MaxOrders: -1}},
 		{"groups", nil, SuggestSettings{}},
 		{"category", file, SuggestSettings{Settings: Settings{Categories: []string{"site"}}}},
-		{"ungrouped", file, SuggestSettings{Settings: Settings{Ungrouped: "x"}}},
+		{"ungrouped", file, SuggestSettings{Settings: Settings{Settings: policy.Settings{Ungrouped: "x"}}}},
 	} {
 		_, err := Suggest(t.Context(), nil, c.s, c.file)
-		if wrong, ok := errors.AsType[*SettingsError](err); !ok || wrong.Setting != c.setting {
+		if wrong, ok := errors.AsType[*policy.SettingsError](err); !ok || wrong.Setting != c.setting {
 			t.Errorf("%+v: %v, want a mistake in %s", c.s, err, c.setting)
 		}
 	}

@@ -136,7 +136,7 @@ func (o *order) sessions() string {
 		for _, c := range o.chain {
 			fmt.Fprintf(&b, "%[1]s%[2]d != 0, %[1]s%[2]d + %[3]d, ", end, c, o.first[c])
 		}
-		if o.plan.External == ExternalInternet {
+		if o.plan.External == policy.ExternalInternet {
 			fmt.Fprintf(&b, "%s = %d, %d, ", kind, categories.Public, internetGroup)
 		}
 		return b.String() + "0)::UInt32"
@@ -153,10 +153,10 @@ func (o *order) sessions() string {
 	alone := func(kind categories.AddressKind, reason policy.Reason) string {
 		return fmt.Sprintf("client_group = 0 AND client_kind = %[1]d OR server_group = 0 AND server_kind = %[1]d, %[2]d, ", kind, reasonNumber(reason))
 	}
-	if o.plan.External == ExternalReport {
+	if o.plan.External == policy.ExternalReport {
 		reasons += alone(categories.Public, policy.External)
 	}
-	if o.plan.Ungrouped == UngroupedReport {
+	if o.plan.Ungrouped == policy.UngroupedReport {
 		reasons += alone(categories.Private, policy.Ungrouped)
 	}
 	return fmt.Sprintf(`SELECT part, vrf, client, server, hours, first_seen, last_seen,
@@ -275,7 +275,7 @@ func (o *order) known() map[groupOf]hosts {
 				break
 			}
 		}
-		if group == noGroup && k.kind == categories.Public && o.plan.External == ExternalInternet {
+		if group == noGroup && k.kind == categories.Public && o.plan.External == policy.ExternalInternet {
 			group = internetGroup
 		}
 		if group != noGroup {

@@ -40,7 +40,7 @@ type View struct {
 const ViewPrefix = "view_"
 
 // OpenView judges the sessions of a proposal. The connection's database is Cordon's. A mistake in the options or in the
-// document is a *SettingsError.
+// document is a *policy.SettingsError.
 func OpenView(ctx context.Context, conn driver.Conn, p *policy.Proposal, o ListOptions) (_ *View, err error) {
 	all := make([]int, len(p.Rules))
 	for i := range all {

@@ -86,7 +86,7 @@ exclude: [{reason: backup network, destinations: [10.0.9.9/32]}]
 		{client: "10.0.1.1", server: "10.0.2.3", proto: 6, port: 443, packets: 1, completeness: schema.OneWay},
 	})
 	guardrails := []policy.Policy{{Rules: []policy.StatementRule{}}}
-	for _, s := range []Settings{{Guardrails: guardrails}, {External: ExternalInternet, Ungrouped: UngroupedReport, MinSessions: 2}} {
+	for _, s := range []Settings{{Guardrails: guardrails}, {Settings: policy.Settings{External: policy.ExternalInternet, Ungrouped: policy.UngroupedReport, MinSessions: 2}}} {
 		proposals, err := Generate(ctx, conn, s, file)
 		if err != nil {
 			t.Fatal(err)

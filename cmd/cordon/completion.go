@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -36,12 +37,12 @@ func (a *app) completions(root *cobra.Command) {
 		"sort":     order,
 		"rule":     a.ruleNames,
 		"existing": a.proposalIDs, "policy": a.proposalIDs, "against": a.proposalIDs,
-		"state":    words("complete", "half-open", "denied"),
-		"external": words("report", "host", "internet"), "ungrouped": words("host", "report", "prefix"), "half-open": words("report", "allow-udp", "allow"),
-		"effort": words("quick", "default", "thorough", "exhaustive"), "coverage-by": words("sessions", "bytes"), "transport": words("udp", "tcp"),
+		"state":  words("complete", "half-open", "denied"),
+		"effort": words("quick", "default", "thorough", "exhaustive"), "transport": words("udp", "tcp"),
 		"log-level": words("debug", "info", "warn", "error"), "log-format": words("auto", "text", "json"),
 		"groups": files("yaml", "yml", "csv"), "guardrails": files("yaml", "yml", "json"), "config": files("yaml", "yml"),
 	}
+	maps.Copy(flags, optionWords())
 	formats := map[string]completer{
 		"generate-rules": words(render.Names()...), "proposals export": words(render.Names()...), "proposals show": words(append(render.Names(), "ndjson")...),
 		"proposals list": words("table", "json"), "sessions": words("table", "csv", "json", "ndjson"), "status": words("text", "json"),

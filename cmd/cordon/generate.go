@@ -55,11 +55,6 @@ type generateFlags struct {
 	window     window
 	scope      scopeFlags
 	settings   recommender.Settings
-	ungrouped  string
-	external   string
-	halfOpen   string
-	coverage   string
-	coverageBy string
 	existing   []string
 	guardrails []string
 	inForce    namedPolicies // policies of existing
@@ -95,9 +90,6 @@ func (a *app) generateCommand() *cobra.Command {
 	f.StringVarP(&g.output, "output", "o", "", "write to this file instead of standard output")
 	g.target.flags(f)
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
-	if err := c.RegisterFlagCompletionFunc("coverage-by", cobra.FixedCompletions([]string{"sessions", "bytes"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic("BUG: complete --coverage-by: " + err.Error())
-	}
 	completeFlags(c, render.Names())
 	return c
 }
@@ -106,11 +98,7 @@ func (a *app) generateCommand() *cobra.Command {
 func (g *generateFlags) proposalFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
 	g.sessionFlags(f)
-	f.Float64Var(&g.settings.Generalise, "generalise", 0, "permit cells without a session where that saves rules, unless having none is significant at this level; lists each (docs/generalisation.md)")
-	optionalNumber(f, "generalise", fmt.Sprint(recommender.DefaultGeneralise))
-	f.StringVar(&g.settings.GeneraliseWithin, "generalise-within", "", "with --generalise: the category of the coarser cells (default: the first of the file with groups around both ends)")
-	f.StringVar(&g.coverage, "coverage", "100%", "share of the sessions that is enough: the fewest rules for it, and what they leave out")
-	f.StringVar(&g.coverageBy, "coverage-by", "sessions", "what --coverage is a share of: sessions or bytes")
+	optionFlags(f, &g.settings.Settings, coveringOption)
 	f.BoolVar(&g.settings.ScaleSampled, "scale-sampled", false, "multiply the bytes of evidence by the sampling they were taken with")
 	g.searchFlags(f, cover.EffortDefault)
 	f.StringVar(&g.settings.NameTemplate, "name-template", "", "Go template for rule names, of .Source, .Destination, .Service (docs/proposal.md) (default "+fmt.Sprintf("%q", recommender.DefaultNameTemplate)+")")
@@ -124,19 +112,7 @@ func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 	g.window.flags(f)
 	f.StringVar(&g.settings.VRF, "vrf", "", "one VRF (default: all, a proposal each)")
 	g.scope.flags(f)
-	f.StringVar(&g.external, "external", "report", "public addresses in no selected group: report, host or internet (the built-in group)")
-	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report, allow-udp or allow")
-	f.Uint64Var(&g.settings.MinSessions, "min-sessions", 1, "sessions that a cell needs")
-	f.Uint64Var(&g.settings.MinHosts, "min-hosts", 1, "clients that a cell needs")
-	f.Uint64Var(&g.settings.MinHours, "min-hours", 1, "distinct hours in which a cell needs sessions")
-	f.Uint64Var(&g.settings.Recurring, "recurring", 0, "distinct hours in which one client and server of a cell need sessions: what came once is left out")
-	optionalNumber(f, "recurring", fmt.Sprint(recommender.DefaultRecurring))
-	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", 0, "report the sessions of clients that scan: so many of their targets, and more than half of them, were never answered or used only once")
-	optionalNumber(f, "exclude-scanners", fmt.Sprint(recommender.DefaultScannerTargets))
-	f.StringVar(&g.ungrouped, "ungrouped", "host", "private addresses in no selected group: host (their own /32 or /128), report, or prefix (the fewest prefixes for those that do the same; see --max-extra)")
-	f.Uint64Var(&g.settings.MaxExtra, "max-extra", recommender.DefaultMaxExtra, "with --ungrouped prefix: at most so many addresses that were not seen, in all prefixes together; they are permitted, and counted")
-	f.Uint64Var(&g.settings.PortRanges, "port-ranges", 0, "make a range of dynamic ports, where a source uses so many at a destination; permits ports that were not seen, and counts them")
-	optionalNumber(f, "port-ranges", fmt.Sprint(recommender.DefaultPortRanges))
+	optionFlags(f, &g.settings.Settings, countingOption)
 	f.StringArrayVar(&g.existing, "existing", nil, "policy in force, a file or the beginning of a proposal's id; what it permits is not proposed again (may be repeated; default: the accepted proposals)")
 	f.StringArrayVar(&g.guardrails, "guardrails", nil, "policy of what must never be proposed (may be repeated)")
 }
@@ -147,12 +123,9 @@ func (g *generateFlags) searchFlags(f *pflag.FlagSet, effort cover.Effort) {
 	f.StringVar(&g.maxMemory, "max-memory", "1GiB", "what the search for fewer rules may allocate, roughly")
 }
 
-// completeFlags offers the values of sessionFlags, searchFlags and --format in the shell.
+// completeFlags offers the values of searchFlags and --format in the shell.
 func completeFlags(c *cobra.Command, formats []string) {
-	for name, values := range map[string][]string{
-		"effort": cover.EffortNames(), "format": formats, "half-open": {"report", "allow-udp", "allow"},
-		"ungrouped": {"host", "report", "prefix"}, "external": {"report", "host", "internet"},
-	} {
+	for name, values := range map[string][]string{"effort": cover.EffortNames(), "format": formats} {
 		if c.Flags().Lookup(name) == nil {
 			continue // a command may have some of them
 		}
@@ -204,19 +177,16 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	s := &g.settings
 	var err error
-	if s.Since, s.Until, err = g.window.times(now); err != nil {
+	if err = g.window.settings(now, &s.Settings); err != nil {
 		return nil, err
 	}
 	if s.Scope, err = g.scope.scope(); err != nil {
 		return nil, err
 	}
-	if g.coverage != "" {
-		if s.Coverage, err = policy.ParseShare(g.coverage); err != nil {
-			return nil, usagef("--coverage: %w", err)
-		}
+	s.Settings = s.Filled()
+	if err := s.Check(); err != nil {
+		return nil, usageError(err)
 	}
-	s.CoverageBy = policy.Measure(g.coverageBy)
-	s.Ungrouped, s.External, s.HalfOpen = recommender.UngroupedMode(g.ungrouped), recommender.ExternalMode(g.external), recommender.HalfOpenMode(g.halfOpen)
 	if s.Effort, err = cover.ParseEffort(g.effort); err != nil {
 		return nil, usagef("--effort: %w", err)
 	}
@@ -290,7 +260,7 @@ func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.
 		}
 	}
 	proposals, err := recommender.Generate(ctx, st.Conn, g.settings, file)
-	var wrong *recommender.SettingsError
+	var wrong *policy.SettingsError
 	if errors.As(err, &wrong) {
 		return nil, usageError(err)
 	}

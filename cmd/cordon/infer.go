@@ -15,6 +15,7 @@ import (
 	"cordon/categories/infer"
 	"cordon/internal/text"
 	"cordon/recommender"
+	"cordon/recommender/policy"
 
 	"github.com/spf13/cobra"
 )
@@ -74,22 +75,21 @@ func (g *inferFlags) activityFlags(c *cobra.Command) {
 	g.window.flags(f)
 	f.StringVar(&g.settings.VRF, "vrf", "", "one VRF (default: all; a host is then one host in whatever VRF its address is)")
 	g.scope.flags(f)
-	f.StringVar(&g.halfOpen, "half-open", "report", "sessions without an answer: report (they do not count), allow-udp or allow")
-	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", recommender.DefaultScannerTargets, "leave out clients that scan: nothing came of so many of their targets, and of most; 0 leaves none out")
-	f.Uint64Var(&g.settings.PortRanges, "port-ranges", recommender.DefaultPortRanges, "count the dynamic ports of a server that has so many as one service; 0 counts each")
+	f.StringVar((*string)(&g.settings.HalfOpen), "half-open", string(policy.HalfOpenReport), "sessions without an answer: report (they do not count), allow-udp or allow")
+	f.Uint64Var(&g.settings.ScannerTargets, "exclude-scanners", policy.DefaultScannerTargets, "leave out clients that scan: nothing came of so many of their targets, and of most; 0 leaves none out")
+	f.Uint64Var(&g.settings.PortRanges, "port-ranges", policy.DefaultPortRanges, "count the dynamic ports of a server that has so many as one service; 0 counts each")
 	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
 }
 
 // complete reads the groups file and turns the flags into settings.
 func (g *inferFlags) complete() (file *categories.File, err error) {
 	s := &g.settings
-	if s.Since, s.Until, err = g.window.times(time.Now()); err != nil {
+	if err = g.window.settings(time.Now(), &s.Settings); err != nil {
 		return nil, err
 	}
 	if s.Scope, err = g.scope.scope(); err != nil {
 		return nil, err
 	}
-	s.HalfOpen = recommender.HalfOpenMode(g.halfOpen)
 	if g.groups == "" {
 		return nil, nil
 	}
@@ -106,7 +106,7 @@ func (a *app) activities(ctx context.Context, g *inferFlags, file *categories.Fi
 	}
 	defer st.close()
 	out, err := recommender.Activities(ctx, st.Conn, g.settings, file)
-	var wrong *recommender.SettingsError
+	var wrong *policy.SettingsError
 	if errors.As(err, &wrong) {
 		return nil, usageError(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"cordon/internal/text"
 	"cordon/recommender"
 	"cordon/recommender/cover"
+	"cordon/recommender/policy"
 	"cordon/recommender/simulate"
 
 	"github.com/spf13/cobra"
@@ -82,7 +83,7 @@ func (a *app) readiness(ctx context.Context, g *generateFlags, atMost string) er
 	}
 	defer st.close()
 	learned, err := recommender.Learn(ctx, st.Conn, g.settings, file)
-	if wrong, ok := errors.AsType[*recommender.SettingsError](err); ok {
+	if wrong, ok := errors.AsType[*policy.SettingsError](err); ok {
 		return usageError(wrong)
 	}
 	if err != nil {

@@ -188,7 +188,7 @@ func (a *app) openListing(ctx context.Context, st *store, p *policy.Proposal, m 
 		return nil, usagef("the proposal names groups of categories %v and does not carry them: give the groups file that it was made with (--groups)", p.Categories)
 	}
 	l, err := recommender.OpenListing(ctx, st.Conn, p, rules, recommender.ListOptions{Groups: m.groups, Existing: m.existing, Guardrails: m.guardrails})
-	var wrong *recommender.SettingsError
+	var wrong *policy.SettingsError
 	switch {
 	case errors.As(err, &wrong):
 		return nil, usageError(fmt.Errorf("%w; is it the groups file that the proposal was made with?", err))

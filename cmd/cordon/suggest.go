@@ -95,7 +95,7 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 	}
 	defer st.close()
 	s, err := recommender.Suggest(ctx, st.Conn, recommender.SuggestSettings{Settings: g.settings, Learn: learn.Float(), MaxOrders: g.maxOrders}, file)
-	var wrong *recommender.SettingsError
+	var wrong *policy.SettingsError
 	if errors.As(err, &wrong) {
 		return usageError(err)
 	}

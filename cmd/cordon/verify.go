@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"cordon/recommender/policy"
 	"cordon/recommender/verify"
@@ -38,6 +39,9 @@ type verifyFlags struct {
 	set      *pflag.FlagSet
 }
 
+// onceUnsaid are flags of options that early proposals did not say in their settings. Those that came later are in every document.
+var onceUnsaid = []string{"ungrouped", "external", "half-open", "min-sessions", "min-hosts"}
+
 func (a *app) verifyCommand() *cobra.Command {
 	var v verifyFlags
 	c := &cobra.Command{
@@ -55,11 +59,12 @@ func (a *app) verifyCommand() *cobra.Command {
 	f := c.Flags()
 	v.subject.flags(f)
 	v.scope.flags(f)
-	f.StringVar(&v.settings.Ungrouped, "ungrouped", "host", "as generate-rules had it; this and the next four are in the proposal")
-	f.StringVar(&v.settings.External, "external", "report", "as generate-rules had it")
-	f.StringVar(&v.settings.HalfOpen, "half-open", "report", "as generate-rules had it")
-	f.Uint64Var(&v.settings.MinSessions, "min-sessions", 1, "as generate-rules had it")
-	f.Uint64Var(&v.settings.MinHosts, "min-hosts", 1, "as generate-rules had it")
+	for _, o := range policy.Options() {
+		if slices.Contains(onceUnsaid, o.Flag) {
+			o.Help = "as generate-rules had it, in place of what the proposal says"
+			optionFlag(f, &v.settings, &o)
+		}
+	}
 	f.IntVar(&v.examples, "examples", 5, "at most so many of what a finding counts are named")
 	f.StringVarP(&v.format, "format", "f", "text", "text or json (one object a line)")
 	return c
@@ -72,17 +77,8 @@ func (a *app) verify(ctx context.Context, what string, v *verifyFlags) error {
 	if v.examples < 1 {
 		return usagef("--examples %d: must be at least 1", v.examples)
 	}
-	for _, m := range []struct {
-		flag, value string
-		all         []string
-	}{
-		{"ungrouped", v.settings.Ungrouped, []string{"host", "report", "prefix"}},
-		{"external", v.settings.External, []string{"report", "host", "internet"}},
-		{"half-open", v.settings.HalfOpen, []string{"report", "allow-udp", "allow"}},
-	} {
-		if err := oneOf(m.flag, m.value, m.all); err != nil {
-			return err
-		}
+	if err := v.settings.Filled().Check(); err != nil {
+		return usageError(err)
 	}
 	if _, err := v.scope.scope(); err != nil {
 		return err
@@ -155,19 +151,10 @@ func (v *verifyFlags) madeWith(p *policy.Proposal) policy.Settings {
 	if p.Settings != nil {
 		s = *p.Settings
 	}
-	for _, f := range []struct {
-		flag     string
-		from, to *string
-	}{{"ungrouped", &v.settings.Ungrouped, &s.Ungrouped}, {"external", &v.settings.External, &s.External}, {"half-open", &v.settings.HalfOpen, &s.HalfOpen}} {
-		if v.set.Changed(f.flag) {
-			*f.to = *f.from
+	for _, o := range policy.Options() {
+		if v.set.Changed(o.Flag) {
+			o.Copy(&s, &v.settings)
 		}
-	}
-	if v.set.Changed("min-sessions") {
-		s.MinSessions = v.settings.MinSessions
-	}
-	if v.set.Changed("min-hosts") {
-		s.MinHosts = v.settings.MinHosts
 	}
 	return s
 }

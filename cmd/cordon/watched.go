@@ -40,7 +40,7 @@ func (p *watchedPolicy) since(t time.Time) {
 func watchedProposal(p *policy.Proposal, c *simulate.Candidate, own int, stored *categories.File) (*watchedPolicy, error) {
 	out := &watchedPolicy{watch.Policy{ID: p.ID, Name: shortID(p.ID), VRF: p.VRF, Scope: p.Scope, Own: own, Proposal: p, Categories: p.Categories, Candidate: c,
 		Since: p.Window.To.Add(time.Microsecond), Judged: p.Summary.Sessions}}
-	if p.Settings != nil && p.Settings.Since != nil {
+	if p.Settings != nil && !p.Settings.Since.IsZero() {
 		out.From = p.Settings.Since.Time
 	}
 	if p.GroupsFile == "" {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/internal/config"
+	"cordon/recommender/policy"
 
 	"github.com/spf13/pflag"
 )
@@ -86,6 +87,21 @@ func (w *window) times(now time.Time) (since, until time.Time, err error) {
 		return since, until, usagef("--until %s is not after --since %s", until.Format(time.RFC3339), since.Format(time.RFC3339))
 	}
 	return since, until, nil
+}
+
+// settings gives the bounds to settings.
+func (w *window) settings(now time.Time, to *policy.Settings) error {
+	since, until, err := w.times(now)
+	if err != nil {
+		return err
+	}
+	if !since.IsZero() {
+		to.Since = policy.NewTime(since)
+	}
+	if !until.IsZero() {
+		to.Until = policy.NewTime(until)
+	}
+	return nil
 }
 
 // location is the time zone of times that name none.

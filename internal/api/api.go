@@ -150,7 +150,7 @@ var flagName = regexp.MustCompile(`--([a-z][a-z-]*)`)
 func (a *API) problem(ctx context.Context, err error) error {
 	var status huma.StatusError
 	var limit *limitError
-	var wrong *recommender.SettingsError
+	var wrong *policy.SettingsError
 	switch {
 	case errors.As(err, &status):
 		return err

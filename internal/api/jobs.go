@@ -150,64 +150,60 @@ func (j *jobs) close() {
 	j.running.Wait()
 }
 
-// generateIn are flags of `cordon generate-rules`. Those that name files on the server are not among them.
-type generateIn struct {
-	Body struct {
-		Groups           string   `json:"groups,omitempty" doc:"Text of a groups file; without it the one that was used last"`
-		Category         []string `json:"category,omitempty" doc:"Selected categories, in order of precedence"`
-		Since            string   `json:"since,omitempty"`
-		Until            string   `json:"until,omitempty"`
-		Last             string   `json:"last,omitempty"`
-		TZ               string   `json:"tz,omitempty"`
-		VRF              string   `json:"vrf,omitempty"`
-		Client           []string `json:"client,omitempty"`
-		Server           []string `json:"server,omitempty"`
-		Host             []string `json:"host,omitempty"`
-		Exporter         []string `json:"exporter,omitempty"`
-		External         string   `json:"external,omitempty" doc:"report, host or internet"`
-		Ungrouped        string   `json:"ungrouped,omitempty" doc:"host, report or prefix"`
-		HalfOpen         string   `json:"half-open,omitempty" doc:"report, allow-udp or allow"`
-		MinSessions      string   `json:"min-sessions,omitempty"`
-		MinHosts         string   `json:"min-hosts,omitempty"`
-		MinHours         string   `json:"min-hours,omitempty"`
-		Recurring        string   `json:"recurring,omitempty"`
-		ExcludeScanners  string   `json:"exclude-scanners,omitempty"`
-		PortRanges       string   `json:"port-ranges,omitempty"`
-		MaxExtra         string   `json:"max-extra,omitempty"`
-		Generalise       string   `json:"generalise,omitempty"`
-		GeneraliseWithin string   `json:"generalise-within,omitempty"`
-		Coverage         string   `json:"coverage,omitempty" doc:"Share of the sessions that is enough, such as 99%"`
-		CoverageBy       string   `json:"coverage-by,omitempty" doc:"sessions or bytes"`
-		Existing         []string `json:"existing,omitempty" doc:"Ids of stored proposals in force"`
-		Effort           string   `json:"effort,omitempty" doc:"quick, default, thorough or exhaustive"`
-		NameTemplate     string   `json:"name-template,omitempty"`
-	}
+type generateIn struct{ Body generateBody }
+
+// generateBody are flags of `cordon generate-rules` by name, and the text of a groups file. Flags that name files on the server
+// are not among them.
+type generateBody map[string]any
+
+// furtherFlags are those that are no option of a proposal.
+var furtherFlags = []struct {
+	name, doc string
+	list      bool
+}{
+	{"groups", "Text of a groups file; without it the one that was used last", false},
+	{"category", "Selected categories, in order of precedence", true},
+	{"since", "", false}, {"until", "", false}, {"last", "", false}, {"tz", "", false}, {"vrf", "", false},
+	{"client", "", true}, {"server", "", true}, {"host", "", true}, {"exporter", "", true},
+	{"existing", "Ids of stored proposals in force", true},
+	{"effort", "quick, default, thorough or exhaustive", false},
+	{"name-template", "", false},
 }
 
-// flags gives what the body says under the names of flags.
-func (in *generateIn) flags() (url.Values, error) {
-	b, err := json.Marshal(in.Body)
-	if err != nil {
-		return nil, err
-	}
-	var fields map[string]any
-	if err := json.Unmarshal(b, &fields); err != nil {
-		return nil, err
-	}
-	out := url.Values{}
-	for name, v := range fields {
-		if name == "groups" {
-			continue
+// Schema says which flags the body may have. Each is a text, as on the command line.
+func (generateBody) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeObject, AdditionalProperties: false, Properties: map[string]*huma.Schema{}}
+	for _, f := range furtherFlags {
+		of := &huma.Schema{Type: huma.TypeString}
+		if f.list {
+			of = &huma.Schema{Type: huma.TypeArray, Items: of, Nullable: true}
 		}
-		if list, ok := v.([]any); ok {
-			for _, x := range list {
-				out.Add(name, fmt.Sprint(x))
+		of.Description = f.doc
+		s.Properties[f.name] = of
+	}
+	for _, o := range policy.Options() {
+		s.Properties[o.Flag] = &huma.Schema{Type: huma.TypeString, Description: o.Help}
+	}
+	return s
+}
+
+// flags gives what the body says under the names of flags, and the text of the groups file.
+func (b generateBody) flags() (flags url.Values, groups string) {
+	flags = url.Values{}
+	for name, v := range b {
+		switch v := v.(type) {
+		case []any:
+			for _, x := range v {
+				flags.Add(name, fmt.Sprint(x))
 			}
-			continue
+		case nil: // as if it were not there
+		default:
+			flags.Set(name, fmt.Sprint(v))
 		}
-		out.Set(name, fmt.Sprint(v))
 	}
-	return out, nil
+	groups = flags.Get("groups")
+	flags.Del("groups")
+	return flags, groups
 }
 
 type generateOut struct {
@@ -219,11 +215,8 @@ func (a *API) generate(ctx context.Context, in *generateIn) (*generateOut, error
 	if err := editor(ctx); err != nil {
 		return nil, err
 	}
-	flags, err := in.flags()
-	if err != nil {
-		return nil, a.problem(ctx, err)
-	}
-	asked := Asked{Flags: flags, Groups: in.Body.Groups}
+	var asked Asked
+	asked.Flags, asked.Groups = in.Body.flags()
 	if err := a.deps.Check(asked); err != nil {
 		return nil, wrongParameter(err, "body")
 	}

@@ -103,9 +103,9 @@ func drawCarried(t *rapid.T) *carryCase {
 		x.file.Exclude = []categories.Exclusion{{Reason: "backup", Sources: []categories.Selector{{Group: categories.Ref{Category: c.Name, Group: g.Name}, Prefixes: g.Prefixes}}}}
 	}
 	var s Settings
-	s.External = rapid.SampledFrom([]string{"", "internet"}).Draw(t, "external")
+	s.External = rapid.SampledFrom([]ExternalMode{"", ExternalInternet}).Draw(t, "external")
 	s.Generalise = rapid.SampledFrom([]float64{0, 0, 0, 0.1}).Draw(t, "generalise")
-	x.p.Settings = s.OrNil()
+	x.p.Settings = s.Document()
 	x.seen = rapid.SliceOfN(rapid.SampledFrom(carryAddresses), 0, 5).Draw(t, "seen")
 	var places []int
 	for _, a := range x.seen {

@@ -25,22 +25,17 @@ func (v *verifier) settings() {
 	if s == nil {
 		return
 	}
-	share, err := policy.ParseShare(string(s.Coverage))
-	canonical := err == nil && share == s.Coverage && !share.Whole()
-	for _, x := range []struct {
-		name  string
-		wrong bool
-	}{
-		{"ungrouped", s.Ungrouped == "host"}, {"external", s.External == "report"}, {"halfOpen", s.HalfOpen == "report"},
-		{"maxExtra", s.MaxExtra > 0 && s.Ungrouped != "prefix"},
-		{"minSessions", s.MinSessions == 1}, {"minHosts", s.MinHosts == 1}, {"minHours", s.MinHours == 1}, {"portRanges", s.PortRanges == 1},
-		{"generalise", !(s.Generalise >= 0 && s.Generalise <= 1)},
-		{"generaliseWithin", s.GeneraliseWithin != "" && (s.Generalise == 0 || !slices.Contains(v.judge.file.CategoryNames(), s.GeneraliseWithin))},
-		{"coverage", s.Coverage != "" && !canonical},
-		{"coverageBy", s.CoverageBy == policy.BySessions || s.CoverageBy != "" && s.Coverage == ""},
-	} {
-		if x.wrong {
-			v.report.find(WrongCount, "", "settings.%s has a value that generate-rules never writes", x.name)
+	written := new(policy.Settings)
+	if of := s.Filled().Document(); of != nil {
+		written = of
+	}
+	for _, o := range policy.Options() {
+		wrong := !o.Same(s, written) || !o.IsZero(s) && o.Check(s) != nil
+		if o.Key == "generaliseWithin" && !o.IsZero(s) && !slices.Contains(v.judge.file.CategoryNames(), s.GeneraliseWithin) {
+			wrong = true
+		}
+		if wrong {
+			v.report.find(WrongCount, "", "settings.%s has a value that generate-rules never writes", o.Key)
 		}
 	}
 	if *s == (policy.Settings{}) {
@@ -103,14 +98,14 @@ func (v *verifier) window() {
 	for _, end := range []struct {
 		name  string
 		said  policy.Time
-		asked *policy.Time
+		asked policy.Time
 		are   time.Time
 		what  string
 	}{{"from", v.p.Window.From, asked.Since, first, "first"}, {"to", v.p.Window.To, asked.Until, last, "last"}} {
 		switch {
-		case end.asked != nil && !end.said.Equal(end.asked.Time):
+		case !end.asked.IsZero() && !end.said.Equal(end.asked.Time):
 			v.report.find(WrongCount, "", "window.%s is %s, the settings ask for %s", end.name, moment(end.said.Time), moment(end.asked.Time))
-		case end.asked == nil && !end.said.Equal(end.are):
+		case end.asked.IsZero() && !end.said.Equal(end.are):
 			v.report.find(WrongCount, "", "window.%s is %s, the %s moment of the sessions is %s", end.name, moment(end.said.Time), end.what, moment(end.are))
 		}
 	}

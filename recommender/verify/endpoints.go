@@ -46,7 +46,7 @@ func newEndpoints(a *policy.Addresses, s policy.Settings, declared []policy.Host
 	for i := range x.spans {
 		x.spans[i].At = place[x.resolver.Assignments()[x.spans[i].At].Group]
 	}
-	if s.Ungrouped == "prefix" {
+	if s.Ungrouped == policy.UngroupedPrefix {
 		for _, h := range declared {
 			x.prefixes = append(x.prefixes, &hostPrefix{HostPrefix: h, id: x.id(policy.Endpoint{Prefix: h.Prefix})})
 		}
@@ -73,21 +73,21 @@ func (x *endpoints) of(addr netip.Addr) end {
 	if g := x.resolver.LookupIndex(addr); g >= 0 {
 		e.id = x.groups[g]
 	} else {
-		mode, reason := x.settings.Ungrouped, policy.Ungrouped
-		if mode == "prefix" { // see joinHosts
-			mode = "host"
+		host := x.settings.Ungrouped != policy.UngroupedReport // of prefixes too, see joinHosts
+		public := categories.KindOf(addr) == categories.Public
+		if public {
+			host = x.settings.External == policy.ExternalHost
 		}
-		if categories.KindOf(addr) == categories.Public {
-			mode, reason = x.settings.External, policy.External
-		}
-		switch mode {
-		case "internet":
-			e.id = x.id(policy.GroupEndpoint(x.resolver.Label(categories.Internet)))
-		case "host":
+		switch {
+		case host:
 			e.id = x.id(policy.HostEndpoint(addr))
 			x.hosts = append(x.hosts, addr)
+		case public && x.settings.External == policy.ExternalInternet:
+			e.id = x.id(policy.GroupEndpoint(x.resolver.Label(categories.Internet)))
+		case public:
+			e.outside = policy.External
 		default:
-			e.outside = reason
+			e.outside = policy.Ungrouped
 		}
 	}
 	x.found[addr] = e
@@ -109,7 +109,7 @@ func (x *endpoints) expand(e policy.Endpoint) ([]int32, error) {
 	if m.Group >= 0 {
 		return []int32{x.groups[m.Group]}, nil
 	}
-	internet := x.settings.External == "internet"
+	internet := x.settings.External == policy.ExternalInternet
 	if m.Internet && internet {
 		return []int32{x.id(e)}, nil
 	}
@@ -205,7 +205,7 @@ func (x *endpoints) representatives(prefixes []netip.Prefix) map[int32][]netip.A
 	for a := range begins {
 		if g := x.resolver.LookupIndex(a); g >= 0 {
 			out[x.groups[g]] = append(out[x.groups[g]], a)
-		} else if x.settings.External == "internet" && categories.KindOf(a) == categories.Public {
+		} else if x.settings.External == policy.ExternalInternet && categories.KindOf(a) == categories.Public {
 			out[internet] = append(out[internet], a)
 		}
 	}

@@ -198,7 +198,7 @@ func (j *judge) around(r *categories.Resolver) map[int32]around {
 		e, seen := j.ends.found[a]
 		return e.id, seen && e.outside == "" && !internet[a]
 	}
-	if j.settings.External == "internet" {
+	if j.settings.External == policy.ExternalInternet {
 		for a := range j.ends.found {
 			internet[a] = categories.KindOf(a) == categories.Public
 		}

@@ -476,7 +476,7 @@ func (v *verifier) endName(a netip.Addr) string {
 	if g := v.ends.resolver.LookupIndex(a); g >= 0 {
 		return fmt.Sprint(g)
 	}
-	if v.o.Settings.External == "internet" && categories.KindOf(a) == categories.Public {
+	if v.o.Settings.External == policy.ExternalInternet && categories.KindOf(a) == categories.Public {
 		return categories.InternetGroup
 	}
 	return ""

@@ -105,9 +105,9 @@ func (j *judge) alone(s *Session) (policy.Reason, cell) {
 	}
 	halfOpen := !s.Complete && s.HalfOpen && !standsForMany(s.Server)
 	switch j.settings.HalfOpen {
-	case "allow":
+	case policy.HalfOpenAllow:
 		halfOpen = false
-	case "allow-udp":
+	case policy.HalfOpenAllowUDP:
 		halfOpen = halfOpen && s.Service.Proto != iana.UDP
 	}
 	_, scans := j.scans[s.Client]

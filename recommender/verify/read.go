@@ -30,7 +30,7 @@ const recordsTake = 30 * time.Minute
 // window gives the bounds of a proposal's sessions, [since, until). A document
 // without an end that was asked for ends with its last session, which is in it.
 func window(p *policy.Proposal) (since, until time.Time) {
-	if s := p.Settings; s != nil && s.Until != nil {
+	if s := p.Settings; s != nil && !s.Until.IsZero() {
 		return p.Window.From.Time, s.Until.Time
 	}
 	return p.Window.From.Time, p.Window.To.Add(time.Microsecond)

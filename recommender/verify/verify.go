@@ -85,11 +85,13 @@ func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
 		// A proposal without categories was made without groups.
 		file = &categories.File{Exclude: file.Exclude, Services: file.Services}
 	}
-	if err := known(&o.Settings); err != nil {
-		return nil, err
+	o.Settings = o.Settings.Filled()
+	for _, option := range policy.Options() {
+		// Better no answer than a wrong one. What means something and nothing writes is a finding, see settings.
+		if err := option.Known(&o.Settings); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrSettings, option.Key, errors.Unwrap(err))
+		}
 	}
-	o.Settings.MinSessions, o.Settings.MinHosts = max(o.Settings.MinSessions, 1), max(o.Settings.MinHosts, 1)
-	o.Settings.Ungrouped = cmp.Or(o.Settings.Ungrouped, "host")
 	o.Examples = cmp.Or(o.Examples, 5)
 	if len(file.Categories) == 0 && len(p.Categories) > 0 {
 		return nil, fmt.Errorf("%w of categories %v: give the groups file that it was made with", ErrGroups, p.Categories)
@@ -117,27 +119,6 @@ func (o *Options) scope(p *policy.Proposal) *policy.Scope {
 		return o.Scope
 	}
 	return p.Scope
-}
-
-// known refuses modes that mean nothing here: better no answer than a wrong one.
-func known(s *policy.Settings) error {
-	if _, err := policy.ParseShare(string(s.Coverage)); err != nil && s.Coverage != "" {
-		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
-	}
-	for _, m := range []struct {
-		name, value string
-		values      []string
-	}{
-		{"coverageBy", string(s.CoverageBy), []string{string(policy.BySessions), string(policy.ByBytes)}},
-		{"ungrouped", s.Ungrouped, []string{"host", "report", "prefix"}},
-		{"external", s.External, []string{"report", "host", "internet"}},
-		{"halfOpen", s.HalfOpen, []string{"report", "allow-udp", "allow"}},
-	} {
-		if m.value != "" && !slices.Contains(m.values, m.value) {
-			return fmt.Errorf("%w: %s is %q, not one of %v", ErrSettings, m.name, m.value, m.values)
-		}
-	}
-	return nil
 }
 
 // check runs all checks, one for each part of the document.

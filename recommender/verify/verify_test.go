@@ -208,8 +208,7 @@ func TestDamage(t *testing.T) {
 		{"window", func(p *policy.Proposal) { p.Window.From = policy.NewTime(base.Add(-time.Hour)) }, []Kind{WrongCount, Edited},
 			[]string{"window.from is 2026-11-20T09:00:00Z, the first moment of the sessions is 2026-11-20T10:00:00Z"}},
 		{"since", func(p *policy.Proposal) {
-			x := policy.NewTime(base.Add(-time.Hour))
-			p.Settings = &policy.Settings{Since: &x}
+			p.Settings = &policy.Settings{Since: policy.NewTime(base.Add(-time.Hour))}
 		}, []Kind{WrongCount, Edited}, []string{"window.from is 2026-11-20T10:00:00Z, the settings ask for 2026-11-20T09:00:00Z"}},
 		{"sampling of a rule", func(p *policy.Proposal) { p.Rules[0].Evidence.Sampling = 100 }, []Kind{WrongNumbers, Edited}, []string{"evidence.sampling is 100, counted are 0"}},
 		{"loss under a rule", func(p *policy.Proposal) { p.Rules[0].Evidence.LossyExporters = []string{"10.9.9.9"} }, []Kind{WrongNumbers, Edited}, []string{"evidence.lossyExporters is [10.9.9.9], counted are []"}},
