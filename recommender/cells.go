@@ -130,18 +130,3 @@ func (p *plan) literal(e endpoint) policy.Endpoint {
 	}
 	return p.labels[e.group-1]
 }
-
-// classesOf gives all classes of addresses that an endpoint of a cell has;
-// seen is the class of the sessions at hand, which is the one of a single host.
-func (p *plan) classesOf(e endpoint, seen uint32) []uint32 {
-	switch e.group {
-	case noGroup:
-		if !e.prefix.IsSingleIP() {
-			return p.classes.within(e.prefix)
-		}
-		return []uint32{seen}
-	case internetGroup:
-		return p.classes.internet
-	}
-	return p.classes.byGroup[int(e.group-1)]
-}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"cordon/categories"
 	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 )
@@ -22,7 +21,7 @@ var (
 // judge gives each part the reasons that rest on policies: excluded, guardrail
 // and already-permitted. It returns the cells of what remains, those
 // already permitted among it, in order.
-func (p *plan) judge(parts []part) []cell {
+func judge(parts []part, by policies) []cell {
 	index := map[cellKey]int{}
 	var cells []cell
 	for i := range parts {
@@ -30,19 +29,19 @@ func (p *plan) judge(parts []part) []cell {
 		if pt.reason == localNumber {
 			continue
 		}
-		if j := p.exclusions.first(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 {
+		if j := by.Excluded(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 {
 			pt.reason, pt.note = excludedNumber, int32(j)
 			continue
 		}
 		if pt.reason != 0 {
 			continue
 		}
-		src, dst := p.classesOf(pt.key.src, pt.srcClass), p.classesOf(pt.key.dst, pt.dstClass)
-		if j := p.guardrails.denied(pt.key.vrf, src, dst, pt.service); j >= 0 {
+		src, dst := by.ClassesOf(pt.key.src, pt.srcClass), by.ClassesOf(pt.key.dst, pt.dstClass)
+		if j := by.Denied(pt.key.vrf, src, dst, pt.service); j >= 0 {
 			pt.reason, pt.note = guardrailNumber, int32(j)
 			continue
 		}
-		if j := p.existing.first(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 && !p.existing.statements[j].deny {
+		if j := by.Permitted(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 {
 			pt.reason, pt.note = alreadyPermittedNumber, int32(j)
 		}
 		at, ok := index[pt.key]
@@ -61,15 +60,20 @@ func (p *plan) judge(parts []part) []cell {
 }
 
 // enough reports whether that is what a cell needs.
-func (p *plan) enough(b breadth) bool {
-	return (p.MinHosts <= 1 || b.clients >= p.MinHosts) && (p.MinHours <= 1 || b.hours >= p.MinHours) && b.recurring >= p.Recurring
+func enough(b breadth, s *policy.Settings) bool {
+	return (s.MinHosts <= 1 || b.clients >= s.MinHosts) && (s.MinHours <= 1 || b.hours >= s.MinHours) && b.recurring >= s.Recurring
+}
+
+// needsBreadth reports whether a cell needs more than a number of sessions.
+func needsBreadth(s *policy.Settings) bool {
+	return s.MinHosts > 1 || s.MinHours > 1 || s.Recurring > 1
 }
 
 // support takes out the cells that have too little, and returns the rest.
-func (p *plan) support(cells []cell, parts []part, breadthOf func(*cell) breadth) []cell {
+func support(cells []cell, parts []part, s *policy.Settings, breadthOf func(*cell) breadth) []cell {
 	return slices.DeleteFunc(cells, func(c cell) bool {
-		if c.sessions >= p.MinSessions {
-			if !p.needsBreadth() {
+		if c.sessions >= s.MinSessions {
+			if !needsBreadth(s) {
 				return false
 			}
 			b := c.breadth
@@ -77,7 +81,7 @@ func (p *plan) support(cells []cell, parts []part, breadthOf func(*cell) breadth
 				counted := breadthOf(&c)
 				b = &counted
 			}
-			if p.enough(*b) {
+			if enough(*b, s) {
 				return false
 			}
 		}
@@ -112,13 +116,13 @@ func (r *run) note(reason uint8, note int32, client clientOf) string {
 // permitted reports whether the existing policy allows every session that the
 // cell could have, and no guardrail forbids one.
 func (p *plan) permitted(k cellKey, hostClass func(endpoint) uint32) bool {
-	src, dst := p.classesOf(k.src, hostClass(k.src)), p.classesOf(k.dst, hostClass(k.dst))
+	src, dst := p.ClassesOf(k.src, hostClass(k.src)), p.ClassesOf(k.dst, hostClass(k.dst))
 	for s := range p.existing.distinct(k.service) {
 		if !p.existing.permits(k.vrf, src, dst, s) {
 			return false
 		}
 	}
-	return !p.forbidden(k.vrf, src, dst, k.service)
+	return !p.Forbidden(k.vrf, src, dst, k.service)
 }
 
 // checkGuardrails makes sure that no box of a cover has a pair of addresses that a
@@ -129,7 +133,7 @@ func (p *plan) checkGuardrails(vrf string, c *covered, boxes []cover.Box, hostCl
 	}
 	classes := func(ends []endpoint, set []int32) (out []uint32) {
 		for _, i := range set {
-			out = append(out, p.classesOf(ends[i], hostClass(ends[i]))...)
+			out = append(out, p.ClassesOf(ends[i], hostClass(ends[i]))...)
 		}
 		slices.Sort(out)
 		return slices.Compact(out)
@@ -137,21 +141,10 @@ func (p *plan) checkGuardrails(vrf string, c *covered, boxes []cover.Box, hostCl
 	for i := range boxes {
 		src, dst := classes(c.sources, boxes[i].Sets[0]), classes(c.dests, boxes[i].Sets[1])
 		for _, v := range boxes[i].Sets[2] {
-			if p.forbidden(vrf, src, dst, c.services[v]) {
+			if p.Forbidden(vrf, src, dst, c.services[v]) {
 				return fmt.Errorf("BUG: a rule would permit %s between addresses that a guardrail denies", c.services[v])
 			}
 		}
 	}
 	return nil
-}
-
-// forbidden reports whether a guardrail denies one of the services to one of the
-// pairs of classes.
-func (p *plan) forbidden(vrf string, src, dst []uint32, t categories.ServiceTerm) bool {
-	for s := range p.guardrails.distinct(t) {
-		if p.guardrails.denied(vrf, src, dst, s) >= 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -286,8 +286,8 @@ func fourDigits(x float64) float64 {
 // closed reports whether a cell holds a pair of addresses that a guardrail or a
 // rule in force denies, or that an exclusion holds.
 func (p *plan) closed(k cellKey, hostClass func(endpoint) uint32) bool {
-	src, dst := p.classesOf(k.src, hostClass(k.src)), p.classesOf(k.dst, hostClass(k.dst))
-	if p.forbidden(k.vrf, src, dst, k.service) {
+	src, dst := p.ClassesOf(k.src, hostClass(k.src)), p.ClassesOf(k.dst, hostClass(k.dst))
+	if p.Forbidden(k.vrf, src, dst, k.service) {
 		return true
 	}
 	for s := range p.existing.distinct(k.service) {

@@ -120,7 +120,11 @@ func (r *run) mergeUngrouped(ctx context.Context, cells []cell, parts []part) (_
 		return cells, nil, nil
 	}
 	err = r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
-		cells, prefixes, err = r.mergeHosts(ctx, cells, parts)
+		h := ungrouped{maxExtra: r.MaxExtra, named: r.file.Hosts(), alike: r.classes.alike}
+		if h.seen, err = r.readUngrouped(ctx); err != nil {
+			return 0, err
+		}
+		cells, prefixes, err = mergeHosts(cells, parts, &h)
 		return uint64(len(cells)), err
 	})
 	return cells, prefixes, err
@@ -256,21 +260,25 @@ func (r *run) count(ctx context.Context) (parts []part, err error) {
 // decide applies policies and support to the parts, and gives the cells that rules are made of.
 func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error) {
 	if err := r.step("decide", false, func() (uint64, error) {
-		cells = r.judge(parts)
+		cells = judge(parts, r)
 		return uint64(len(cells)), nil
 	}); err != nil {
 		return nil, err
 	}
 	if r.PortRanges > 0 {
 		if err := r.step("find port ranges", true, func() (n uint64, err error) {
-			cells, err = r.ranges(ctx, cells, parts)
-			return uint64(len(cells)), err
+			uses, err := r.readUses(ctx)
+			if err != nil {
+				return 0, err
+			}
+			cells = ranges(cells, parts, r.PortRanges, uses, r, r.named)
+			return uint64(len(cells)), nil
 		}); err != nil {
 			return nil, err
 		}
 	}
 	breadthOf := func(c *cell) breadth { return parts[c.parts[0]].breadth }
-	if r.needsBreadth() && r.needsClasses() {
+	if needsBreadth(&r.Settings.Settings) && r.needsClasses() {
 		// A client may be in several parts of a cell, so the parts' counts do not add up.
 		var counts map[cellKey]breadth
 		if err := r.step("count clients, hours and pairs", true, func() (uint64, error) {
@@ -291,7 +299,7 @@ func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error
 		}
 		breadthOf = func(c *cell) breadth { return counts[c.key] }
 	}
-	return r.support(cells, parts, breadthOf), nil
+	return support(cells, parts, &r.Settings.Settings, breadthOf), nil
 }
 
 // draft is a proposal in the making.
@@ -399,7 +407,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 		for _, t := range b.Sets[1] {
 			box.dests = append(box.dests, c.dests[t])
 		}
-		if err := r.checkRanges(&d.Rules[n], in, parts); err != nil {
+		if err := checkRanges(&d.Rules[n], in, parts, r); err != nil {
 			return err
 		}
 		d.Rules[n].PortRanges = portRanges(&d.Rules[n], held, parts)

@@ -153,9 +153,6 @@ func (p *plan) needsHours() bool {
 	return p.hourly || p.MinHours > 1 || p.Recurring > 1 || p.PortRanges > 0
 }
 
-// needsBreadth reports whether a cell needs more than a number of sessions.
-func (p *plan) needsBreadth() bool { return p.MinHosts > 1 || p.MinHours > 1 || p.Recurring > 1 }
-
 // needsClasses reports whether a session's fate can depend on more than its
 // cell: then cells are counted by class as well.
 func (p *plan) needsClasses() bool {

@@ -32,11 +32,7 @@ type hostPrefix struct {
 // whatever became of it; exclusions and guardrails treat them and the hosts alike.
 //
 // Hosts that need no rule are covered where that helps; the others need to be.
-func (r *run) mergeHosts(ctx context.Context, cells []cell, parts []part) ([]cell, map[string][]hostPrefix, error) {
-	seen, err := r.readUngrouped(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
+func mergeHosts(cells []cell, parts []part, h *ungrouped) ([]cell, map[string][]hostPrefix, error) {
 	var out []cell
 	prefixes := map[string][]hostPrefix{}
 	for len(cells) > 0 {
@@ -45,7 +41,7 @@ func (r *run) mergeHosts(ctx context.Context, cells []cell, parts []part) ([]cel
 		if n < 0 {
 			n = len(cells)
 		}
-		prefixes[vrf] = r.coverHosts(seen[vrf], cells[:n])
+		prefixes[vrf] = h.prefixes(h.seen[vrf], cells[:n])
 		merged, err := mergeCells(cells[:n], prefixes[vrf])
 		if err != nil {
 			return nil, nil, err
@@ -57,6 +53,14 @@ func (r *run) mergeHosts(ctx context.Context, cells []cell, parts []part) ([]cel
 		k.src, k.dst = mergedInto(prefixes[k.vrf], k.src), mergedInto(prefixes[k.vrf], k.dst)
 	}
 	return out, prefixes, nil
+}
+
+// ungrouped is what is known of private addresses in no group.
+type ungrouped struct {
+	maxExtra uint64                  // see Settings.MaxExtra
+	seen     map[string][]netip.Addr // by VRF: those that are an end of any session of the window, in order
+	named    []netip.Addr            // those that groups of any category name, in order
+	alike    func(netip.Prefix) bool // whether a prefix has only such addresses, which exclusions and guardrails treat all alike
 }
 
 // readUngrouped gives, by VRF, the private addresses in no group that are an
@@ -83,8 +87,8 @@ func (r *run) readUngrouped(ctx context.Context) (map[string][]netip.Addr, error
 	return out, nil
 }
 
-// coverHosts gives the prefixes with more than one address for the hosts of a VRF.
-func (p *plan) coverHosts(seen []netip.Addr, cells []cell) []hostPrefix {
+// prefixes gives the prefixes with more than one address for the hosts of a VRF.
+func (h *ungrouped) prefixes(seen []netip.Addr, cells []cell) []hostPrefix {
 	role, needed := roles(cells)
 	hosts := make([]prefixcover.Host, len(seen))
 	for i, a := range seen {
@@ -94,26 +98,25 @@ func (p *plan) coverHosts(seen []netip.Addr, cells []cell) []hostPrefix {
 			hosts[i].Class = k
 		}
 	}
-	named := p.file.Hosts()
 	var out []hostPrefix
-	for _, c := range prefixcover.Cover(hosts, p.MaxExtra, p.classes.alike) {
+	for _, c := range prefixcover.Cover(hosts, h.maxExtra, h.alike) {
 		if c.IsSingleIP() {
 			continue
 		}
-		h := hostPrefix{HostPrefix: policy.HostPrefix{Prefix: c.Prefix, Hosts: uint64(c.Hosts), ExtraAddresses: c.Extra}}
+		of := hostPrefix{HostPrefix: policy.HostPrefix{Prefix: c.Prefix, Hosts: uint64(c.Hosts), ExtraAddresses: c.Extra}}
 		for _, m := range hosts[c.First : c.First+c.Hosts] {
-			h.members = append(h.members, newEndpoint(noGroup, m.Addr))
+			of.members = append(of.members, newEndpoint(noGroup, m.Addr))
 		}
-		from, _ := slices.BinarySearchFunc(named, c.Prefix.Addr(), netip.Addr.Compare)
-		for _, a := range named[from:] {
+		from, _ := slices.BinarySearchFunc(h.named, c.Prefix.Addr(), netip.Addr.Compare)
+		for _, a := range h.named[from:] {
 			if !c.Prefix.Contains(a) {
 				break
 			}
 			if _, seen := slices.BinarySearchFunc(seen, a, netip.Addr.Compare); !seen {
-				h.named++
+				of.named++
 			}
 		}
-		out = append(out, h)
+		out = append(out, of)
 	}
 	return out
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"cordon/categories"
-	"cordon/internal/iana"
 	"cordon/recommender/policy"
 )
 
@@ -97,16 +96,14 @@ type candidate struct {
 // for each server that it used them on. All sources that have them get the same range: from the lowest
 // to the highest of their ports. A source for which a guardrail denies a port
 // of the range gets none.
-func (r *run) ranges(ctx context.Context, cells []cell, parts []part) ([]cell, error) {
-	uses, err := r.readUses(ctx)
-	if err != nil {
-		return nil, err
-	}
+//
+// Least is Settings.PortRanges, uses are those of parts by their hash, and named tells services with a name of their own.
+func ranges(cells []cell, parts []part, least uint64, uses map[uint64]*use, by policies, named func(categories.Service) bool) []cell {
 	byDestination := map[destination][]candidate{}
 	for i := range cells {
 		k := &cells[i].key
 		one := categories.Service{Proto: k.service.Proto, Port: k.service.Lo}
-		if one.Kind() != categories.KindPort || one.Port < firstDynamicPort || r.named(one) {
+		if one.Kind() != categories.KindPort || one.Port < firstDynamicPort || named(one) {
 			continue
 		}
 		u := newUse()
@@ -124,7 +121,7 @@ func (r *run) ranges(ctx context.Context, cells []cell, parts []part) ([]cell, e
 	var ranged []cell
 	for _, candidates := range byDestination { // in any order: what comes of one does not depend on another
 		for _, weak := range clusters(weakPorts(candidates)) {
-			for _, c := range r.rangesOf(cells, parts, weak) {
+			for _, c := range rangesOf(cells, parts, weak, least, by) {
 				all := newUse()
 				out := cell{key: cells[c.members[0].cell].key}
 				out.key.service = c.term
@@ -149,7 +146,7 @@ func (r *run) ranges(ctx context.Context, cells []cell, parts []part) ([]cell, e
 	}
 	cells = append(kept, ranged...)
 	slices.SortFunc(cells, func(a, b cell) int { return a.key.compare(b.key) })
-	return cells, nil
+	return cells
 }
 
 // weakPorts leaves out the candidates of one destination whose port is strong,
@@ -222,7 +219,7 @@ type rangeOf struct {
 
 // rangesOf gives the sources with dynamic ports among weak candidates of one
 // destination, which are in order of port, and the range that they have in common.
-func (p *plan) rangesOf(cells []cell, parts []part, weak []candidate) []rangeOf {
+func rangesOf(cells []cell, parts []part, weak []candidate, least uint64, by policies) []rangeOf {
 	bySource := map[endpoint][]candidate{}
 	for _, c := range weak {
 		src := cells[c.cell].key.src
@@ -235,7 +232,7 @@ func (p *plan) rangesOf(cells []cell, parts []part, weak []candidate) []rangeOf 
 			all.add(m.use)
 		}
 		// A source has one cell for each port.
-		if n := uint64(len(members)); n >= p.PortRanges && n >= portsPerServer*uint64(len(all.servers)) {
+		if n := uint64(len(members)); n >= least && n >= portsPerServer*uint64(len(all.servers)) {
 			out = append(out, rangeOf{members: members})
 		}
 	}
@@ -250,7 +247,7 @@ func (p *plan) rangesOf(cells []cell, parts []part, weak []candidate) []rangeOf 
 		out = slices.DeleteFunc(out, func(o rangeOf) bool {
 			c := &cells[o.members[0].cell]
 			one := &parts[c.parts[0]] // for the class of a host, which is the same in all parts
-			return p.forbidden(c.key.vrf, p.classesOf(c.key.src, one.srcClass), p.classesOf(c.key.dst, one.dstClass), term)
+			return by.Forbidden(c.key.vrf, by.ClassesOf(c.key.src, one.srcClass), by.ClassesOf(c.key.dst, one.dstClass), term)
 		})
 	}
 	// Without those that were forbidden the range may be smaller, and forbids nobody else.
@@ -258,17 +255,6 @@ func (p *plan) rangesOf(cells []cell, parts []part, weak []candidate) []rangeOf 
 		out[i].term = term
 	}
 	return out
-}
-
-// named reports whether a service has a name of its own: a name for a range says
-// nothing about one port of it.
-func (p *plan) named(s categories.Service) bool {
-	if _, ok := iana.ServiceName(s.Proto, s.Port); ok {
-		return true
-	}
-	return slices.ContainsFunc(p.file.Services, func(n categories.NamedService) bool {
-		return slices.Contains(n.Match, s.Term())
-	})
 }
 
 // readUses gives the use of parts by their hash, for the destinations that may have a range.
@@ -364,13 +350,13 @@ func portRanges(r *policy.Rule, held []int, parts []part) []policy.PortRange {
 // checkRanges makes sure of what joining ports could have broken: each session
 // of the cells that a rule holds is matched by one of its services, and no
 // range has a port that a guardrail denies. It does not use how the ranges were found.
-func (p *plan) checkRanges(r *policy.Rule, held []*cell, parts []part) error {
+func checkRanges(r *policy.Rule, held []*cell, parts []part, by policies) error {
 	for _, c := range held {
 		for _, i := range c.parts {
 			if !slices.ContainsFunc(r.Services, func(s policy.Service) bool { return s.Matches(parts[i].service) }) {
 				return fmt.Errorf("BUG: rule %s does not permit %s, which it is made for", r.Name, parts[i].service)
 			}
-			if isRange(c.key.service) && p.forbidden(c.key.vrf, p.classesOf(c.key.src, parts[i].srcClass), p.classesOf(c.key.dst, parts[i].dstClass), c.key.service) {
+			if isRange(c.key.service) && by.Forbidden(c.key.vrf, by.ClassesOf(c.key.src, parts[i].srcClass), by.ClassesOf(c.key.dst, parts[i].dstClass), c.key.service) {
 				return fmt.Errorf("BUG: rule %s permits a port of %s that a guardrail denies", r.Name, c.key.service)
 			}
 		}

@@ -115,7 +115,7 @@ func (r *run) laterParts(ctx context.Context) ([]part, error) {
 	}
 	parts, err := r.count(ctx)
 	if err == nil {
-		r.judge(parts)
+		judge(parts, r)
 	}
 	return parts, err
 }

@@ -122,8 +122,8 @@ func (v *survey) namesOf(chain []int) []string {
 
 // support gives the cells with enough support, and the other parts their reason.
 func (o *order) support(parts []part) []cell {
-	cells := o.plan.judge(parts)
-	return o.plan.support(cells, parts, func(c *cell) breadth {
+	cells := judge(parts, o.plan)
+	return support(cells, parts, &o.plan.Settings.Settings, func(c *cell) breadth {
 		return parts[c.parts[0]].breadth // without policies a cell has one part
 	})
 }
@@ -299,7 +299,7 @@ func (o *order) heldOut(learn, later []part) *HeldOut {
 		learned[c.key] = true
 	}
 	h := new(HeldOut)
-	for _, c := range o.plan.judge(later) {
+	for _, c := range judge(later, o.plan) {
 		h.Sessions += c.sessions
 		if !learned[c.key] {
 			h.Denied += c.sessions
