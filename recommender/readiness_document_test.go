@@ -71,7 +71,7 @@ func TestProposalHasReadiness(t *testing.T) {
 	if short[0].ID != got[0].ID {
 		t.Error("readiness changes more than itself")
 	}
-	if one, err := Generate(t.Context(), conn, Settings{Until: base.Add(40 * time.Hour)}, file); err != nil || one[0].Readiness != nil || strings.Contains(string(one[0].JSON()), "readiness") {
+	if one, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{Until: policy.NewTime(base.Add(40 * time.Hour))}}, file); err != nil || one[0].Readiness != nil || strings.Contains(string(one[0].JSON()), "readiness") {
 		t.Errorf("a window of 40 hours has readiness: %v", err)
 	}
 }
