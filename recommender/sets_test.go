@@ -68,6 +68,7 @@ func TestDirectionsOfRealSets(t *testing.T) {
 	}
 }
 
+// The sets that other products are tested with have so many cells and rules, and their proposals come back from a device whole.
 func TestCellsOfRealSets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads 500,000 sessions")
@@ -110,6 +111,7 @@ func TestCellsOfRealSets(t *testing.T) {
 				if minimum, ok := set.rules[category]; ok && (len(p.Rules) != minimum || !p.Certificate.Optimal) {
 					t.Errorf("%s: %d rules, optimal %v, want the proven minimum of %d", category, len(p.Rules), p.Certificate.Optimal, minimum)
 				}
+				closesLoop(t, conn, file, Settings{Categories: s.Categories, Effort: s.Effort}, p)
 			}
 		})
 	}

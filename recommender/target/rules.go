@@ -180,8 +180,12 @@ func (w *writer) resolve(d *Document, r *policy.StatementRule, place int) (x rul
 		}
 		if len(side.in) == 1 && side.in[0].IsGroup() && len(side.out) == 0 {
 			side.to.wish = side.in[0].Group
-			if as == policy.Denying {
-				side.to.wish += "-all" // more than an allow means by the group
+			more, err := d.MeansMore(side.in[0], as)
+			if err != nil {
+				return x, fmt.Errorf("rule %q: %w", x.name, err)
+			}
+			if more {
+				side.to.wish += "-all"
 			}
 		}
 	}

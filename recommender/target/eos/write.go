@@ -51,6 +51,23 @@ type Document struct {
 	About    [][]string // remarks about each rule; may be nil
 }
 
+// MeansMore reports whether a denial means more addresses by a group than an allow does, so that its set has another name.
+func (d *Document) MeansMore(e policy.Endpoint, reading policy.Reading) (bool, error) {
+	if reading != policy.Denying {
+		return false, nil
+	}
+	all, err := d.Set([]policy.Endpoint{e}, policy.Denying)
+	if err != nil {
+		return false, err
+	}
+	allowed := policy.Allowing
+	if d.Proposed {
+		allowed = policy.Proposed
+	}
+	some, err := d.Set([]policy.Endpoint{e}, allowed)
+	return !all.Equal(some), err
+}
+
 // Written says what was written.
 type Written struct {
 	Matches int
@@ -392,8 +409,12 @@ func (p *printer) sideSets(d *Document, literals, except []policy.Endpoint, all 
 			continue
 		}
 		wish := e.Group
-		if reading == policy.Denying {
-			wish += "-all" // more than an allow means by the group
+		more, err := d.MeansMore(e, reading)
+		if err != nil {
+			return nil, err
+		}
+		if more {
+			wish += "-all"
 		}
 		name, err := p.set(kind, wish+suffix, prefixLine(of))
 		if err != nil {
