@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find . -name '*.go' -not -path './.cache/*') go.mod go.sum $(shell find . -name '*.sql' -not -path './.cache/*') $(shell find internal/web/dist -type f)
 
-.PHONY: demo build deps web test race real lint bench fuzz clean help
+.PHONY: demo build deps web test browse race real lint bench fuzz clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ web: ## check and bundle the pages of internal/web/ui; the bundle is kept in the
 
 test: deps ## all tests
 	$(GO) test -timeout 60m ./...
+
+browse: deps ## the pages in a browser, each in light and dark, by keyboard, and what each gives to copy
+	CORDON_WEB_ALL=1 $(GO) test -count=1 -run 'TestWeb$$' ./e2e
 
 race: deps ## the packages that run goroutines, under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./categories/... ./collector/... ./ingest/... ./internal/...

@@ -138,10 +138,18 @@ func (x *explored) testBrowser(t *testing.T) {
 		t.Errorf("the first page counts %d sessions", n)
 	}
 	b.until(`document.body.innerText.includes("as of") && document.body.innerText.includes("127.0.0.2")`)
-	for _, path := range []string{"/", "/matrix", "/sessions", "/proposals", "/proposals/" + x.id + "?rule=" + x.proposal.Rules[0].ID, "/generate"} {
-		b.open(base + path)
-		b.until(`!document.querySelector(".busy") && document.querySelector("h1")`)
-		b.axe(path)
+	if everything := os.Getenv("CORDON_WEB_ALL") != ""; everything {
+		x.testCopies(b)
+		x.testPeople(b)
+		x.testKeyboard(b)
+	} else {
+		t.Log("CORDON_WEB_ALL=1 looks at every page in light and dark, and at what each gives to copy; make browse sets it")
+		for _, path := range x.everyPage() {
+			b.open(base + path)
+			b.settle()
+			b.until(`!document.querySelector("main [role=alert]")`)
+		}
+		b.axe("the last page")
 	}
 	if out := eval[[]string](b, `performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin) && !n.startsWith("data:"))`); len(out) > 0 {
 		t.Errorf("a page loads from elsewhere: %v", out)

@@ -109,11 +109,25 @@ func (x *explored) ask(t *testing.T, method, path, body string, header ...string
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	if path == "/api/v1/events" { // it has no end
+		return resp, firstEvents(resp.Body)
+	}
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return resp, string(data)
+}
+
+// firstEvents reads a stream until it has told of everything once.
+func firstEvents(stream io.Reader) string {
+	var text strings.Builder
+	missing := map[string]bool{"event: status": true, "event: proposals": true, "event: jobs": true}
+	for lines := bufio.NewScanner(stream); len(missing) > 0 && lines.Scan(); {
+		text.WriteString(lines.Text() + "\n")
+		delete(missing, lines.Text())
+	}
+	return text.String()
 }
 
 // get reads a document.
@@ -132,6 +146,7 @@ func TestWeb(t *testing.T) {
 	x := explore(t)
 	t.Run("foreign", func(t *testing.T) { testForeign(t, x.addresses) })
 	t.Run("same as the commands", x.testSame)
+	t.Run("answers", x.testAnswers)
 	t.Run("pages", x.testPaging)
 	t.Run("mistakes", x.testMistakes)
 	t.Run("matrix", x.testMatrix)
@@ -156,6 +171,12 @@ func (x *explored) testSame(t *testing.T) {
 		{of + "/rules/" + rule.ID + "/sessions?sort=client", []string{"proposals", "show", x.id, "--evidence", "--rule", rule.Name}},
 		{of + "/rules/" + url.PathEscape(rule.Name) + "/sessions?sort=client", []string{"proposals", "show", x.id, "--evidence", "--rule", rule.ID}},
 		{of + "/rules/" + rule.ID + "/unobserved", []string{"proposals", "show", x.id, "--unobserved", "--rule", rule.Name}},
+		{"/api/v1/simulate?policy=" + x.id, []string{"simulate", "--policy", x.id}},
+		{"/api/v1/simulate?without=" + rule.ID + "&policy=" + x.id, []string{"simulate", "--without", rule.Name, "--policy", x.id}},
+		{"/api/v1/simulate?each=true&policy=" + x.id, []string{"simulate", "--each", "--policy", x.id}},
+		{"/api/v1/simulate/sessions?sort=client&policy=" + x.id, []string{"simulate", "--sessions", "--policy", x.id}},
+		{"/api/v1/simulate/sessions?sort=-bytes&changed=true&without=" + rule.ID + "&policy=" + x.id, []string{"simulate", "--sessions", "--changed", "--sort", "-bytes", "--without", rule.Name, "--policy", x.id}},
+		{"/api/v1/simulate/sessions?sort=client&decision=deny,uncertain&policy=" + x.id, []string{"simulate", "--sessions", "--decision", "deny,uncertain", "--policy", x.id}},
 		{of + "/left-out?reason=half-open&sort=-bytes", []string{"proposals", "show", x.id, "--left-out", "half-open", "--sort", "-bytes"}},
 	} {
 		_, have := x.ask(t, http.MethodGet, tc.path+map[bool]string{true: "&", false: "?"}[strings.Contains(tc.path, "?")]+"format=csv", "")
@@ -172,6 +193,110 @@ func (x *explored) testSame(t *testing.T) {
 	if resp, body := x.ask(t, http.MethodGet, of, "", "If-None-Match", tag); tag == "" || resp.StatusCode != http.StatusNotModified || body != "" {
 		t.Errorf("with the tag %q: %s", tag, resp.Status)
 	}
+}
+
+// Documents of the API are those of the commands.
+func (x *explored) testAnswers(t *testing.T) {
+	of := "/api/v1/proposals/" + x.id
+	same := func(path, have string, command ...string) {
+		t.Helper()
+		if want := cordon(t, x.env, command...); strings.TrimSpace(have) != strings.TrimSpace(want) || len(want) < 100 {
+			t.Errorf("GET %s differs from cordon %s:\n%.600s\nwant\n%.600s", path, strings.Join(command, " "), have, want)
+		}
+	}
+	since := x.proposal.Window.From.Add(5 * time.Minute).Format(time.RFC3339)
+	for _, tc := range []struct {
+		path    string
+		command []string
+	}{
+		{"/api/v1/simulate?policy=" + x.id, []string{"simulate", "--policy", x.id, "--format", "json"}},
+		{of + "/drift?since=" + since, []string{"simulate", "--policy", x.id, "--since", since, "--vrf", x.proposal.VRF, "--format", "json"}},
+	} {
+		_, have := x.ask(t, http.MethodGet, tc.path, "")
+		same(tc.path, have, tc.command...)
+	}
+	var formats struct{ Formats []struct{ Name string } }
+	x.get(t, "/api/v1/formats", &formats)
+	for _, f := range formats.Formats {
+		command := []string{"proposals", "export", x.id, "--format", f.Name, "--gaps", "report"}
+		resp, have := x.ask(t, http.MethodGet, of+"/export?gaps=report&format="+f.Name, "")
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("export as %s: %s %s", f.Name, resp.Status, have)
+		} else if resp.Header.Get("Content-Type") != "application/zip" {
+			same("export as "+f.Name, have, command...)
+		}
+	}
+	var readings struct{ Readiness []json.RawMessage }
+	x.get(t, "/api/v1/readiness?at-most=2%25", &readings)
+	var have bytes.Buffer
+	for _, r := range readings.Readiness {
+		if err := json.Indent(&have, r, "", "  "); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same("/api/v1/readiness", have.String(), "readiness", "--groups", x.groups, "--at-most", "2%", "--format", "json")
+
+	var refused struct {
+		HalfOpen, Denied uint64
+		Clients, Servers []struct {
+			Host     string
+			Sessions uint64
+		}
+	}
+	x.get(t, "/api/v1/refused?limit=1000", &refused)
+	list := cordon(t, x.env, "sessions", "--state", "half-open", "--format", "ndjson")
+	if n := uint64(strings.Count(list, "\n")); n != refused.HalfOpen || n == 0 {
+		t.Errorf("%d half-open sessions, cordon sessions has %d", refused.HalfOpen, n)
+	}
+	for _, side := range [][]struct {
+		Host     string
+		Sessions uint64
+	}{refused.Clients, refused.Servers} {
+		var sum uint64
+		for _, r := range side {
+			sum += r.Sessions
+		}
+		if sum != refused.HalfOpen+refused.Denied {
+			t.Errorf("the hosts of refused sessions have %d, all are %d", sum, refused.HalfOpen+refused.Denied)
+		}
+	}
+	x.testRename(t)
+}
+
+// A rule has its new name in a proposal of its own, which differs from the one before in that alone.
+func (x *explored) testRename(t *testing.T) {
+	rule := x.proposal.Rules[0]
+	names := "/api/v1/proposals/" + x.id + "/names"
+	body := func(rule, name string) string { return fmt.Sprintf(`{"rule": %q, "name": %q}`, rule, name) }
+	resp, text := x.ask(t, http.MethodPost, names, body(rule.Name, "web to DNS"))
+	var made struct{ ID string }
+	if err := json.Unmarshal([]byte(text), &made); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%s: %s", resp.Status, text)
+	}
+	id := strings.TrimPrefix(made.ID, "sha256:")[:12]
+	if out := cordon(t, x.env, "proposals", "show", id); !strings.Contains(out, "web to DNS") {
+		t.Errorf("the proposal that was made: %s", out)
+	}
+	_, have := x.ask(t, http.MethodGet, "/api/v1/proposals/"+x.id+"/diff/"+id, "")
+	if want := cordon(t, x.env, "proposals", "diff", x.id, id, "--format", "json"); strings.TrimSpace(have) != strings.TrimSpace(want) || !strings.Contains(have, "web to DNS") {
+		t.Errorf("the difference is %s, want %s", have, want)
+	}
+	for _, tc := range []struct {
+		body string
+		code int
+		auth string
+	}{{body(rule.ID, ""), 422, ""}, {body("nothing", "x"), 422, ""}, {body(rule.ID, x.proposal.Rules[1].Name), 422, ""}, {body(rule.ID, "y"), 403, "Bearer look"}} {
+		header := []string{"Authorization", tc.auth}
+		if tc.auth == "" {
+			header = nil
+		}
+		if resp, text := x.ask(t, http.MethodPost, names, tc.body, header...); resp.StatusCode != tc.code {
+			t.Errorf("POST %s: %s %s, want %d", tc.body, resp.Status, text, tc.code)
+		}
+	}
+	// The name stays with the rule; the other tests have the proposal as it was made.
+	cordon(t, x.env, "proposals", "rename", id, rule.ID, rule.Name)
+	cordon(t, x.env, "proposals", "delete", id)
 }
 
 // Pages one after another are the whole list, in every order, and the sums are those of the whole list.
@@ -237,6 +362,23 @@ func (x *explored) testMistakes(t *testing.T) {
 		{"GET", "/api/v1/proposals/ffffffff", "", 404, "path.id"},
 		{"GET", "/api/v1/proposals/" + x.id + "/rules/nothing/sessions", "", 404, "path.rule"},
 		{"GET", "/api/v1/jobs/77", "", 404, "path.job"},
+		{"GET", "/api/v1/simulate", "", 422, "query.policy"},
+		{"GET", "/api/v1/simulate?policy=/etc/passwd", "", 422, "query.policy"},
+		{"GET", "/api/v1/simulate?policy=ffffffff", "", 404, "path.id"},
+		{"GET", "/api/v1/simulate?policy=" + x.id + "&without=nothing", "", 422, "query.without"},
+		{"GET", "/api/v1/simulate?policy=" + x.id + "&default=perhaps", "", 422, "query.default"},
+		{"GET", "/api/v1/simulate?policy=" + x.id + "&category=colour", "", 422, "query.category"},
+		{"GET", "/api/v1/simulate/sessions?policy=" + x.id + "&decision=maybe", "", 422, "query.decision"},
+		{"GET", "/api/v1/simulate/sessions?policy=" + x.id + "&changed=true", "", 422, "query.changed"},
+		{"GET", "/api/v1/proposals/ffffffff/drift", "", 404, "path.id"},
+		{"GET", "/api/v1/proposals/" + x.id + "/drift?since=never", "", 422, "query.since"},
+		{"GET", "/api/v1/proposals/" + x.id + "/diff/ffffffff", "", 404, "path.id"},
+		{"GET", "/api/v1/proposals/" + x.id + "/export?format=word", "", 422, "query.format"},
+		{"GET", "/api/v1/proposals/" + x.id + "/export?gaps=some", "", 422, "query.gaps"},
+		{"GET", "/api/v1/readiness?at-most=all", "", 422, "query.at-most"},
+		{"GET", "/api/v1/readiness?category=colour", "", 422, "query.category"},
+		{"GET", "/api/v1/refused?client=web", "", 422, "query.client"},
+		{"GET", "/api/v1/hours?service=foo/1", "", 422, "query.service"},
 		{"POST", "/api/v1/proposals", `{"effort": "heroic"}`, 422, "body.effort"},
 		{"POST", "/api/v1/proposals", `{"half-open": "x"}`, 422, "body.half-open"},
 		{"POST", "/api/v1/proposals", `{"from": ["/etc/passwd"]}`, 422, "body.from"},
@@ -363,7 +505,10 @@ func (x *explored) testDescription(t *testing.T) {
 		if operations["get"] == nil {
 			continue
 		}
-		filled := strings.NewReplacer("{id}", x.id, "{rule}", x.proposal.Rules[0].ID, "{job}", "1").Replace(path)
+		filled := strings.NewReplacer("{id}", x.id, "{rule}", x.proposal.Rules[0].ID, "{job}", "1", "{other}", x.id).Replace(path)
+		if strings.HasPrefix(path, "/api/v1/simulate") {
+			filled += "?policy=" + x.id
+		}
 		if resp, body := x.ask(t, http.MethodGet, filled, ""); resp.StatusCode != http.StatusOK {
 			t.Errorf("GET %s: %s %.300s", filled, resp.Status, body)
 		}

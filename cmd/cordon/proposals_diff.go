@@ -108,30 +108,17 @@ func (a *app) bothSides(ctx context.Context, from, to string) (old, now []policy
 
 // diffOne compares two proposals.
 func (a *app) diffOne(old, now *policy.Proposal, format string) error {
-	d := difference{VRF: now.VRF, From: old.ID, To: now.ID, Rules: compareRules(old, now)}
-	if d.VRF == "" {
-		d.VRF = old.VRF
-	}
 	for _, p := range []*policy.Proposal{old, now} {
 		if !p.Carries() {
 			fmt.Fprintf(a.stderr, "Proposal %s does not carry its groups, since an earlier version of Cordon made it: literals are compared as they are written.\n", shortID(p.ID))
 			return a.diffByName(old, now, format)
 		}
 	}
-	var sides [2]policy.Side
-	for i, p := range []*policy.Proposal{old, now} {
-		var err error
-		if sides[i], err = p.Side(); err != nil {
-			return usagef("proposal %s: %w", shortID(p.ID), err)
-		}
-	}
-	change, err := policy.MeaningDiff(sides[0], sides[1])
+	d, err := differ(old, now)
 	if err != nil {
-		return fmt.Errorf("proposals %s and %s: %w", shortID(old.ID), shortID(now.ID), err)
+		return err
 	}
-	d.Change = *change
 	if format == "json" {
-		d.Lost, d.Gained = notNil(d.Lost), notNil(d.Gained)
 		return json.NewEncoder(a.stdout).Encode(d)
 	}
 	for _, p := range d.Lost {
@@ -152,6 +139,28 @@ func (a *app) diffOne(old, now *policy.Proposal, format string) error {
 	fmt.Fprintf(a.stdout, "%s, %s; %d unchanged, %d removed, %d added; %d permissions lost, %d gained\n", hasRules(old), hasRules(now),
 		d.Rules.Unchanged, len(d.Rules.Removed), len(d.Rules.Added), len(d.Lost), len(d.Gained))
 	return nil
+}
+
+// differ compares two proposals that carry their groups.
+func differ(old, now *policy.Proposal) (*difference, error) {
+	d := &difference{VRF: now.VRF, From: old.ID, To: now.ID, Rules: compareRules(old, now)}
+	if d.VRF == "" {
+		d.VRF = old.VRF
+	}
+	var sides [2]policy.Side
+	for i, p := range []*policy.Proposal{old, now} {
+		var err error
+		if sides[i], err = p.Side(); err != nil {
+			return nil, usagef("proposal %s: %w", shortID(p.ID), err)
+		}
+	}
+	change, err := policy.MeaningDiff(sides[0], sides[1])
+	if err != nil {
+		return nil, fmt.Errorf("proposals %s and %s: %w", shortID(old.ID), shortID(now.ID), err)
+	}
+	d.Change = *change
+	d.Lost, d.Gained = notNil(d.Lost), notNil(d.Gained)
+	return d, nil
 }
 
 // diffByName compares what is permitted literal by literal: a group is not looked into.

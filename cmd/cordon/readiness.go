@@ -17,6 +17,7 @@ import (
 	"cordon/recommender/simulate"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -49,12 +50,17 @@ func (a *app) readinessCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.readiness(cmd.Context(), &g, atMost) },
 	}
 	f := c.Flags()
-	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
-	g.sessionFlags(f)
-	f.StringVar(&atMost, "at-most", "1%", "share of the sessions to come that may be denied")
+	g.readinessFlags(f, &atMost)
 	f.StringVarP(&g.format, "format", "f", "", strings.Join(readinessFormats, ", ")+" (default: table on a terminal, else yaml)")
 	completeFlags(c, readinessFormats)
 	return c
+}
+
+// readinessFlags are the flags that say what is assessed; the API takes most of them under the same names.
+func (g *generateFlags) readinessFlags(f *pflag.FlagSet, atMost *string) {
+	f.StringSliceVar(&g.settings.Categories, "category", nil, "selected categories, in order of precedence (default: all, in file order)")
+	g.sessionFlags(f)
+	f.StringVar(atMost, "at-most", "1%", "share of the sessions to come that may be denied")
 }
 
 func (a *app) readiness(ctx context.Context, g *generateFlags, atMost string) error {

@@ -47,13 +47,23 @@ func (a *app) renameRule(ctx context.Context, id, rule, name string) error {
 		return err
 	}
 	defer st.close()
-	p, err := a.proposal(ctx, st, id)
+	named, err := a.renamed(ctx, st, id, rule, name)
 	if err != nil {
 		return err
 	}
+	_, err = fmt.Fprintln(a.stdout, named.ID)
+	return err
+}
+
+// renamed gives a rule of a stored proposal a name, and stores the proposal that has it.
+func (a *app) renamed(ctx context.Context, st *store, id, rule, name string) (*policy.Proposal, error) {
+	p, err := a.proposal(ctx, st, id)
+	if err != nil {
+		return nil, err
+	}
 	names, err := storedRuleNames(ctx, st, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	found := findRule(p.Rules, rule)
 	names.RenameIn(p)
@@ -61,23 +71,22 @@ func (a *app) renameRule(ctx context.Context, id, rule, name string) error {
 		found = findRule(p.Rules, rule) // by the name that people know it by
 	}
 	if found < 0 {
-		return usagef("proposal %s has no rule with the name or id %q", shortID(p.ID), rule)
+		return nil, usagef("proposal %s has no rule with the name or id %q", shortID(p.ID), rule)
 	}
 	for i := range p.Rules {
 		if i != found && p.Rules[i].Name == name {
-			return usagef("another rule of proposal %s, %s, is called %q: choose another name", shortID(p.ID), p.Rules[i].ID, name)
+			return nil, usagef("another rule of proposal %s, %s, is called %q: choose another name", shortID(p.ID), p.Rules[i].ID, name)
 		}
 	}
 	if err := recommender.StoreRuleName(ctx, st.Conn, p.Rules[found].ID, name); err != nil {
-		return fmt.Errorf("store the name: %w", err)
+		return nil, fmt.Errorf("store the name: %w", err)
 	}
 	policy.RuleNames{p.Rules[found].ID: name}.RenameIn(p)
 	p.Seal()
 	if err := recommender.Store(ctx, st.Conn, []policy.Proposal{*p}, nil); err != nil {
-		return fmt.Errorf("store the proposal: %w", err)
+		return nil, fmt.Errorf("store the proposal: %w", err)
 	}
-	_, err = fmt.Fprintln(a.stdout, p.ID)
-	return err
+	return p, nil
 }
 
 // findRule gives the place of a rule by its id or name, or -1.

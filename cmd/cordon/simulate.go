@@ -17,6 +17,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const simulateHelp = `Replays the collected sessions against a policy, as if it had been enforced: which would
@@ -83,17 +84,9 @@ func (a *app) simulateCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&s.policy, "policy", "p", "", "the policy to try: a file or the beginning of a proposal's id (default: the proposals in force)")
-	f.StringVar(&s.against, "against", "", "the policy to compare with: a file or the beginning of a proposal's id (default: the proposals in force, if there are any)")
+	s.replayFlags(f)
 	f.StringVarP(&s.groups, "groups", "g", "", "groups file (default: the groups that the proposal carries, else those that generate-rules used last)")
-	f.StringSliceVar(&s.categories, "category", nil, "selected categories, in order of precedence (default: those of the proposal, else all in file order)")
 	f.StringArrayVar(&s.from, "from", nil, "take the sessions from this file (may be repeated)")
-	s.window.flags(f)
-	f.StringVar(&s.vrf, "vrf", "", "one VRF (default: all)")
-	s.scope.flags(f)
-	f.StringVar(&s.end, "default", string(policy.Deny), "what is done with what no rule matches, where the policy does not say: deny or allow")
-	f.StringArrayVar(&s.without, "without", nil, "take this rule out, by name or id, and compare with the whole policy (may be repeated)")
-	f.BoolVar(&s.each, "each", false, "say for every rule what changes if it goes")
 	f.BoolVar(&s.sessions, "sessions", false, "list every session with its decision")
 	f.StringSliceVar(&s.decisions, "decision", nil, "with --sessions: only those with this decision: "+strings.Join(decisionNames, ", ")+" (may be repeated)")
 	f.BoolVar(&s.changed, "changed", false, "with --sessions: only those that are decided otherwise than by the policy compared with")
@@ -107,6 +100,19 @@ func (a *app) simulateCommand() *cobra.Command {
 		}
 	}
 	return c
+}
+
+// replayFlags are the flags that say what is replayed against what; the API takes them under the same names.
+func (s *simulateFlags) replayFlags(f *pflag.FlagSet) {
+	f.StringVarP(&s.policy, "policy", "p", "", "the policy to try: a file or the beginning of a proposal's id (default: the proposals in force)")
+	f.StringVar(&s.against, "against", "", "the policy to compare with: a file or the beginning of a proposal's id (default: the proposals in force, if there are any)")
+	f.StringSliceVar(&s.categories, "category", nil, "selected categories, in order of precedence (default: those of the proposal, else all in file order)")
+	s.window.flags(f)
+	f.StringVar(&s.vrf, "vrf", "", "one VRF (default: all)")
+	s.scope.flags(f)
+	f.StringVar(&s.end, "default", string(policy.Deny), "what is done with what no rule matches, where the policy does not say: deny or allow")
+	f.StringArrayVar(&s.without, "without", nil, "take this rule out, by name or id, and compare with the whole policy (may be repeated)")
+	f.BoolVar(&s.each, "each", false, "say for every rule what changes if it goes")
 }
 
 // check refuses what makes no sense, before anything is opened.
@@ -137,6 +143,16 @@ func (s *simulateFlags) check() error {
 	return oneOf("default", s.end, []string{"deny", "allow"})
 }
 
+// settings gives which sessions the flags select; the groups are yet to be found.
+func (s *simulateFlags) settings() (set simulate.Settings, err error) {
+	set.VRF, set.Each = s.vrf, s.each
+	if set.Since, set.Until, err = s.window.times(time.Now()); err != nil {
+		return set, err
+	}
+	set.Scope, err = s.scope.scope()
+	return set, err
+}
+
 func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 	if err := s.check(); err != nil {
 		return err
@@ -145,11 +161,8 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 	if err != nil {
 		return err
 	}
-	set := simulate.Settings{VRF: s.vrf, Each: s.each}
-	if set.Since, set.Until, err = s.window.times(time.Now()); err != nil {
-		return err
-	}
-	if set.Scope, err = s.scope.scope(); err != nil {
+	set, err := s.settings()
+	if err != nil {
 		return err
 	}
 	var texts []*policyText
@@ -217,7 +230,7 @@ func (a *app) triedInForce(ctx context.Context, st *store, s *simulateFlags, set
 }
 
 // replayPolicies replays the sessions of the store against the policies, of which the first is tried.
-func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, set *simulate.Settings, texts []*policyText) (*simulate.Replay, error) {
+func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, set *simulate.Settings, texts []*policyText) (_ *simulate.Replay, err error) {
 	var candidates []*simulate.Candidate
 	if s.policy == "" {
 		c, err := a.triedInForce(ctx, st, s, set)

@@ -43,6 +43,7 @@ func (n *node) openPages(ctx context.Context) (http.Handler, error) {
 			}{d, append([]status.Finding{}, d.Diagnose()...)}
 		},
 		Filter: sessionFilter, Check: func(asked api.Asked) error { _, _, err := askedFlags(asked); return err }, Generate: n.generate,
+		Readiness: n.learned, Simulate: n.simulation, Diff: n.compared, Rename: n.named, Export: n.exported, Formats: exportForms(),
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", n.api)
@@ -121,6 +122,14 @@ func (n *node) generate(ctx context.Context, asked api.Asked, observe func(recom
 		}
 	}
 	if g.settings.Existing, err = n.app.storedPolicies(ctx, &store{Conn: n.pages}, g.inForce); err != nil {
+		return nil, err
+	}
+	if len(g.existing) == 0 {
+		if g.settings.Existing, err = n.silent().inForce(ctx, n.pagesStore(), g.settings.VRF); err != nil {
+			return nil, err
+		}
+	}
+	if g.settings.RuleNames, err = storedRuleNames(ctx, n.pagesStore(), nil); err != nil {
 		return nil, err
 	}
 	g.settings.Observe, g.settings.Progress = observe, progress

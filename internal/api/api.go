@@ -17,6 +17,7 @@ import (
 	"cordon/internal/sessions"
 	"cordon/recommender"
 	"cordon/recommender/policy"
+	"cordon/recommender/simulate"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/danielgtaylor/huma/v2"
@@ -41,6 +42,17 @@ type Deps struct {
 	Check func(Asked) error
 	// Generate makes proposals, stores them and publishes them.
 	Generate func(context.Context, Asked, func(recommender.Step), func(recommender.Progress)) ([]policy.Proposal, error)
+	// Readiness reads the flags of `cordon readiness`, with proposal, and gives its documents.
+	Readiness func(context.Context, url.Values) ([]*simulate.Readiness, error)
+	// Simulate reads flags of `cordon simulate` and replays the sessions. Close what it gives.
+	Simulate func(context.Context, url.Values) (*simulate.Replay, error)
+	// Diff gives the document of `cordon proposals diff` of two ids.
+	Diff func(ctx context.Context, from, to string) (any, error)
+	// Rename gives a rule of a stored proposal a name, and gives the proposal that has it.
+	Rename func(ctx context.Context, id, rule, name string) (*policy.Proposal, error)
+	// Export reads the flags of `cordon proposals export`. Formats are those that it has.
+	Export  func(ctx context.Context, id string, asked url.Values) (*Export, error)
+	Formats []Form
 	// Leftovers is how old the tables of views must be to be those of a process that was killed.
 	Leftovers time.Duration
 }
@@ -56,6 +68,7 @@ type API struct {
 	deps  Deps
 	views *views
 	jobs  *jobs
+	news  *news
 	turns chan struct{} // few queries at a time, so that ingest never waits for pages
 	mux   *http.ServeMux
 }
@@ -66,7 +79,8 @@ const queriesAtATime = 2
 // New makes the API.
 func New(d Deps) *API {
 	a := &API{deps: d, views: newViews(d.Conn, d.Views), turns: make(chan struct{}, queriesAtATime), mux: http.NewServeMux()}
-	a.jobs = newJobs(a)
+	a.jobs, a.news = newJobs(a), newNews(a)
+	a.jobs.tell()
 	cfg := huma.DefaultConfig("Cordon", d.Version)
 	cfg.Info.Description = "Collected sessions, proposals and what stands behind them. Parameters have the names of the flags of the commands."
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil // the documentation page would load from elsewhere
@@ -90,6 +104,7 @@ func (a *API) Run(ctx context.Context) error {
 			a.views.expire()
 		case <-ctx.Done():
 			tick.Stop()
+			a.news.close()
 			a.jobs.close()
 			a.views.close()
 			return nil
@@ -102,6 +117,9 @@ func (a *API) register(h huma.API) {
 		return huma.Operation{OperationID: id, Method: http.MethodGet, Path: "/api/v1" + path, Summary: summary, Errors: []int{400, 404, 409, 422, 503}}
 	}
 	huma.Register(h, get("status", "/status", "What `cordon status` shows"), a.status)
+	stream := get("events", "/events", "A stream of events: status, proposals and jobs, each when it begins and when it changes")
+	stream.Responses = eventStream()
+	huma.Register(h, stream, a.events)
 	huma.Register(h, get("exporters", "/exporters", "Exporters with their counters"), a.exporters)
 	huma.Register(h, get("traffic", "/traffic", "Flows, bytes and sessions by hour"), a.traffic)
 	huma.Register(h, get("groups", "/groups", "The groups file that was used last"), a.groups)
@@ -112,14 +130,19 @@ func (a *API) register(h huma.API) {
 	huma.Register(h, get("evidence", "/proposals/{id}/rules/{rule}/sessions", "The sessions under a rule, as `cordon proposals show --evidence` lists them"), a.evidence)
 	huma.Register(h, get("unobserved", "/proposals/{id}/rules/{rule}/unobserved", "Pairs that a rule permits and that nobody was seen to use"), a.unobserved)
 	huma.Register(h, get("left-out", "/proposals/{id}/left-out", "The sessions that are in no rule, each with its reason"), a.leftOut)
+	a.registerAnswers(h, get)
 	huma.Register(h, get("job", "/jobs/{job}", "How far a job has come"), a.job)
 	events := get("job-events", "/jobs/{job}/events", "The same as a stream of events: job, then done")
-	events.Responses = map[string]*huma.Response{"200": {Description: "Server-sent events", Content: map[string]*huma.MediaType{"text/event-stream": {}}}}
+	events.Responses = eventStream()
 	huma.Register(h, events, a.jobEvents)
 	huma.Register(h, huma.Operation{OperationID: "generate", Method: http.MethodPost, Path: "/api/v1/proposals", DefaultStatus: http.StatusAccepted,
 		Summary: "Make proposals, as `cordon generate-rules` does: a job", Errors: []int{400, 403, 409, 422, 503}, MaxBodyBytes: 64 << 20}, a.generate)
 	huma.Register(h, huma.Operation{OperationID: "cancel", Method: http.MethodDelete, Path: "/api/v1/jobs/{job}", DefaultStatus: http.StatusNoContent,
 		Summary: "End a job", Errors: []int{403, 404}}, a.cancelJob)
+}
+
+func eventStream() map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {Description: "Server-sent events", Content: map[string]*huma.MediaType{"text/event-stream": {}}}}
 }
 
 // QueryIn keeps the query of a request as it came, for the functions that read flags.
@@ -151,9 +174,12 @@ func (a *API) problem(ctx context.Context, err error) error {
 	var status huma.StatusError
 	var limit *limitError
 	var wrong *policy.SettingsError
+	mistake, mistaken := asMistake(err)
 	switch {
 	case errors.As(err, &status):
 		return err
+	case mistaken:
+		return wrongParameter(mistake, "query")
 	case ctx.Err() != nil:
 		return huma.NewError(499, "the request was cancelled")
 	case errors.As(err, &limit):
@@ -169,6 +195,13 @@ func (a *API) problem(ctx context.Context, err error) error {
 	}
 	a.deps.Log.Warn("a request failed", "err", err)
 	return huma.NewError(http.StatusServiceUnavailable, err.Error())
+}
+
+// asMistake gives the mistake that an error is, if it is one.
+func asMistake(err error) (*Mistake, bool) {
+	var m *Mistake
+	ok := errors.As(err, &m)
+	return m, ok
 }
 
 // wrongParameter is the answer to a mistake in a parameter of the query.

@@ -106,7 +106,24 @@ func (j *jobs) start(who string, f func(context.Context, *job) ([]policy.Proposa
 			}
 		})
 	})
-	return x.Job, nil
+	out := x.Job
+	j.tellLocked()
+	return out, nil
+}
+
+// tell has the streams of events know of the jobs.
+func (j *jobs) tell() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.tellLocked()
+}
+
+func (j *jobs) tellLocked() {
+	list := []Job{}
+	for i := len(j.order) - 1; i >= 0 && len(list) < 10; i-- {
+		list = append(list, j.known[j.order[i]].Job)
+	}
+	j.api.news.tell("jobs", map[string]any{"jobs": list})
 }
 
 func (j *jobs) change(x *job, f func()) {
@@ -115,6 +132,7 @@ func (j *jobs) change(x *job, f func()) {
 	f()
 	close(x.changed)
 	x.changed = make(chan struct{})
+	j.tellLocked()
 }
 
 // look gives a job as it is, and what is closed when it changes.

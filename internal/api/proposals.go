@@ -121,6 +121,10 @@ func (a *API) unobserved(ctx context.Context, in *ruleIn) (*huma.StreamResponse,
 		return nil, err
 	}
 	query := "SELECT * FROM (" + v.held.(judgement).Unobserved(0) + ") WHERE rule = " + sqltext.Text(p.Rules[place].Name)
+	if in.format() == "sql" {
+		release()
+		return nil, wrongParameter(fmt.Errorf("--format: pairs that nobody used are in no table"), "query")
+	}
 	if in.format() != "json" {
 		return a.stream(ctx, release, in.format(), sessions.Query{SQL: query})
 	}

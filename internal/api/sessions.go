@@ -50,7 +50,7 @@ type PageIn struct {
 	Sort   string `query:"sort" default:"-last_seen" doc:"Column, with - before it for descending"`
 	Limit  int    `query:"limit" default:"200" minimum:"1" maximum:"1000" doc:"Rows of a page in JSON; csv and ndjson have all unless it is given"`
 	After  string `query:"after" doc:"What the page before gave as next"`
-	Format string `query:"format" enum:"json,csv,ndjson" doc:"Otherwise what the header Accept asks for, else json"`
+	Format string `query:"format" enum:"json,csv,ndjson,sql" doc:"Otherwise what the header Accept asks for, else json; sql is the statement that gives the rows"`
 	Accept string `header:"Accept"`
 }
 
@@ -103,6 +103,11 @@ type Session struct {
 	Note   string    `json:"note,omitempty" doc:"What the reason rests on"`
 	Rules  *[]uint32 `json:"rules,omitempty" doc:"Places of the rules that hold it, counted from 0"`
 
+	Decision   string `json:"decision,omitempty" doc:"What a policy does with the session"`
+	Rule       string `json:"rule,omitempty" doc:"The rule that says so, or that holds the session"`
+	Before     string `json:"before,omitempty" doc:"What the policy compared with does"`
+	RuleBefore string `json:"rule_before,omitempty"`
+
 	Key []string `json:"key,omitempty" hidden:"true"`
 }
 
@@ -137,20 +142,20 @@ func (a *API) sessions(ctx context.Context, in *sessionsIn) (*huma.StreamRespons
 	if err != nil {
 		return nil, wrongParameter(err, "query")
 	}
+	if !judged && in.format() == "sql" {
+		order, err := sessions.ParseSort(in.Sort)
+		if err != nil {
+			return nil, wrongParameter(err, "query")
+		}
+		return a.statement(ctx, f, order, file, nil)
+	}
 	var p *policy.Proposal
 	var v *view
 	var release func()
 	if judged {
 		p, v, release, err = a.judged(ctx, in.Proposal, in.VRF)
 	} else {
-		since := f.Since
-		if !f.NewSince.IsZero() { // within a window every session would be new
-			since = time.Time{}
-		} else {
-			f.Since = time.Time{} // the table has the window alone
-		}
-		v, release, err = a.window(ctx, since, f.Until)
-		f.Until = time.Time{}
+		v, release, f, err = a.windowOf(ctx, f)
 	}
 	if err != nil {
 		return nil, a.problem(ctx, err)
@@ -221,8 +226,12 @@ func (a *API) list(ctx context.Context, v *view, release func(), f sessions.Filt
 		return nil, wrongParameter(err, "query")
 	}
 	f.Table = t
+	if in.format() == "sql" {
+		defer release()
+		return a.statement(ctx, f, order, file, p)
+	}
 	if in.format() != "json" {
-		return a.export(ctx, release, f, order, file, in)
+		return a.exportList(ctx, release, f, order, file, in)
 	}
 	page := SessionPage{Made: v.made.UTC(), Sessions: []Session{}}
 	if p != nil {
@@ -295,12 +304,13 @@ func (a *API) total(ctx context.Context, f sessions.Filter, file *categories.Fil
 	return a.deps.Conn.QueryRow(a.bounded(ctx, q.Parameters, nil), "SELECT count(), sum(flows), sum(bytes) FROM ("+q.SQL+")").Scan(&page.Total, &page.Flows, &page.Bytes)
 }
 
-// export streams a whole list as the command writes it.
-func (a *API) export(ctx context.Context, release func(), f sessions.Filter, order sessions.Sort, file *categories.File, in *PageIn) (*huma.StreamResponse, error) {
+// exportList streams a whole list as the command writes it.
+func (a *API) exportList(ctx context.Context, release func(), f sessions.Filter, order sessions.Sort, file *categories.File, in *PageIn) (*huma.StreamResponse, error) {
 	q, err := sessions.Build(f, order, 0, file)
 	if err != nil {
 		return nil, wrongParameter(err, "query")
 	}
+	a.exported(ctx, "sessions")
 	return a.stream(ctx, release, in.format(), q)
 }
 
@@ -349,6 +359,19 @@ func readCursor(text, sort string) (key []string, err error) {
 		return nil, fmt.Errorf("--after: the page before was sorted by %s", key[0])
 	}
 	return key[1:], nil
+}
+
+// windowOf gives the sessions of the window of a filter, and the filter without what the window holds already.
+func (a *API) windowOf(ctx context.Context, f sessions.Filter) (*view, func(), sessions.Filter, error) {
+	since := f.Since
+	if !f.NewSince.IsZero() { // within a window every session would be new
+		since = time.Time{}
+	} else {
+		f.Since = time.Time{} // the table has the window alone
+	}
+	v, release, err := a.window(ctx, since, f.Until)
+	f.Until = time.Time{}
+	return v, release, f, err
 }
 
 // window gives the sessions of a window as they were collected, unjudged.

@@ -18,7 +18,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect
 	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 // Pages are the paths of pages; whatever else has no extension is a page that says it is not there.
-var Pages = []string{"/", "/matrix", "/sessions", "/host", "/proposals", "/generate"}
+var Pages = []string{"/", "/matrix", "/sessions", "/host", "/group", "/refused", "/readiness", "/generate", "/proposals", "/since", "/simulate"}
 
 // Handler answers with the pages and what they are made of.
 func Handler() http.Handler {

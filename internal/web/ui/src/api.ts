@@ -1,5 +1,6 @@
 // What the API answers; /openapi.json describes it.
 import { useEffect, useState } from "preact/hooks"
+import { onReturn } from "./events"
 
 export interface Session {
   vrf: string
@@ -134,6 +135,7 @@ export interface Status {
 
 export interface Job {
   job: string
+  who: string
   state: string
   steps: { name: string; millis: number; rows?: number }[]
   progress?: string
@@ -178,9 +180,9 @@ const retryAfter = 2000
 
 /**
  * useAnswer asks for a path, and again when it changes; null asks nothing. A request ends with the page that made it. Where the
- * server is away, the page asks again until it is back.
+ * server is away, the page asks again until it is back. Every is in milliseconds, 0 for once; another version asks again.
  */
-export function useAnswer<T>(path: string | null, every = 0): Answer<T> {
+export function useAnswer<T>(path: string | null, every = 0, version: unknown = 0): Answer<T> {
   const [answer, set] = useState<Answer<T> & { of: string | null }>({ busy: path !== null, of: path })
   useEffect(() => {
     if (path === null) {
@@ -205,10 +207,15 @@ export function useAnswer<T>(path: string | null, every = 0): Answer<T> {
     }
     set((old) => (old.of === path ? { ...old, busy: true } : { busy: true, of: path }))
     run()
+    const forget = onReturn(() => {
+      clearTimeout(timer)
+      run()
+    })
     return () => {
+      forget()
       end.abort()
       clearTimeout(timer)
     }
-  }, [path, every])
+  }, [path, every, version])
   return answer.of === path ? answer : { busy: true }
 }

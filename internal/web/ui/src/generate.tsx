@@ -3,7 +3,8 @@ import type { TargetedSubmitEvent } from "preact"
 import { useEffect, useState } from "preact/hooks"
 import { change, go, link, useAddress, withParams } from "./address"
 import { ask, Problem, useAnswer, type Job } from "./api"
-import { A, Copies, Trouble } from "./parts"
+import { Copies } from "./copies"
+import { A, Trouble } from "./parts"
 import { count, shortID } from "./text"
 
 const texts = [

@@ -4,7 +4,9 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import { change, link, useAddress, withParams } from "./address"
 import { useAnswer, type Cell, type MatrixCell, type MatrixData } from "./api"
 import { at, draw, layout, stateOf, type Frame } from "./canvas"
-import { A, Busy, Copies, Empty, Trouble } from "./parts"
+import { Copies } from "./copies"
+import { A, Busy, Empty, Trouble } from "./parts"
+import { End } from "./readiness"
 import { bytes, count, end, moment, of, shortID, zoneOf } from "./text"
 
 /** The parameters of the page that the API has too. */
@@ -26,14 +28,16 @@ export function MatrixPage() {
       {!m && busy && <Busy what="Judging the sessions" />}
       {m && <Head m={m} />}
       {m && (m.cells.length === 0 ? <Empty params={params} /> : <Body m={m} params={params} />)}
-      <Copies command={command(params)} api={matrixPath(params)} />
+      <Copies command={command(params, m)} api={matrixPath(params)} name="matrix" csv={() => (m ? cellRows(m) : [])} picture={() => pictureOf(document.querySelector<HTMLCanvasElement>(".matrix canvas"))}
+        sql={link("/api/v1/sessions", withParams(cellOf(params, m), { format: "sql" }))} />
     </>
   )
 }
 
 /** command is what shows the selected cell, or all sessions of the service, on a terminal. */
-function command(params: URLSearchParams): string[] {
+function command(params: URLSearchParams, m?: MatrixData): string[] {
   const out = ["sessions"]
+  if (m) out.push("--vrf", m.vrf)
   for (const [name, flag] of [["source", "client"], ["destination", "server"]] as const) {
     const label = params.get(name)
     if (label?.startsWith("group:")) out.push("--" + flag, label)
@@ -42,6 +46,20 @@ function command(params: URLSearchParams): string[] {
   for (const s of params.getAll("service")) out.push("--service", s)
   return out
 }
+
+/** cellOf are the parameters of the sessions of the selected cell, or of all that the matrix shows. */
+function cellOf(params: URLSearchParams, m?: MatrixData): URLSearchParams {
+  const cell = params.has("source") || params.has("destination")
+  return withParams(new URLSearchParams(), { vrf: m?.vrf ?? params.get("vrf"), service: params.getAll("service"), source: params.get("source"), destination: params.get("destination"), proposal: cell && m?.proposal ? shortID(m.proposal) : null })
+}
+
+const cellRows = (m: MatrixData) => [
+  ["source", "destination", "sessions", "included", "services", "flows", "bytes", "first_seen", "last_seen", "rules"],
+  ...m.cells.map((c) => [m.rows[c.row]!, m.columns[c.column]!, c.sessions, c.included, c.services, c.flows, c.bytes, c.firstSeen, c.lastSeen, c.rules.map((i) => m.rules[i]?.name ?? "").join(" ")]),
+]
+
+/** pictureOf gives the whole canvas, what is scrolled away among it. */
+export const pictureOf = (canvas: HTMLCanvasElement | null): Promise<Blob | null> => new Promise((done) => (canvas ? canvas.toBlob(done) : done(null)))
 
 function Head({ m }: { m: MatrixData }) {
   const { params } = useAddress()
@@ -132,7 +150,7 @@ function CellCard({ m, cell }: { m: MatrixData; cell: MatrixCell }) {
   const list = withParams(new URLSearchParams(), { proposal: m.proposal ? shortID(m.proposal) : null, vrf: params.get("vrf"), source, destination, service: params.getAll("service") })
   return (
     <section class="card">
-      <h2>{end(source)} → {end(destination)}</h2>
+      <h2><End label={source} /> → <End label={destination} /></h2>
       <p>
         <A to={link("/sessions", list)}><span data-count="cell">{count(cell.sessions)}</span> sessions</A> of {of(cell.services, "service")}, {count(cell.flows)} flows, {bytes(cell.bytes)}.
       </p>

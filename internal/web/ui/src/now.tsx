@@ -1,7 +1,9 @@
 // What is going on: findings first, then exporters, traffic and the latest proposals.
 import { useAddress } from "./address"
-import { useAnswer, type SessionPage, type Status, type Stored } from "./api"
-import { A, Busy, Copies, Findings, Trouble } from "./parts"
+import { useAnswer, type Job, type SessionPage, type Status, type Stored } from "./api"
+import { Copies } from "./copies"
+import { useEvents } from "./events"
+import { A, Busy, Findings, Trouble } from "./parts"
 import { ProposalList } from "./proposals"
 import { bytes, count, moment, zoneOf } from "./text"
 
@@ -24,12 +26,17 @@ interface Hour {
 export function NowPage() {
   const { params } = useAddress()
   const zone = zoneOf(params)
-  const status = useAnswer<Status>("/api/v1/status", 5000)
+  const told = useEvents<Status>("status")
+  const asked = useAnswer<Status>("/api/v1/status")
+  const status = { data: told ?? asked.data, error: asked.error }
+  const list = useEvents<{ proposals: Stored[] }>("proposals")
+  const jobs = useEvents<{ jobs: Job[] }>("jobs")?.jobs.filter((j) => j.state === "running") ?? []
   const exporters = useAnswer<{ exporters: Exporter[] }>("/api/v1/exporters", 30000)
   const traffic = useAnswer<{ hours: Hour[] }>("/api/v1/traffic?last=7d", 60000)
   const sessions = useAnswer<SessionPage>("/api/v1/sessions?limit=1")
   const fresh = useAnswer<SessionPage>("/api/v1/sessions?limit=1&new=24h")
-  const proposals = useAnswer<{ proposals: Stored[] }>("/api/v1/proposals?limit=5")
+  const stored = useAnswer<{ proposals: Stored[] }>("/api/v1/proposals?limit=5")
+  const proposals = list?.proposals.slice(0, 5) ?? stored.data?.proposals
   return (
     <>
       <h1>Now</h1>
@@ -71,8 +78,10 @@ export function NowPage() {
       <h2>Traffic of the last week, by hour</h2>
       {traffic.data && <Bars hours={traffic.data.hours} zone={zone} />}
       <h2>Latest proposals</h2>
-      {proposals.data && <ProposalList list={proposals.data.proposals} />}
-      <Copies command={["status"]} api="/api/v1/status" />
+      {jobs.map((j) => <p key={j.job}><A to={`/generate?job=${j.job}`}>Job {j.job}</A> of {j.who} is running. {j.progress}</p>)}
+      {proposals && <ProposalList list={proposals} />}
+      <Copies command={["status"]} api="/api/v1/status" name="exporters" sql="SELECT exporter, records, bytes, lost_records, last_export FROM exporters_total ORDER BY records DESC, exporter"
+        csv={() => [["exporter", "records", "bytes", "lost_records", "last_export"], ...(exporters.data?.exporters ?? []).map((e) => [e.exporter, e.records, e.bytes, e.lostRecords, e.lastExport])]} />
     </>
   )
 }

@@ -1,9 +1,8 @@
 // Parts that several pages have.
 import type { ComponentChildren, TargetedMouseEvent } from "preact"
-import { useState } from "preact/hooks"
 import { change, go, link, useAddress, withParams } from "./address"
 import { Problem, useAnswer, type SessionPage, type Status } from "./api"
-import { count, moment, words, zoneOf } from "./text"
+import { count, moment, zoneOf } from "./text"
 
 /** A is a link inside these pages. It keeps the zone. */
 export function A({ to, children, class: c, label }: { to: string; children: ComponentChildren; class?: string; label?: string }) {
@@ -41,24 +40,6 @@ export function Trouble({ error }: { error: Problem }) {
 
 /** Busy says that something is being asked. */
 export const Busy = ({ what }: { what: string }) => <p class="busy" role="status">{what}…</p>
-
-/** Copies are the ways to take a page elsewhere. */
-export function Copies({ command, api, sql }: { command?: string[]; api?: string; sql?: string }) {
-  const [said, say] = useState("")
-  const put = (what: string, text: string) => {
-    navigator.clipboard.writeText(text).then(() => say(`Copied as ${what}.`), () => say("The browser does not let this page copy."))
-  }
-  return (
-    <div class="copies" role="group" aria-label="Copy this page">
-      <span>Copy as</span>
-      <button onClick={() => put("link", location.href)} data-copy={location.href}>link</button>
-      {command && <button onClick={() => put("command", words("cordon", ...command))} data-copy={words("cordon", ...command)}>command</button>}
-      {sql && <button onClick={() => put("SQL", sql)} data-copy={sql}>SQL</button>}
-      {api && <button onClick={() => put("curl", words("curl", "-sS", location.origin + api))} data-copy={words("curl", "-sS", location.origin + api)}>curl</button>}
-      <span role="status">{said}</span>
-    </div>
-  )
-}
 
 /** Zone shows the zone of the times on a page, and changes it. */
 export function Zone() {

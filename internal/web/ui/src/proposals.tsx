@@ -1,20 +1,28 @@
 // Proposals: the list, and one with its rules beside their boxes.
-import { change, link, useAddress, withParams } from "./address"
-import { useAnswer, type MatrixData, type PairPage, type Proposal, type Rule, type SessionPage, type Stored } from "./api"
-import { Matrix } from "./matrix"
-import { A, Busy, Copies, Trouble } from "./parts"
+import type { TargetedSubmitEvent } from "preact"
+import { useEffect, useState } from "preact/hooks"
+import { change, go, link, useAddress, withParams } from "./address"
+import { ask, Problem, useAnswer, type MatrixData, type PairPage, type Proposal, type Rule, type SessionPage, type Stored } from "./api"
+import { Matrix, pictureOf } from "./matrix"
+import { Copies } from "./copies"
+import { A, Busy, Trouble } from "./parts"
+import { useEvents } from "./events"
+import { End } from "./readiness"
 import { SessionTable, Host } from "./sessions"
-import { count, end, moment, of, shortID, zoneOf } from "./text"
+import { count, end, moment, of, shortID, words, zoneOf } from "./text"
 
 export function ProposalsPage() {
-  const { data, error } = useAnswer<{ proposals: Stored[] }>("/api/v1/proposals?limit=100")
+  const told = useEvents<{ proposals: Stored[] }>("proposals")
+  const { data, error } = useAnswer<{ proposals: Stored[] }>("/api/v1/proposals?limit=100", 0, told?.proposals[0]?.id)
   return (
     <>
       <h1>Proposals</h1>
       {error && <Trouble error={error} />}
       {!data && !error && <Busy what="Reading proposals" />}
       {data && <ProposalList list={data.proposals} />}
-      <Copies command={["proposals", "list"]} api="/api/v1/proposals?limit=100" />
+      <Copies command={["proposals", "list", "--limit", "100"]} api="/api/v1/proposals?limit=100" name="proposals"
+        sql="SELECT id, created, vrf, rules, lower_bound, optimal, cells, sessions, included FROM proposals ORDER BY created DESC LIMIT 100"
+        csv={() => [["id", "created", "vrf", "rules", "lower_bound", "optimal", "cells", "sessions", "included"], ...(data?.proposals ?? []).map((p) => [p.id, p.created, p.vrf, p.rules, p.lowerBound, String(p.optimal), p.cells, p.sessions, p.included])]} />
     </>
   )
 }
@@ -58,6 +66,10 @@ export function ProposalPage({ id }: { id: string }) {
       {!p && !error && <Busy what="Reading the proposal" />}
       {p && <Content p={p} rule={rule} />}
       <Copies
+        name={"proposal-" + shortID(id)}
+        sql={rule ? `/api/v1/proposals/${shortID(id)}/rules/${rule.id}/sessions?format=sql` : p && `SELECT name, sources, destinations, services, sessions, flows, bytes FROM proposal_rules WHERE proposal = '${p.id}' ORDER BY ordinal`}
+        csv={rule ? `/api/v1/proposals/${shortID(id)}/rules/${rule.id}/sessions?format=csv` : `/api/v1/proposals/${shortID(id)}/export?format=csv`}
+        picture={() => pictureOf(document.querySelector<HTMLCanvasElement>(".matrix canvas"))}
         command={rule ? ["proposals", "show", shortID(id), "--evidence", "--rule", rule.name] : ["proposals", "show", shortID(id)]}
         api={rule ? `/api/v1/proposals/${shortID(id)}/rules/${rule.id}/sessions` : `/api/v1/proposals/${shortID(id)}`}
       />
@@ -91,6 +103,8 @@ function Content({ p, rule }: { p: Proposal; rule?: Rule }) {
         </div>
       </div>
       {rule && <RuleDetail p={p} rule={rule} />}
+      <Exports p={p} />
+      <p><A to={link("/since", new URLSearchParams({ proposal: shortID(p.id) }))}>Since this proposal</A>, <A to={link("/simulate", new URLSearchParams({ policy: shortID(p.id) }))}>simulate it</A></p>
     </>
   )
 }
@@ -134,7 +148,7 @@ function Rules({ p, rule }: { p: Proposal; rule?: Rule }) {
             <tr key={r.id} class={r.id === rule?.id ? "on" : ""} data-rule={r.id}>
               <td>
                 <A to={link(location.pathname, withParams(params, { rule: r.id === rule?.id ? null : r.id }))}>{r.name}</A> {thin(r) && <span class="thin">thin</span>}
-                <div class="terms">{r.sources.map(end).join(", ")} → {r.destinations.map(end).join(", ")}: {r.services.join(", ")}</div>
+                <div class="terms">{r.sources.map((s, i) => <span key={s}>{i > 0 && ", "}<End label={s} /></span>)} → {r.destinations.map((s, i) => <span key={s}>{i > 0 && ", "}<End label={s} /></span>)}: {r.services.join(", ")}</div>
               </td>
               <td class="number" data-count="rule">{count(r.evidence.sessions)}</td>
               <td class="number">{count(r.excess.observedPairs)} / {count(r.excess.permittedPairs)}</td>
@@ -170,6 +184,72 @@ function LeftOut({ p }: { p: Proposal }) {
   )
 }
 
+/** Rename gives a rule a name that stays. A proposal never changes, so the one with the name is another one. */
+function Rename({ p, rule }: { p: Proposal; rule: Rule }) {
+  const { params } = useAddress()
+  const [wrong, setWrong] = useState<Problem | undefined>()
+  const submit = (e: TargetedSubmitEvent<HTMLFormElement>) => {
+    e.preventDefault()
+    const name = String(new FormData(e.currentTarget).get("name") ?? "").trim()
+    setWrong(undefined)
+    ask<{ id: string }>(`/api/v1/proposals/${shortID(p.id)}/names`, { method: "POST", body: JSON.stringify({ rule: rule.id, name }) }).then(
+      (made) => go(link(`/proposals/${shortID(made.id)}`, params)),
+      (error) => setWrong(error instanceof Problem ? error : new Problem(0, "The server does not answer.")),
+    )
+  }
+  return (
+    <form class="controls" onSubmit={submit}>
+      <label>Name<input name="name" defaultValue={rule.name} autoComplete="off" spellcheck={false} /></label>
+      <button type="submit">Rename</button>
+      {wrong && <Trouble error={wrong} />}
+    </form>
+  )
+}
+
+interface FormatOf {
+  name: string
+  about?: string
+  several?: boolean
+}
+
+/** Exports are the proposal in every format, each to look at and to save. */
+function Exports({ p }: { p: Proposal }) {
+  const { params } = useAddress()
+  const { data } = useAnswer<{ formats: FormatOf[] }>("/api/v1/formats")
+  const [shown, show] = useState<{ text?: string; notes: string[]; error?: Problem } | undefined>()
+  const format = params.get("format") ?? "yaml"
+  const gaps = params.get("gaps") === "report"
+  const path = link(`/api/v1/proposals/${shortID(p.id)}/export`, new URLSearchParams({ format, ...(gaps ? { gaps: "report" } : {}) }))
+  const several = data?.formats.find((f) => f.name === format)?.several
+  useEffect(() => show(undefined), [path])
+  const look = async () => {
+    const response = await fetch(path)
+    const text = await response.text()
+    const notes = (response.headers.get("Cordon-Note") ?? "").split(", ").filter(Boolean).map(decodeURIComponent)
+    if (response.ok) show({ text: several ? "Several files, in one archive." : text, notes })
+    else show({ notes, error: new Problem(response.status, (JSON.parse(text) as { detail?: string }).detail ?? text) })
+  }
+  return (
+    <section class="export" aria-label="Export">
+      <h2>Export</h2>
+      <form class="controls" onSubmit={(e) => { e.preventDefault(); void look() }}>
+        <label>Format
+          <select name="format" value={format} onChange={(e) => change({ format: e.currentTarget.value === "yaml" ? null : e.currentTarget.value })}>
+            {(data?.formats ?? [{ name: format }]).map((f: FormatOf) => <option key={f.name} value={f.name}>{f.name}{f.about ? `: ${f.about}` : ""}</option>)}
+          </select>
+        </label>
+        <label><input type="checkbox" name="gaps" checked={gaps} onChange={(e) => change({ gaps: e.currentTarget.checked ? "report" : null })} /> Leave out what the target cannot say, and list it</label>
+        <button type="submit">Look at it</button>
+        <a class="button" href={path} download data-export={format}>Save as {format}</a>
+      </form>
+      {shown?.error && <Trouble error={shown.error} />}
+      {shown?.notes.map((n) => <p key={n}>{n}</p>)}
+      {shown?.text !== undefined && <pre class="scroll" tabIndex={0} role="region" aria-label={"The proposal as " + format}>{shown.text}</pre>}
+      <p class="note">On a terminal: <code>{words("cordon", "proposals", "export", shortID(p.id), "--format", format, ...(gaps ? ["--gaps", "report"] : []), ...(several ? ["--output", "folder"] : []))}</code></p>
+    </section>
+  )
+}
+
 function RuleDetail({ p, rule }: { p: Proposal; rule: Rule }) {
   const { params } = useAddress()
   const zone = zoneOf(params)
@@ -185,6 +265,7 @@ function RuleDetail({ p, rule }: { p: Proposal; rule: Rule }) {
   return (
     <section class="detail" aria-label="Evidence">
       <h2>{rule.name}</h2>
+      <Rename p={p} rule={rule} key={rule.id} />
       <p>
         {of(e.sessions, "session")}, {of(e.flows, "flow")}, {of(e.clients, "client")}, {of(e.servers, "server")}; {moment(e.firstSeen, zone)} to {moment(e.lastSeen, zone)} {zone}.
         {e.lossyExporters?.length ? ` Exporters that lost records meanwhile: ${e.lossyExporters.join(", ")}.` : ""}

@@ -2,11 +2,13 @@
 import type { TargetedSubmitEvent } from "preact"
 import { change, link, useAddress, withParams } from "./address"
 import { useAnswer, type Proposal, type Session, type SessionPage } from "./api"
-import { A, Busy, Copies, Empty, Trouble } from "./parts"
+import { Copies } from "./copies"
+import { About, Active, baseOf, RulesOf } from "./group"
+import { A, Busy, Empty, Trouble } from "./parts"
 import { bytes, count, moment, of, shortID, zoneOf } from "./text"
 
 /** The parameters that the API has, and those that `cordon sessions` has as flags. */
-const asked = ["client", "server", "host", "exporter", "service", "vrf", "state", "since", "until", "last", "new", "new-since", "proposal", "rule", "reason", "source", "destination", "sort", "after", "limit"]
+const asked = ["client", "server", "host", "exporter", "service", "vrf", "state", "since", "until", "last", "tz", "new", "new-since", "proposal", "rule", "reason", "source", "destination", "sort", "after", "limit"]
 const flags = ["client", "server", "host", "exporter", "service", "vrf", "state", "since", "until", "last", "new", "new-since", "reason", "proposal", "sort"]
 
 export function sessionsPath(params: URLSearchParams): string {
@@ -86,7 +88,7 @@ export function SessionsPage() {
           <SessionTable page={data} params={params} />
         </>
       )}
-      <Copies command={command(params)} api={path} />
+      <Copies command={command(params)} api={path} sql={path + (path.includes("?") ? "&" : "?") + "format=sql"} csv={csv} name="sessions" />
     </>
   )
 }
@@ -178,19 +180,21 @@ function Judgement({ s, id, proposal }: { s: Session; id: string; proposal?: Pro
 
 export function HostPage({ address }: { address: string }) {
   const { params } = useAddress()
-  const base = new URLSearchParams()
-  for (const n of ["since", "until", "last", "proposal", "vrf"]) if (params.get(n)) base.set(n, params.get(n)!)
+  const base = baseOf(params)
   return (
     <>
       <h1>Host {address}</h1>
+      <RulesOf ends={[`ip:${address}/${address.includes(":") ? 128 : 32}`]} base={base} />
+      <Active host={address} base={base} />
       <Side title="Whom it uses" name="client" address={address} base={base} params={params} />
       <Side title="Who uses it" name="server" address={address} base={base} params={params} />
-      <Copies command={["sessions", "--host", address]} api={link("/api/v1/sessions", withParams(base, { host: address }))} />
+      <About end={address} base={base} />
     </>
   )
 }
 
-function Side({ title, name, address, base, params }: { title: string; name: string; address: string; base: URLSearchParams; params: URLSearchParams }) {
+/** Side lists the sessions of a host or group at one end. */
+export function Side({ title, name, address, base, params }: { title: string; name: string; address: string; base: URLSearchParams; params: URLSearchParams }) {
   const proposals = useAnswer<{ proposals: { id: string }[] }>(base.has("proposal") ? null : "/api/v1/proposals?limit=1")
   const newest = proposals.data?.proposals[0]?.id
   const ready = base.has("proposal") || proposals.data
