@@ -18,7 +18,7 @@ import (
 
 // browser is a tab of a headless Chromium.
 type browser struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu   sync.Mutex
@@ -26,7 +26,7 @@ type browser struct {
 }
 
 // openBrowser starts one; without it the test skips, in continuous integration it fails.
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t testing.TB) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium-headless-shell")
 	if err != nil {
@@ -155,6 +155,22 @@ func (x *explored) testBrowser(t *testing.T) {
 		t.Errorf("a page loads from elsewhere: %v", out)
 	}
 	b.quiet()
+	x.testRestart(b)
+}
+
+// A page that is open while the server is killed says so, and goes on when another one is there.
+func (x *explored) testRestart(b *browser) {
+	b.open("http://" + x.HTTP + "/sessions")
+	b.settle()
+	n := b.count("sessions")
+	x.process.kill()
+	b.until(`document.querySelector(".lost-server")`)
+	x.process, x.addresses = up(x.t, x.dir, "CORDON_HTTP_LISTEN="+x.HTTP, "CORDON_HTTP_TOKENS="+x.tokens)
+	b.until(`!document.querySelector(".lost-server")`)
+	b.settle()
+	if again := b.count("sessions"); again != n {
+		b.t.Errorf("the page has %d sessions after the restart, before %d", again, n)
+	}
 }
 
 func (x *explored) walk(b *browser) {

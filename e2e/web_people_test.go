@@ -45,7 +45,7 @@ func (b *browser) copied(kind string) string {
 }
 
 // rows reads sessions of a list in CSV as texts of client, server, service and flows.
-func rowsOf(t *testing.T, text string) []string {
+func rowsOf(t testing.TB, text string) []string {
 	t.Helper()
 	records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	if err != nil || len(records) == 0 {
@@ -68,7 +68,7 @@ func rowsOf(t *testing.T, text string) []string {
 }
 
 // shell runs what a page copies, as a person pastes it, in a folder with the groups file.
-func (x *explored) shell(t *testing.T, text string) string {
+func (x *explored) shell(t testing.TB, text string) string {
 	t.Helper()
 	if strings.HasPrefix(text, "curl ") {
 		if _, err := exec.LookPath("curl"); err != nil {

@@ -22,7 +22,8 @@ export interface Frame {
 }
 
 const most = 18 // side of a square
-const least = 3
+const least = 3 // but for matrices that would be wider than widest
+const widest = 3000
 const labelled = 9 // from here on each row has its label
 
 /** layout finds room for labels and squares in a width. */
@@ -30,7 +31,8 @@ export function layout(m: MatrixData, width: number, measure: (text: string) => 
   const longest = (labels: string[]) => Math.min(220, Math.max(40, ...labels.slice(0, 2000).map((l) => measure(end(l)))) + 12)
   const left = longest(m.rows)
   const columns = Math.max(1, m.columns.length)
-  const cell = Math.max(least, Math.min(most, Math.floor((width - left - 12) / columns)))
+  const smallest = Math.max(1, Math.min(least, Math.floor(widest / Math.max(columns, m.rows.length))))
+  const cell = Math.max(smallest, Math.min(most, Math.floor((width - left - 12) / columns)))
   const top = cell >= labelled ? longest(m.columns) : 16
   return { cell, left, top, width: Math.max(width, left + cell * columns + 12), height: top + cell * Math.max(1, m.rows.length) + 12 }
 }
@@ -55,23 +57,50 @@ export interface Drawing {
   witness?: Cell[]
 }
 
+/** Layer is what stays while a cursor moves: the squares and labels, painted once. */
+interface Layer {
+  matrix: MatrixData
+  frame: Frame
+  colours: string
+  picture: OffscreenCanvas
+}
+
+const layers = new WeakMap<HTMLCanvasElement, Layer>()
+
+const names = ["ground", "field", "line", "ink", "rule", "open", "left", "refused", "box", "dot"]
+
 /** draw paints everything. Colours come from the style sheet, so that light and dark have their own. */
 export function draw(canvas: HTMLCanvasElement, d: Drawing): void {
   const { matrix: m, frame: f } = d
   const ratio = devicePixelRatio || 1
-  canvas.width = Math.round(f.width * ratio)
-  canvas.height = Math.round(f.height * ratio)
-  canvas.style.width = f.width + "px"
-  canvas.style.height = f.height + "px"
+  const [width, height] = [Math.round(f.width * ratio), Math.round(f.height * ratio)]
+  if (canvas.width !== width || canvas.height !== height) {
+    canvas.width = width
+    canvas.height = height
+    canvas.style.width = f.width + "px"
+    canvas.style.height = f.height + "px"
+  }
   const g = canvas.getContext("2d")!
-  g.setTransform(ratio, 0, 0, ratio, 0, 0)
   const style = getComputedStyle(canvas)
-  const colour = (name: string) => style.getPropertyValue("--" + name).trim()
-  g.fillStyle = colour("ground")
-  g.fillRect(0, 0, f.width, f.height)
-  grid(g, d, colour)
-  squares(g, d, colour)
-  labels(g, d, colour)
+  const known = new Map(names.map((n) => [n, style.getPropertyValue("--" + n).trim()]))
+  const colour = (name: string) => known.get(name)!
+  const colours = [...known.values()].join(" ") + ratio
+  let layer = layers.get(canvas)
+  if (!layer || layer.matrix !== m || layer.frame !== f || layer.colours !== colours) {
+    const picture = new OffscreenCanvas(width, height)
+    const p = picture.getContext("2d", { alpha: false })!
+    p.setTransform(ratio, 0, 0, ratio, 0, 0)
+    p.fillStyle = colour("ground")
+    p.fillRect(0, 0, f.width, f.height)
+    grid(p, d, colour)
+    squares(p, d, colour)
+    labels(p, d, colour, style.font || "12px sans-serif")
+    layer = { matrix: m, frame: f, colours, picture }
+    layers.set(canvas, layer)
+  }
+  g.setTransform(1, 0, 0, 1, 0, 0)
+  g.drawImage(layer.picture, 0, 0)
+  g.setTransform(ratio, 0, 0, ratio, 0, 0)
   if (d.rule) box(g, f, d.rule, colour("box"))
   dots(g, d, colour("dot"))
   for (const [at, width] of [[d.selected, 3], [d.cursor, 2]] as const) {
@@ -83,8 +112,9 @@ export function draw(canvas: HTMLCanvasElement, d: Drawing): void {
 }
 
 type Colour = (name: string) => string
+type Painter = OffscreenCanvasRenderingContext2D
 
-function grid(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, colour: Colour): void {
+function grid(g: Painter, { matrix: m, frame: f }: Drawing, colour: Colour): void {
   g.fillStyle = colour("field")
   g.fillRect(f.left, f.top, m.columns.length * f.cell, m.rows.length * f.cell)
   if (f.cell < labelled) return
@@ -93,10 +123,14 @@ function grid(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, col
   for (let i = 0; i <= m.columns.length; i++) g.fillRect(f.left + i * f.cell, f.top, 1, m.rows.length * f.cell)
 }
 
-function squares(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, colour: Colour): void {
+/** detailed is the side from which squares have gaps and marks; smaller ones are points of a bitmap. */
+const detailed = 6
+
+function squares(g: Painter, { matrix: m, frame: f }: Drawing, colour: Colour): void {
+  if (f.cell < detailed) return points(g, m, f, colour)
   const fills: Record<State, string> = { rule: colour("rule"), open: colour("open"), left: colour("left"), refused: colour("refused") }
   const deepest = Math.log1p(Math.max(1, ...maxima(m)))
-  const gap = f.cell >= 6 ? 1 : 0
+  const gap = 1
   for (const c of m.cells) {
     const x = f.left + c.column * f.cell + gap
     const y = f.top + c.row * f.cell + gap
@@ -110,6 +144,33 @@ function squares(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, 
   }
 }
 
+/** points paints a bitmap with one point for each square, and stretches it. */
+function points(g: Painter, m: MatrixData, f: Frame, colour: Colour): void {
+  if (m.columns.length === 0 || m.rows.length === 0) return
+  const field = channels(colour("field"))
+  const fills: Record<State, number[]> = { rule: channels(colour("rule")), open: channels(colour("open")), left: channels(colour("left")), refused: channels(colour("refused")) }
+  const deepest = Math.log1p(Math.max(1, ...maxima(m)))
+  const image = new ImageData(m.columns.length, m.rows.length)
+  const to = image.data
+  for (const c of m.cells) {
+    const fill = fills[stateOf(c)]
+    const share = 0.35 + (0.65 * Math.log1p(c.sessions)) / deepest
+    const at = 4 * (c.row * m.columns.length + c.column)
+    for (let i = 0; i < 3; i++) to[at + i] = field[i]! + (fill[i]! - field[i]!) * share
+    to[at + 3] = 255
+  }
+  const bitmap = new OffscreenCanvas(image.width, image.height)
+  bitmap.getContext("2d")!.putImageData(image, 0, 0)
+  g.imageSmoothingEnabled = false
+  g.drawImage(bitmap, f.left, f.top, f.cell * image.width, f.cell * image.height)
+}
+
+/** channels takes a colour such as #0072b2 apart. */
+function channels(text: string): number[] {
+  const n = parseInt(text.slice(1), 16)
+  return [n >> 16, (n >> 8) & 255, n & 255]
+}
+
 function* maxima(m: MatrixData): Generator<number> {
   let most = 1
   for (const c of m.cells) most = Math.max(most, c.sessions)
@@ -117,7 +178,7 @@ function* maxima(m: MatrixData): Generator<number> {
 }
 
 /** mark tells states apart without colour: a stroke for left out, a cross for refused, a ring for what no rule has. */
-function mark(g: CanvasRenderingContext2D, x: number, y: number, side: number, state: State, ink: string): void {
+function mark(g: Painter, x: number, y: number, side: number, state: State, ink: string): void {
   g.strokeStyle = ink
   g.lineWidth = 1
   g.beginPath()
@@ -134,9 +195,9 @@ function mark(g: CanvasRenderingContext2D, x: number, y: number, side: number, s
   g.stroke()
 }
 
-function labels(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, colour: Colour): void {
+function labels(g: Painter, { matrix: m, frame: f }: Drawing, colour: Colour, font: string): void {
   g.fillStyle = colour("ink")
-  g.font = getComputedStyle(g.canvas).font || "12px sans-serif"
+  g.font = font
   g.textBaseline = "middle"
   const every = Math.max(1, Math.ceil(labelled / f.cell))
   g.textAlign = "right"
@@ -154,7 +215,7 @@ function labels(g: CanvasRenderingContext2D, { matrix: m, frame: f }: Drawing, c
   })
 }
 
-function fit(g: CanvasRenderingContext2D, text: string, width: number): string {
+function fit(g: Painter, text: string, width: number): string {
   if (g.measureText(text).width <= width) return text
   while (text.length > 1 && g.measureText(text + "…").width > width) text = text.slice(0, -1)
   return text + "…"

@@ -234,7 +234,9 @@ export function Matrix({ m, rule, selected, witness }: { m: MatrixData; rule?: s
     return layout(m, width, (t) => g.measureText(t).width)
   }, [m, width])
   useLayoutEffect(() => {
-    if (canvas.current && frame) draw(canvas.current, { matrix: m, frame, rule: m.rules.find((r) => r.id === rule), cursor, selected, witness })
+    if (!canvas.current || !frame) return
+    draw(canvas.current, { matrix: m, frame, rule: m.rules.find((r) => r.id === rule), cursor, selected, witness })
+    canvas.current.dataset.painted ??= String(Math.round(performance.now()))
   }, [m, frame, rule, cursor, selected?.[0], selected?.[1], witness, dark])
   const select = (p: [number, number]) => change({ source: m.rows[p[0]]!, destination: m.columns[p[1]]! })
   const pointed = (e: TargetedMouseEvent<HTMLCanvasElement>) => {

@@ -56,7 +56,7 @@ const fields = [
   ["category", "Categories", "those of the proposal"],
   ["vrf", "VRF", "all"],
   ["at-most", "May be denied", "1%"],
-  ["exclude-scanners", "Scanners leave out from so many targets", "none"],
+  ["exclude-scanners", "Leave out scanners of so many targets", "none"],
 ] as const
 
 const percent = (x: number): string => `${(100 * x).toFixed(2)}%`

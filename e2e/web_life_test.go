@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// gauge reads a number of /metrics.
+func (x *explored) gauge(t *testing.T, name string) float64 {
+	t.Helper()
+	_, text := x.ask(t, "GET", "/metrics", "")
+	m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatalf("no %s in /metrics", name)
+	}
+	v, err := strconv.ParseFloat(m[1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// leftTables counts the tables of views and of runs.
+func (x *explored) leftTables(t *testing.T) int {
+	t.Helper()
+	text, err := x.query("SELECT count() FROM system.tables WHERE database = 'cordon' AND match(name, '^(view|recommend)_')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// visit opens a page as a browser does, and leaves it: every other time before it has its answers.
+func (x *explored) visit(client *http.Client, n int) error {
+	paths := []string{"/matrix", "/api/v1/sessions?limit=5", "/assets/app.js", "/api/v1/events", "/api/v1/matrix", "/proposals/" + x.id, "/api/v1/hours?host=10.100.99.50", "/api/v1/refused?limit=5"}
+	path := paths[n%len(paths)]
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+x.HTTP+path, nil)
+	if err != nil {
+		return err
+	}
+	if n/len(paths)%2 == 1 {
+		time.AfterFunc(time.Millisecond, cancel)
+	}
+	resp, err := client.Do(r)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	if path == "/api/v1/events" {
+		firstEvents(resp.Body)
+		return nil
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// Pages that were opened and closed leave nothing behind, and neither does a process that is killed; a page that is open
+// meanwhile goes on when the server is back.
+func (x *explored) testLife(t *testing.T) {
+	pages := 160
+	if os.Getenv("CORDON_WEB_ALL") != "" {
+		pages = 1000
+	}
+	transport := &http.Transport{}
+	client := &http.Client{Transport: transport}
+	for n := range 16 { // the views are made, and every goroutine that stays is there
+		if err := x.visit(client, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	transport.CloseIdleConnections()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	goroutines, files, tables := x.gauge(t, "go_goroutines"), x.gauge(t, "process_open_fds"), x.leftTables(t)
+	var workers sync.WaitGroup
+	for w := range 8 {
+		workers.Go(func() {
+			for n := w; n < pages; n += 8 {
+				if err := x.visit(client, n/8*7+n); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	transport.CloseIdleConnections()
+	// Connections and runtimes keep a few more at times; a leak would be one of each page.
+	slack := float64(pages) / 10
+	eventually(t, patience, "what the pages opened to be closed", func() error {
+		g, f, n := x.gauge(t, "go_goroutines"), x.gauge(t, "process_open_fds"), x.leftTables(t)
+		if g > goroutines+slack || f > files+slack || n > tables+2 {
+			return fmt.Errorf("%.0f goroutines, %.0f open files and %d tables, before %.0f, %.0f and %d", g, f, n, goroutines, files, tables)
+		}
+		return nil
+	})
+	if tables == 0 {
+		t.Error("no view was made, so a kill can leave none")
+	}
+	x.process.kill()
+	_, x.addresses = up(x.t, x.dir, "CORDON_HTTP_LISTEN="+x.HTTP, "CORDON_HTTP_TOKENS="+x.tokens)
+	eventually(t, patience, "the views of the process that was killed to go", func() error {
+		if n := x.leftTables(t); n > 0 {
+			return fmt.Errorf("%d tables", n)
+		}
+		return nil
+	})
+}
