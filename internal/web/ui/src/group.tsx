@@ -28,8 +28,8 @@ export function GroupPage({ name }: { name: string }) {
   const { params } = useAddress()
   const base = baseOf(params)
   const groups = useAnswer<{ groups: Group[] }>("/api/v1/groups")
-  // A label has the groups of several categories, joined.
-  const members = groups.data?.groups.filter((g) => g.group === name || name.split("/").includes(g.group)) ?? []
+  // Where two categories have a group of one name, both are called with the category.
+  const members = groups.data?.groups.filter((g) => g.group === name || `${g.category}/${g.group}` === name) ?? []
   const end = "group:" + name
   return (
     <>
