@@ -24,10 +24,13 @@ func (x *explored) everyPage() []string {
 		"/simulate?policy=" + x.id + "&without=" + rule}
 }
 
-// settle waits until a page has what it asked for.
+// settle waits until a page has what it asked for, and sees that it asked nobody else.
 func (b *browser) settle() {
 	b.t.Helper()
 	b.until(`document.querySelector("h1") && !document.querySelector(".busy")`)
+	if out := eval[[]string](b, `performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin) && !n.startsWith("data:") && !n.startsWith("blob:"))`); len(out) > 0 {
+		b.t.Errorf("%s loads from elsewhere: %v", eval[string](b, "location.href"), out)
+	}
 }
 
 // dark shows pages as a person sees them who prefers dark or light ones.
