@@ -48,9 +48,9 @@ type Replay struct {
 
 	t         *tables
 	candidate *side
-	against   *side // nil for none
-	labels    map[int]string
-	named     []string // the group of each class
+	against   *side                // nil for none
+	resolver  *categories.Resolver // nil where no groups are known
+	named     []string             // the group of each class
 	classes   *classes
 	external  int
 	parts     []part
@@ -149,21 +149,20 @@ func (r *Replay) divide(s *Settings, vrfs []string) error {
 			return err
 		}
 	}
-	r.labels = map[int]string{}
 	r.external = g.add(policy.NewAddressSet(categories.InternetPrefixes()))
 	if s.Groups != nil {
 		addresses, err := policy.NewAddresses(s.Groups, s.Categories)
 		if err != nil {
 			return &ScopeError{fmt.Errorf("--category: %w", err)}
 		}
-		for _, ref := range addresses.Resolver().Groups() {
-			label := addresses.Resolver().Label(ref)
-			set, err := addresses.Set([]policy.Endpoint{policy.GroupEndpoint(label)}, policy.Allowing)
+		r.resolver = addresses.Resolver()
+		for _, ref := range r.resolver.Groups() {
+			set, err := addresses.Set([]policy.Endpoint{policy.GroupEndpoint(r.resolver.Label(ref))}, policy.Allowing)
 			if err != nil {
 				return err
 			}
 			if len(set) > 0 {
-				r.labels[g.add(set)] = label
+				g.add(set)
 			}
 		}
 	}
@@ -179,18 +178,25 @@ func (r *Replay) divide(s *Settings, vrfs []string) error {
 	return nil
 }
 
-// label names the group of a class.
-func (r *Replay) labelOf(c uint32) string {
-	sets := r.classes.list[c].sets
-	for set, label := range r.labels {
-		if sets.has(set) {
-			return label
+// labelsOf names the group of each class, as a resolver does for any of its addresses: they are in the same groups.
+func (r *Replay) labelsOf() []string {
+	out := make([]string, len(r.classes.list))
+	for _, x := range r.classes.ranges {
+		if out[x.class] != "" {
+			continue
+		}
+		out[x.class] = Ungrouped
+		if r.classes.list[x.class].sets.has(r.external) {
+			out[x.class] = External
+		}
+		if r.resolver == nil {
+			continue
+		}
+		if ref, ok := r.resolver.Lookup(x.first); ok {
+			out[x.class] = r.resolver.Label(ref)
 		}
 	}
-	if sets.has(r.external) {
-		return External
-	}
-	return Ungrouped
+	return out
 }
 
 func (r *Replay) decide() {
@@ -231,10 +237,7 @@ func (r *Replay) summarize(s *Settings) {
 	for _, n := range r.candidate.rules.names {
 		out.Rules = append(out.Rules, Rule{Name: n.name, ID: n.id, Action: n.action})
 	}
-	r.named = make([]string, len(r.classes.list))
-	for i := range r.named {
-		r.named[i] = r.labelOf(uint32(i))
-	}
+	r.named = r.labelsOf()
 	labels := r.named
 	pairs, services, cells := map[[2]string]*Pair{}, map[string]*ServiceTally{}, map[string]*Cell{}
 	var first, last time.Time
