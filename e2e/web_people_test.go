@@ -27,7 +27,7 @@ func (x *explored) everyPage() []string {
 // settle waits until a page has what it asked for, and sees that it asked nobody else.
 func (b *browser) settle() {
 	b.t.Helper()
-	b.until(`document.querySelector("h1") && !document.querySelector(".busy")`)
+	b.until(`document.querySelector("h1") && !document.querySelector(".busy") && document.documentElement.dataset.asking === "0"`)
 	if out := eval[[]string](b, `performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin) && !n.startsWith("data:") && !n.startsWith("blob:"))`); len(out) > 0 {
 		b.t.Errorf("%s loads from elsewhere: %v", eval[string](b, "location.href"), out)
 	}
@@ -93,7 +93,7 @@ func (x *explored) shell(t testing.TB, text string) string {
 func (x *explored) testCopies(b *browser) {
 	t, base := b.t, "http://"+x.HTTP
 	rule := x.proposal.Rules[0]
-	table := `[...document.querySelectorAll('[aria-label="Sessions"] tbody tr')].map(r => [0, 1, 2, 4].map(i => r.cells[i].textContent.replaceAll(",", "")).join(" "))`
+	table := `[...document.querySelectorAll('[aria-label^="Sessions"] tbody tr')].map(r => [0, 1, 2, 4].map(i => r.cells[i].textContent.replaceAll(",", "")).join(" "))`
 	for _, path := range []string{"/sessions?client=group%3Awifi_clients&service=DNS&service=tcp%2F80&last=30d&limit=1000", "/host/10.100.99.50", "/group/web01_web02",
 		"/proposals/" + x.id + "?rule=" + rule.ID, "/sessions?proposal=" + x.id + "&source=group%3Awifi_clients&destination=group%3ADNS_NTP_servers&limit=1000", "/refused"} {
 		b.open(base + path)
@@ -276,7 +276,7 @@ func (x *explored) testPeople(b *browser) {
 			t.Errorf("%s shows in a fresh browser\n%.600s\nbefore\n%.600s", path, have, want)
 		}
 	}
-	rows := `[...document.querySelectorAll('[aria-label="Sessions"] tbody tr')].map(r => r.innerText)`
+	rows := `[...document.querySelectorAll('[aria-label^="Sessions"] tbody tr')].map(r => r.innerText)`
 	var first []string
 	for _, zone := range []string{"UTC", "Europe/Oslo", "America/New_York"} {
 		if _, err := chromedp.Call(other.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone}); err != nil {

@@ -169,6 +169,16 @@ export async function ask<T>(path: string, init: RequestInit = {}): Promise<T> {
   }
 }
 
+/** asking is how many questions are open. The page says so, for whoever waits until it has everything. */
+let asking = 0
+
+function count(change: number): void {
+  asking += change
+  // What came may make the page ask more.
+  if (change > 0) document.documentElement.dataset["asking"] = String(asking)
+  else setTimeout(() => (document.documentElement.dataset["asking"] = String(asking)), 100)
+}
+
 export interface Answer<T> {
   data?: T
   error?: Problem
@@ -192,7 +202,8 @@ export function useAnswer<T>(path: string | null, every = 0, version: unknown = 
     const end = new AbortController()
     let timer = 0
     const run = () => {
-      ask<T>(path, { signal: end.signal }).then(
+      count(1)
+      ask<T>(path, { signal: end.signal }).finally(() => count(-1)).then(
         (data) => {
           set({ data, busy: false, of: path })
           if (every > 0) timer = setTimeout(run, every)

@@ -113,7 +113,7 @@ const columns: [string, string, boolean][] = [
   ["flows", "Flows", true], ["packets", "Packets", true], ["bytes", "Bytes", true], ["first_seen", "First seen", false], ["last_seen", "Last seen", false],
 ]
 
-export function SessionTable({ page, params, sortable = true }: { page: SessionPage; params: URLSearchParams; sortable?: boolean }) {
+export function SessionTable({ page, params, sortable = true, label = "Sessions" }: { page: SessionPage; params: URLSearchParams; sortable?: boolean; label?: string }) {
   const zone = zoneOf(params)
   const id = page.proposal ? shortID(page.proposal) : ""
   const { data: proposal } = useAnswer<Proposal>(id ? `/api/v1/proposals/${id}` : null)
@@ -122,7 +122,7 @@ export function SessionTable({ page, params, sortable = true }: { page: SessionP
   const next = page.next
   return (
     <>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Sessions">
+      <div class="scroll" tabIndex={0} role="region" aria-label={label}>
         <table>
           <thead>
             <tr>
@@ -209,7 +209,7 @@ export function Side({ title, name, address, base, params }: { title: string; na
       {data && data.total > 0 && (
         <>
           <p><span data-count={name}>{count(data.total)}</span> sessions. <A to={link("/sessions", withParams(base, { [name]: address }))}>All of them, with filters</A></p>
-          <SessionTable page={data} params={params} sortable={false} />
+          <SessionTable page={data} params={params} sortable={false} label={"Sessions: " + title.toLowerCase()} />
         </>
       )}
     </section>
