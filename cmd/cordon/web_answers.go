@@ -145,7 +145,11 @@ func (n *node) simulation(ctx context.Context, asked url.Values) (*simulate.Repl
 		}
 		texts = append(texts, &policyText{name: named[1], id: named[1]})
 	}
-	r, err := n.silent().replayPolicies(ctx, n.pagesStore(), &s, &set, texts)
+	a, st := n.silent(), n.pagesStore()
+	if err := a.simulationGroups(ctx, st, &s, &set, texts); err != nil {
+		return nil, mistaken(err)
+	}
+	r, err := a.replayPolicies(ctx, st, &s, &set, texts)
 	return r, mistaken(err)
 }
 

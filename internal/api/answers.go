@@ -145,7 +145,7 @@ func (a *API) loss(ctx context.Context) ([]Loss, error) {
 type SimulateIn struct {
 	QueryIn
 	SelectIn
-	Policy  string   `query:"policy" required:"true" doc:"The proposal to try: the beginning of its id"`
+	Policy  string   `query:"policy" doc:"The proposal to try: the beginning of its id; without it those in force"`
 	Against string   `query:"against" doc:"The proposal to compare with; without it those in force, if there are any"`
 	Default string   `query:"default" doc:"What is done with what no rule matches, where the policy does not say: deny or allow"`
 	Without []string `query:"without,explode" doc:"Take this rule out, by name or id, and compare with the whole policy; may be repeated"`
