@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 
 	"cordon/categories"
@@ -19,13 +20,14 @@ import (
 // mostNamed is how many sessions a statement names one by one: a reader of ClickHouse takes no longer one by default.
 const mostNamed = 1500
 
-// inline writes a query with its parameters in place.
+// placeOf finds the places of parameters in a query; all are texts.
+var placeOf = regexp.MustCompile(`\{(p[0-9]+):String\}`)
+
+// inline writes a query with its parameters in place. A value that looks like a place stays a value.
 func inline(q sessions.Query) string {
-	out := q.SQL
-	for name, v := range q.Parameters {
-		out = strings.ReplaceAll(out, "{"+name+":String}", sqltext.Text(v))
-	}
-	return out
+	return placeOf.ReplaceAllStringFunc(q.SQL, func(place string) string {
+		return sqltext.Text(q.Parameters[placeOf.FindStringSubmatch(place)[1]])
+	})
 }
 
 // statement answers with the SQL that gives the rows of a list, for whoever may read the tables. A list that is not judged is a
