@@ -38,7 +38,7 @@ func (n *node) pagesStore() *store { return &store{Conn: n.pages, Reader: n.page
 
 // mistaken marks what is the mistake of whoever asks.
 func mistaken(err error) error {
-	var wrong *recommender.SettingsError
+	var wrong *policy.SettingsError
 	if code, ok := errors.AsType[*codeError](err); ok && code.code == exitUsage || errors.As(err, &wrong) {
 		return &api.Mistake{Err: err}
 	}

@@ -100,12 +100,7 @@ func (a *API) name(ctx context.Context, f sessions.Filter, file *categories.File
 		list = []string{"('', '', '', '')"}
 	}
 	if p != nil && p.Settings != nil {
-		if p.Settings.Since != nil {
-			wide.Since = p.Settings.Since.Time
-		}
-		if p.Settings.Until != nil {
-			wide.Until = p.Settings.Until.Time
-		}
+		wide.Since, wide.Until = p.Settings.Since.Time, p.Settings.Until.Time
 	}
 	return wide, strings.Join(list, ",\n"), nil
 }
