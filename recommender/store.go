@@ -51,9 +51,11 @@ func storeDocument(ctx context.Context, conn driver.Conn, p *policy.Proposal) er
 		return err
 	}
 	defer batch.Close()
+	var document strings.Builder
+	p.WriteJSON(&document) // a strings.Builder does not fail
 	if err := batch.Append(p.ID, time.Now().UTC(), p.VRF, p.Window.From.Time, p.Window.To.Time, p.Categories,
 		uint32(p.Summary.Rules), uint32(p.Certificate.LowerBound), p.Certificate.Optimal,
-		uint64(p.Summary.Cells), p.Summary.Sessions, p.Summary.Included, string(p.JSON())); err != nil {
+		uint64(p.Summary.Cells), p.Summary.Sessions, p.Summary.Included, document.String()); err != nil {
 		return err
 	}
 	return batch.Send()

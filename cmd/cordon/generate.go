@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -321,11 +320,11 @@ func (a *app) writeProposals(format, output string, proposals []policy.Proposal,
 		opts.Color = true
 		opts.Width = terminalWidth(a.stdout)
 	}
-	var buf bytes.Buffer
-	if err := render.Write(&buf, format, proposals, opts); err != nil {
-		return err
+	write := func(w io.Writer) error { return render.Write(w, format, proposals, opts) }
+	if output == "" {
+		return write(a.stdout)
 	}
-	return a.writeOutput(output, buf.Bytes())
+	return writeFileBy(output, write)
 }
 
 // writeOutput writes to a file or, without a name, to standard output.
@@ -340,13 +339,20 @@ func (a *app) writeOutput(output string, data []byte) error {
 // writeFile writes a file completely or not at all. What is no regular file,
 // such as a device or a pipe, is written to instead of being replaced.
 func writeFile(name string, data []byte) error {
+	return writeFileBy(name, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// writeFileBy is writeFile for what need not be held as a whole.
+func writeFileBy(name string, write func(io.Writer) error) error {
 	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil {
 			return outputError(name, err)
 		}
-		_, err = f.Write(data)
-		if err := errors.Join(err, f.Close()); err != nil {
+		if err := errors.Join(write(f), f.Close()); err != nil {
 			return outputError(name, err)
 		}
 		return nil
@@ -356,8 +362,7 @@ func writeFile(name string, data []byte) error {
 		return outputError(name, err)
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err := errors.Join(err, tmp.Chmod(0o644), tmp.Close()); err != nil {
+	if err := errors.Join(write(tmp), tmp.Chmod(0o644), tmp.Close()); err != nil {
 		return outputError(name, err)
 	}
 	if err := os.Rename(tmp.Name(), name); err != nil {

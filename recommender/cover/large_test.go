@@ -60,17 +60,23 @@ func BenchmarkSolve(b *testing.B) {
 }
 
 func BenchmarkSets(b *testing.B) {
-	for _, category := range []string{"role", "app", "tier"} {
-		b.Run(category, func(b *testing.B) {
-			p := readSet(b, "cisco_g21", category)
+	for _, of := range []struct{ set, category string }{
+		{"cisco_g21", "role"}, {"cisco_g21", "app"}, {"cisco_g21", "tier"},
+		{"cisco_g5", ""}, {"cisco_g10", ""}, // no groups: each host stands for itself
+	} {
+		b.Run(of.set+"/"+of.category, func(b *testing.B) {
+			p := readSet(b, of.set, of.category)
 			b.ReportAllocs()
 			for b.Loop() {
 				s, err := cover.Solve(b.Context(), p, cover.Options{})
 				if err != nil {
 					b.Fatal(err)
 				}
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
 				b.ReportMetric(float64(len(s.Boxes)), "boxes")
 				b.ReportMetric(float64(s.LowerBound), "bound")
+				b.ReportMetric(float64(m.Sys>>20), "MiB")
 			}
 		})
 	}

@@ -1,10 +1,10 @@
 package policy
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -20,8 +20,11 @@ const idPrefix = "sha256:"
 func (p *Proposal) ContentID() string {
 	c := *p
 	c.ID = ""
-	sum := sha256.Sum256(encode(&c, ""))
-	return idPrefix + hex.EncodeToString(sum[:])
+	sum := sha256.New()
+	b := bufio.NewWriter(sum)
+	encodeTo(b, &c, "")
+	b.Flush() // a hash does not fail
+	return idPrefix + hex.EncodeToString(sum.Sum(nil))
 }
 
 // Seal fills in what every document says of itself, sorts nothing, and sets
@@ -67,13 +70,8 @@ func (p *Proposal) Canonical() []byte { return encode(p, "") }
 
 func encode(p *Proposal, indent string) []byte {
 	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", indent)
-	if err := e.Encode(p); err != nil {
-		panic("BUG: encode proposal: " + err.Error()) // a time outside years 0 to 9999
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	encodeTo(&b, p, indent) // a bytes.Buffer does not fail
+	return b.Bytes()
 }
 
 // WriteYAML writes the same document as YAML.

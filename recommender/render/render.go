@@ -83,7 +83,7 @@ func Write(w io.Writer, name string, proposals []policy.Proposal, o Options) err
 
 func writeJSON(w io.Writer, proposals []policy.Proposal, _ Options) error {
 	for i := range proposals {
-		if _, err := w.Write(proposals[i].JSON()); err != nil {
+		if err := proposals[i].WriteJSON(w); err != nil {
 			return err
 		}
 	}
