@@ -106,6 +106,41 @@ var shapes = map[string]func(hosts, services, cells int, seed sequence) cover.Pr
 			add(seed.below(hosts), d*7, d*3+seed.below(1+d%8))
 		})
 	},
+	// What networks without groups look like (cisco_g5 and cisco_g10 of the shared sets): stars. One host asks many for one service,
+	// many ask one server for a few services, two hosts talk on many ports; sizes and hosts by rank, a sixteenth of each star
+	// missing, and between them single cells.
+	"observed": func(hosts, services, cells int, seed sequence) cover.Problem {
+		rank := func(n int) int { // about one over rank
+			for {
+				if x := seed.below(1 << (1 + seed.below(16))); x < n {
+					return x
+				}
+			}
+		}
+		return fill(hosts, services, cells, func(add func(s, d, v int)) {
+			s, d, v := rank(hosts), rank(hosts), rank(services)
+			kind, n := seed.below(8), 1+seed.below(1<<(1+seed.below(13)))
+			step := 1 + seed.below(3)
+			for i := range n {
+				if seed.below(16) == 0 {
+					continue
+				}
+				switch {
+				case kind < 3: // a client of many
+					add(s, d+i*step, v)
+				case kind < 6: // a server of many
+					for k := range 1 + s%3 {
+						add(s+i*step, d, v+k)
+					}
+				case i < services/8: // ports of a pair
+					add(s, d, v+i)
+				}
+				if i&15 == 0 {
+					add(seed.below(hosts), rank(hosts), rank(services))
+				}
+			}
+		})
+	},
 	// Cells anywhere.
 	"noise": func(hosts, services, cells int, seed sequence) cover.Problem {
 		return fill(hosts, services, cells, func(add func(s, d, v int)) { add(seed.below(hosts), seed.below(hosts), seed.below(services)) })

@@ -90,6 +90,21 @@ var sections = []section{
 		},
 	},
 	{
+		title: "Views of sessions",
+		note: "Processor time of a question asked of the views, and of the engine's own grouping of the same rows by session for the same counters, by turns in one process: medians of five. " +
+			"`host` asks for the sessions of one client, `hour` for those of one hour.",
+		commands: []command{goTest("./schema", "^BenchmarkViews$", "-benchtime", "1x")},
+	},
+	{
+		title: "Large networks",
+		note: "The solver alone. Two networks without groups, where each host stands for itself (some 240,000 and 370,000 cells), and 680,000 cells of a generated one that looks like them. " +
+			"`gap-percent` is what boxes may be too many, at most.",
+		commands: []command{
+			goTest("./recommender/cover", "^BenchmarkSets$/^cisco_g(5|10)$", "-benchtime", "1x"),
+			goTest("./recommender/cover", "^BenchmarkLarge$/^shape=observed$/^seed=1$", "-benchtime", "1x"),
+		},
+	},
+	{
 		title:    "Rules from 503,111 session records",
 		note:     "`cordon generate-rules` on a file of a real network's records, from an empty temporary store to the proposal.",
 		verbatim: true,
