@@ -83,8 +83,11 @@ func (a *app) ingestFiles(ctx context.Context, st *store, files []string, reader
 			return rep, err
 		}
 	}
-	for i, r := range readers {
-		if err := a.publishFile(ctx, st, files[i], r, &rep); err != nil {
+	for i := range readers {
+		if i > 0 {
+			readers[i] = flowfile.ReadAhead(readers[i]) // beside sealing and inserting
+		}
+		if err := a.publishFile(ctx, st, files[i], readers[i], &rep); err != nil {
 			return rep, errors.Join(err, stopIngest())
 		}
 	}

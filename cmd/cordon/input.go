@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"cordon/categories"
+	"cordon/collector/flowfile"
 	"cordon/recommender"
 	"fmt"
 	"net/netip"
@@ -89,6 +90,9 @@ func (a *app) openSessions(ctx context.Context, from []string, at time.Time, pub
 	readers, err := openFlowFiles(ctx, from, at)
 	if err != nil {
 		return nil, err
+	}
+	if files {
+		readers[0] = flowfile.ReadAhead(readers[0]) // while the store opens
 	}
 	began := time.Now()
 	st, err := a.openStore(ctx, storeNeeds{bus: publish || files, temporary: files})

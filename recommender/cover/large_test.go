@@ -105,6 +105,49 @@ func BenchmarkLarge(b *testing.B) {
 	}
 }
 
+// BenchmarkOverlaid solves two networks without groups laid over each other: the host that is in most cells of one is that of the
+// other, and so on, and services likewise. It has the shapes of both, and the boxes of one run into those of the other.
+func BenchmarkOverlaid(b *testing.B) {
+	p := byRank(readSet(b, "cisco_g10", ""))
+	second := byRank(readSet(b, "cisco_g5", ""))
+	p.Ones = append(p.Ones, second.Ones...)
+	for m := range 3 {
+		p.Dims[m] = max(p.Dims[m], second.Dims[m])
+	}
+	slices.SortFunc(p.Ones, func(a, b cover.Cell) int { return slices.Compare(a[:], b[:]) })
+	p.Ones = slices.Compact(p.Ones)
+	for b.Loop() {
+		began := processorTime()
+		s, err := cover.Solve(b.Context(), p, cover.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(p.Ones)), "cells")
+		reportSolution(b, s, began)
+	}
+}
+
+// byRank numbers what is in each dimension anew, what is in most cells first.
+func byRank(p cover.Problem) cover.Problem {
+	for m := range 3 {
+		counts, order, rank := make([]int, p.Dims[m]), make([]int32, p.Dims[m]), make([]int32, p.Dims[m])
+		for i := range order {
+			order[i] = int32(i)
+		}
+		for _, c := range p.Ones {
+			counts[c[m]]++
+		}
+		slices.SortStableFunc(order, func(a, b int32) int { return counts[b] - counts[a] })
+		for r, i := range order {
+			rank[i] = int32(r)
+		}
+		for i := range p.Ones {
+			p.Ones[i][m] = rank[p.Ones[i][m]]
+		}
+	}
+	return p
+}
+
 // processorTime is what the process has taken so far, in seconds, which others on the machine change little.
 func processorTime() float64 {
 	var u syscall.Rusage

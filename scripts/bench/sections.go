@@ -97,10 +97,11 @@ var sections = []section{
 	},
 	{
 		title: "Large networks",
-		note: "The solver alone. Two networks without groups, where each host stands for itself (some 240,000 and 370,000 cells), and 680,000 cells of a generated one that looks like them. " +
+		note: "The solver alone. Two networks without groups, where each host stands for itself (some 240,000 and 370,000 cells), both laid over each other, so that their boxes overlap (`Overlaid`), and 680,000 cells of a generated one. " +
 			"`gap-percent` is what boxes may be too many, at most.",
 		commands: []command{
 			goTest("./recommender/cover", "^BenchmarkSets$/^cisco_g(5|10)$", "-benchtime", "1x"),
+			goTest("./recommender/cover", "^BenchmarkOverlaid$", "-benchtime", "1x"),
 			goTest("./recommender/cover", "^BenchmarkLarge$/^shape=observed$/^seed=1$", "-benchtime", "1x"),
 		},
 	},
