@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find . -name '*.go' -not -path './.cache/*') go.mod go.sum $(shell find . -name '*.sql' -not -path './.cache/*') $(shell find internal/web/dist -type f)
 
-.PHONY: demo build deps web test browse race real lint bench fuzz clean help
+.PHONY: demo build deps web boards test browse race real lint bench fuzz clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -24,6 +24,9 @@ deps: ## fetch the pinned ClickHouse library and the Go modules into caches; a s
 
 web: ## check and bundle the pages of internal/web/ui; the bundle is kept in the repository
 	scripts/web.sh
+
+boards: ## write the Grafana boards of deployments/grafana/boards; they are kept in the repository
+	$(GO) run ./scripts/boards
 
 test: deps ## all tests
 	$(GO) test -timeout 60m ./...

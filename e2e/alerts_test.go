@@ -137,16 +137,25 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// metricName matches a metric of Cordon's in an expression.
-var metricName = regexp.MustCompile(`\bcordon_[a-z_]+`)
+// metricName matches a metric of Cordon's, or of its process, in an expression.
+var metricName = regexp.MustCompile(`\b(cordon|process)_[a-z_]+`)
 
-// metricsNamed are the metrics in the expressions of rules.
+// metricsNamed are the metrics in the expressions of rules and boards.
 func metricsNamed(t *testing.T) map[string]string {
 	t.Helper()
 	named := map[string]string{}
 	for _, r := range readRules(t) {
 		for _, m := range metricName.FindAllString(r.Expr, -1) {
 			named[m] = "rule " + r.Alert + r.Record
+		}
+	}
+	for file, panels := range readBoards(t) {
+		for _, p := range panels {
+			for _, q := range p.Targets {
+				for _, m := range metricName.FindAllString(q.Expr, -1) {
+					named[m] = file + ", " + p.Title
+				}
+			}
 		}
 	}
 	return named

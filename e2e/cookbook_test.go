@@ -115,6 +115,7 @@ func TestCookbook(t *testing.T) {
 	t.Run("evidence", func(t *testing.T) { cookbookEvidence(t, a, blocks) })
 	t.Run("clients", func(t *testing.T) { cookbookClients(t, a, blocks) })
 	t.Run("metrics of rules and boards", func(t *testing.T) { testMetrics(t, a) })
+	t.Run("boards", func(t *testing.T) { testBoards(t, a) })
 
 	commands := regexp.MustCompile("`cordon (sessions [^`]+)`").FindAllStringSubmatch(strings.Join(lines, "\n"), -1)
 	if len(commands) < 5 {

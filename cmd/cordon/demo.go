@@ -14,6 +14,7 @@ import (
 	"cordon/collector"
 	"cordon/collector/replay"
 	"cordon/collector/replay/lab"
+	"cordon/internal/httpapi"
 	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/render"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 func (a *app) demoCommand() *cobra.Command {
@@ -30,8 +32,9 @@ func (a *app) demoCommand() *cobra.Command {
 		Short: "The whole story on an emulated lab, in under a minute",
 		Long: `Starts everything in a temporary folder, has two emulated monitor nodes export a
 small lab network as IPFIX over UDP on loopback, and shows what was collected, the
-rules that are proposed, what was left out and why, what they stop once they are in force, and how to go on. Nothing is
-left behind.`,
+rules that are proposed, what was left out and why, what they stop once they are in
+force, and how to go on. On a terminal it ends with a link to the proposal's page, and
+keeps serving the pages until a key is pressed. Nothing is left behind.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context()) },
 	}
@@ -47,7 +50,7 @@ func (a *app) demo(ctx context.Context) (err error) {
 		return fmt.Errorf("temporary folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{app: a, out: a.stdout}
+	d := &demo{app: a, out: a.stdout, watched: isTerminal(a.stdin) && isTerminal(a.stdout)}
 	if err := d.start(ctx, dir); err != nil {
 		return err
 	}
@@ -68,18 +71,26 @@ func (a *app) demo(ctx context.Context) (err error) {
 	if err := d.enforce(ctx); err != nil {
 		return err
 	}
-	d.goOn(time.Since(began))
+	d.goOn()
+	took := time.Since(began)
+	if d.watched {
+		if err := d.look(ctx); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(d.out, "\nThe demo took %.0f s and leaves nothing behind.\n", took.Seconds())
 	return nil
 }
 
 // demo is one run of the story.
 type demo struct {
-	app    *app
-	out    io.Writer
-	node   *node
-	done   chan error
-	cancel context.CancelFunc
-	chap   int
+	app     *app
+	out     io.Writer
+	watched bool // a person sits at the terminal, so that pages are served at the end
+	node    *node
+	done    chan error
+	cancel  context.CancelFunc
+	chap    int
 
 	sent     uint64    // records, so far
 	enforced time.Time // when the proposal comes in force, in the story
@@ -99,7 +110,10 @@ func (d *demo) start(ctx context.Context, dir string) error {
 	a := d.app
 	a.settings.DataDir = dir
 	a.settings.NATS.URL, a.settings.ClickHouse.DSN = "", ""
-	a.settings.NATS.Listen, a.settings.ClickHouse.Listen, a.settings.HTTP.Listen = "", "", ""
+	a.settings.NATS.Listen, a.settings.ClickHouse.Listen, a.settings.HTTP = "", "", httpapi.Config{}
+	if d.watched {
+		a.settings.HTTP.Listen = "127.0.0.1:0"
+	}
 	a.settings.Watch = watch.DefaultConfig()
 	a.settings.Collector = collector.DefaultConfig()
 	a.settings.Collector.UDP.Listen = []string{"127.0.0.1:0"}
@@ -302,7 +316,7 @@ func (d *demo) query(ctx context.Context, q string) error {
 }
 
 // goOn says what to do with a network of one's own.
-func (d *demo) goOn(took time.Duration) {
+func (d *demo) goOn() {
 	d.chapter("Go on: with your own network")
 	fmt.Fprintf(d.out, `  cordon up                                 collect; point an exporter at UDP or TCP port 4739 of this machine
                                             (Arista EOS and MSS, Cisco, Juniper, Open vSwitch, softflowd: docs/exporters.md)
@@ -311,9 +325,43 @@ func (d *demo) goOn(took time.Duration) {
   cordon generate-rules --groups FILE       the rules for it
   cordon watch                              what departs from accepted rules
   cordon import FILE                        or bring flow records from files (flow CSV, IPFIX files, captures of IPFIX)
+`)
+}
 
-The demo took %.0f s and leaves nothing behind.
-`, took.Seconds())
+// look serves the pages until somebody presses a key, or the process is asked to end.
+func (d *demo) look(ctx context.Context) error {
+	base := "http://" + d.node.http.Addr().String()
+	d.chapter("See it: the pages of this lab, in a browser")
+	fmt.Fprintf(d.out, "  %-46s  who talks to whom\n  %-46s  the proposal, its rules and what stands behind each\n\nThey are served until you press a key.\n",
+		base+"/matrix", base+"/proposals/"+shortID(d.proposal.ID))
+	pressed, restore, err := keyPressed(d.app.stdin)
+	if err != nil {
+		return err
+	}
+	defer restore()
+	select {
+	case <-pressed:
+	case <-ctx.Done():
+	case err := <-d.done:
+		d.done <- err
+		return errors.Join(errors.New("stopped early"), err)
+	}
+	return nil
+}
+
+// keyPressed tells when a key is pressed at a terminal, which gives single keys until restore.
+func keyPressed(terminal io.Reader) (pressed <-chan struct{}, restore func(), err error) {
+	fd := int(terminal.(*os.File).Fd())
+	before, err := term.MakeRaw(fd)
+	if err != nil {
+		return nil, nil, fmt.Errorf("terminal: %w", err)
+	}
+	key := make(chan struct{})
+	go func() { // ends with the process
+		terminal.Read(make([]byte, 1))
+		close(key)
+	}()
+	return key, func() { term.Restore(fd, before) }, nil
 }
 
 // wait waits until check says so.
