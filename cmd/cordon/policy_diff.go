@@ -14,10 +14,13 @@ import (
 
 	"cordon/categories"
 	"cordon/internal/text"
+	"cordon/recommender"
+	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 	"cordon/recommender/target"
 	"cordon/recommender/target/eos"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
@@ -27,7 +30,8 @@ const policyDiffHelp = `Compares a policy that is running with one that is to co
 Policy, a proposal, or a running-config of Arista EOS.
 
 First by meaning: what becomes permitted (+) and what no longer is (-), by which rules,
-answers included. With --from, how many sessions of those files that concerns.
+answers included. With --from, how many sessions of those files that concerns, and which
+rules of the running policy decide none of them, or permit more than was seen.
 
 Then as configuration of EOS: how many lines are added and removed, what to type on the
 device, and what to type to undo it. Only policies that are bound in a VRF are touched,
@@ -73,7 +77,7 @@ func (a *app) policyDiffCommand() *cobra.Command {
 func (f *policyDiffFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.groups, "groups", "g", "", "groups file, where a policy names groups")
 	fs.StringSliceVar(&f.categories, "category", nil, "selected categories of the groups file, in order of precedence (default: those of a proposal, else all)")
-	fs.StringArrayVar(&f.from, "from", nil, "count the sessions of this file that are concerned (may be repeated)")
+	fs.StringArrayVar(&f.from, "from", nil, "count the sessions of this file that are concerned, and judge the running rules by them (may be repeated)")
 	fs.StringVarP(&f.format, "format", "f", "text", "text or json")
 	fs.StringVarP(&f.output, "output", "o", "", "write to this file instead of standard output")
 	fs.BoolVar(&f.lines, "lines", false, "show the lines that are added and removed, too")
@@ -97,7 +101,8 @@ type policyChange struct {
 	Findings     []eos.Finding `json:"findings"`
 	Removable    []removable   `json:"removable"`
 
-	lines []text.Edit
+	lines         []text.Edit
+	runningPrices []eos.Price
 }
 
 // removable is a rule of the running policy that can go.
@@ -146,7 +151,7 @@ func (a *app) policyDiff(cmd *cobra.Command, running, next string, f *policyDiff
 		return err
 	}
 	if len(f.from) > 0 {
-		if err := a.countSessions(cmd.Context(), change, f.from); err != nil {
+		if err := a.countSessions(cmd.Context(), change, sides[0].policies, opts.Groups, f); err != nil {
 			return err
 		}
 	}
@@ -210,7 +215,8 @@ func (a *app) compare(sides *[2]policyFile, f *policyDiffFlags, o target.Options
 		lint.Except = &o.EOS.Except
 	}
 	out.Findings = append(out.Findings, configs[1].Lint(lint)...)
-	out.Removable = append(out.Removable, removables(documents[0], configs[0].Prices(), o.Groups)...)
+	out.runningPrices = configs[0].Prices()
+	out.Removable = append(out.Removable, removables(documents[0], out.runningPrices, o.Groups)...)
 	return out, nil
 }
 
@@ -311,16 +317,66 @@ func removables(documents []target.Document, prices []eos.Price, groups *categor
 			if found.Finding != policy.Redundant && found.Finding != policy.Shadowed {
 				continue
 			}
-			r := removable{InForce: found, VRF: d.VRF}
-			for _, p := range prices {
-				if p.Rule == found.Rule && (p.Policy == d.Name || d.Name == "") {
-					r.Lines += p.Lines
-				}
-			}
-			out = append(out, r)
+			out = append(out, newRemovable(found, &d.Policy, prices))
 		}
 	}
 	return out
+}
+
+// newRemovable gives a finding with the lines that its rule takes.
+func newRemovable(found policy.InForce, of *policy.Policy, prices []eos.Price) removable {
+	r := removable{InForce: found, VRF: of.VRF}
+	for _, p := range prices {
+		if p.Rule == found.Rule && (p.Policy == of.Name || of.Name == "") {
+			r.Lines += p.Lines
+		}
+	}
+	return r
+}
+
+// audited are the findings that policy diff tells, in its order.
+var audited = []policy.Audited{policy.Redundant, policy.Shadowed, policy.Unused, policy.WiderThanSeen}
+
+// bySessions replaces what can go by what the sessions of a store say of each rule of the running policies: besides those
+// that others make needless, rules under which nothing was seen, and rules that permit more than was seen. A policy of
+// every VRF is judged by the sessions of all.
+func (c *policyChange) bySessions(ctx context.Context, conn driver.Conn, running []policy.Policy, groups *categories.File, selected []string) error {
+	proposals, err := recommender.Generate(ctx, conn, recommender.Settings{Existing: running, Categories: selected, Effort: cover.EffortQuick}, groups)
+	if err != nil {
+		return err
+	}
+	out := []removable{}
+	for i := range running {
+		d := &running[i]
+		known := map[string]bool{} // names of the rules of this policy
+		for j := range d.Rules {
+			known[d.Rules[j].Label(j)] = true
+		}
+		found := map[string]int{}
+		judged := 0
+		for j := range proposals {
+			if d.VRF == "" || d.VRF == proposals[j].VRF {
+				judged++
+				for _, x := range proposals[j].Existing {
+					found[x.Rule+" "+string(x.Finding)]++
+				}
+			}
+		}
+		for j := range proposals {
+			if d.VRF != "" && d.VRF != proposals[j].VRF {
+				continue
+			}
+			for _, x := range proposals[j].Existing {
+				if slices.Contains(audited, x.Finding) && known[x.Rule] && found[x.Rule+" "+string(x.Finding)] == judged {
+					out = append(out, newRemovable(x, d, c.runningPrices))
+				}
+			}
+			break
+		}
+	}
+	slices.SortStableFunc(out, func(a, b removable) int { return slices.Index(audited, a.Finding) - slices.Index(audited, b.Finding) })
+	c.Removable = out
+	return nil
 }
 
 // print writes the change for people.
@@ -387,10 +443,23 @@ func (c *policyChange) printPrices(w io.Writer) {
 	}
 	for i := range c.Removable {
 		r := &c.Removable[i]
-		fmt.Fprintf(w, "can go: %s is %s by %s; %s\n", r.Rule, r.Finding, strings.Join(r.By, ", "), text.Count(r.Lines, "line"))
+		r.print(w)
 	}
 	for _, f := range c.Findings {
 		fmt.Fprintf(w, "%s: %s\n", f.Kind, f.Message)
+	}
+}
+
+// print writes a finding for people.
+func (r *removable) print(w io.Writer) {
+	switch by := slices.Concat(r.By, r.ByProposed); {
+	case r.Finding == policy.WiderThanSeen && r.Beyond != nil:
+		fmt.Fprintf(w, "could be narrower: %s permits %d pairs and %s, and %d pairs and %s were seen; %s\n", r.Rule, r.Beyond.PermittedPairs,
+			text.Count(r.Beyond.PermittedPorts, "port"), r.Beyond.ObservedPairs, text.Count(r.Beyond.ObservedPorts, "port"), text.Count(r.Lines, "line"))
+	case r.Finding == policy.Unused:
+		fmt.Fprintf(w, "can go: %s decides no session that was seen; %s\n", r.Rule, text.Count(r.Lines, "line"))
+	default:
+		fmt.Fprintf(w, "can go: %s is %s by %s; %s\n", r.Rule, r.Finding, strings.Join(by, ", "), text.Count(r.Lines, "line"))
 	}
 }
 
@@ -459,13 +528,16 @@ func stringsOf[T fmt.Stringer](list []T) (out []string) {
 	return out
 }
 
-// countSessions counts the sessions of files under what changes.
-func (a *app) countSessions(ctx context.Context, c *policyChange, files []string) error {
-	st, err := a.sessionStore(ctx, &generateFlags{from: files}, &stepClock{})
+// countSessions counts the sessions of files under what changes, and judges the rules of the running policies by them.
+func (a *app) countSessions(ctx context.Context, c *policyChange, running []policy.Policy, groups *categories.File, f *policyDiffFlags) error {
+	st, err := a.sessionStore(ctx, &generateFlags{from: f.from}, &stepClock{})
 	if err != nil {
 		return err
 	}
 	defer st.close()
+	if err := c.bySessions(ctx, st.Conn, running, groups, f.categories); err != nil {
+		return err
+	}
 	rows, err := st.Conn.Query(ctx, "SELECT vrf, toString(client), toString(server), proto, port, icmp_type FROM sessions WHERE complete > 0")
 	if err != nil {
 		return err
