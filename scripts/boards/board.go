@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 The boards are in the classic form, which people import and provisioning reads.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 The boards are in the classic form, which people import and provisioning reads.
+
 package main
 
 import (
@@ -13,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 	"github.com/grafana/grafana-foundation-sdk/go/stat"
@@ -133,4 +136,16 @@ func layout(d *dashboard.Dashboard) (problems []string) {
 	}
 	slices.Sort(problems)
 	return slices.Compact(problems)
+}
+
+// sqlVariant says how the SDK decodes such a query, and refuses what it does not have.
+func sqlVariant() variants.DataqueryConfig {
+	decode := func(raw []byte) (variants.Dataquery, error) {
+		var q sqlQuery
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.DisallowUnknownFields()
+		err := d.Decode(&q)
+		return q, err
+	}
+	return variants.DataqueryConfig{Identifier: clickhousePlugin, DataqueryUnmarshaler: decode, StrictDataqueryUnmarshaler: decode}
 }

@@ -56,15 +56,3 @@ func rows(sql string) sqlQuery { return query("table", asTable, sql) }
 func query(kind string, format int, sql string) sqlQuery {
 	return sqlQuery{Datasource: clickhouseSource, EditorType: "sql", QueryType: kind, Format: format, RawSQL: sql, RefID: "A"}
 }
-
-// sqlVariant says how the SDK decodes such a query, and refuses what it does not have.
-func sqlVariant() variants.DataqueryConfig {
-	decode := func(raw []byte) (variants.Dataquery, error) {
-		var q sqlQuery
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.DisallowUnknownFields()
-		err := d.Decode(&q)
-		return q, err
-	}
-	return variants.DataqueryConfig{Identifier: clickhousePlugin, DataqueryUnmarshaler: decode, StrictDataqueryUnmarshaler: decode}
-}
