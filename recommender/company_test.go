@@ -20,7 +20,7 @@ type company struct {
 	random *rand.Rand
 	truth  truth
 	groups *categories.File
-	hosts  [][]netip.Addr // by role
+	hosts  [][]netip.Addr // the first index is the role
 	flows  []flow
 }
 

@@ -47,7 +47,7 @@ const KeyUser = "cordon"
 // Access knows the users. Make it with [New].
 type Access struct {
 	cfg    Config
-	key    string // of the data folder; empty for none
+	key    string // the key of the data folder; empty is none
 	file   *webFile
 	tokens *tokenFile
 	log    *slog.Logger

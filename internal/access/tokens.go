@@ -17,7 +17,7 @@ type tokenFile struct {
 	mu    sync.Mutex
 	at    time.Time
 	size  int64
-	known map[string]Identity // by the hash
+	known map[string]Identity // keys are the hashes of tokens
 }
 
 func (f *tokenFile) read() (map[string]Identity, error) {

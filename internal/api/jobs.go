@@ -214,7 +214,7 @@ func (b generateBody) flags() (flags url.Values, groups string) {
 			for _, x := range v {
 				flags.Add(name, fmt.Sprint(x))
 			}
-		case nil: // as if it were not there
+		case nil: // a null counts as not given
 		default:
 			flags.Set(name, fmt.Sprint(v))
 		}

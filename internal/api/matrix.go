@@ -199,7 +199,7 @@ func (b *matrixBuilder) addRules(p *policy.Proposal) {
 				x.Rows, x.Columns = append(x.Rows, c.Row), append(x.Columns, c.Column)
 			}
 		}
-		if len(x.Rows) > 0 { // else the rule has nothing to do with the service asked for
+		if len(x.Rows) > 0 { // a rule without rows has nothing to do with the service asked for
 			for _, side := range []struct {
 				ends  []policy.Endpoint
 				known map[string]int

@@ -67,7 +67,7 @@ type views struct {
 
 	mu     sync.Mutex
 	known  map[string]*view
-	recent *list.List // of *view, the least recently used last
+	recent *list.List // elements are *view, the least recently used last
 	closed bool
 	making sync.WaitGroup
 }

@@ -61,9 +61,9 @@ func (c *Connection) Run(sql, format string, params []Param) (result []byte, sta
 
 // Stats are the figures of a query, as far as it has run.
 type Stats struct {
-	Rows                uint64 // of the result
-	ReadRows, ReadBytes uint64 // from tables
-	WrittenRows         uint64 // to tables
+	Rows                uint64 // rows of the result
+	ReadRows, ReadBytes uint64 // what was read from tables
+	WrittenRows         uint64 // rows written to tables
 }
 
 func (s *Stats) add(lib *Library, result uintptr) {

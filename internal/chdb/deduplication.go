@@ -43,7 +43,7 @@ func repairLog(name string) (removed int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	parts := map[string][]blockRange{} // by partition
+	parts := map[string][]blockRange{} // keys are partitions
 	for _, e := range entries {
 		if partition, r, ok := parsePart(e.Name()); ok {
 			parts[partition] = append(parts[partition], r)

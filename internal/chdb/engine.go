@@ -35,7 +35,7 @@ type Config struct {
 	// Home is the folder that the engine's configuration and log are written to.
 	Home    string
 	Memory  int64 // bytes for the engine as a whole, and for one query with RoleFull
-	Threads int   // per query
+	Threads int   // threads of a query
 	// LogLevel is that of engine.log (error, warning, information, debug, trace);
 	// empty means none.
 	LogLevel string

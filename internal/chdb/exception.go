@@ -16,7 +16,7 @@ const (
 
 // Exception is an error of the engine, or of what answers in its place.
 type Exception struct {
-	Code    int    // as in system.errors
+	Code    int    // a code of system.errors
 	Name    string // such as UNKNOWN_TABLE
 	Message string
 }

@@ -236,7 +236,7 @@ func TestOutsideReads(t *testing.T) {
 			t.Errorf("%s: status %d, %q; want %q", tt.sql, status, body, tt.want)
 		}
 	}
-	for filter, want := range map[string]string{"a = 2": "0\n", "a = 1": "1\n"} { // as a setting of the request
+	for filter, want := range map[string]string{"a = 2": "0\n", "a = 1": "1\n"} { // the filter is a setting of the request
 		v := url.Values{"additional_table_filters": {"{'cordon.t':'" + filter + "'}"}}
 		if status, _, body := get(t, c, v, "SELECT count() FROM cordon.t"); status != 200 || body != want {
 			t.Errorf("filter %s: status %d, %q; want %q", filter, status, body, want)

@@ -106,7 +106,7 @@ func intoPipe(conn *chdb.Connection, cancel context.CancelFunc, q *request, sql,
 		_, err := io.Copy(struct{ io.Writer }{out}, r)
 		if err != nil {
 			cancel()
-			io.Copy(io.Discard, r) // until the engine has closed its end
+			io.Copy(io.Discard, r) // this ends when the engine has closed its end
 		}
 		copied <- err
 	}()

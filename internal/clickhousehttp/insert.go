@@ -122,7 +122,7 @@ func (h insertHead) fromFile(path string) (sql string) {
 // or one that is more than names.
 func (h insertHead) columns() string {
 	l := lexer{sql: h.target}
-	open, name := -1, false // where the list began; whether a name is next
+	open, name := -1, false // the place where the list began; a name is next
 	for {
 		t := l.next()
 		switch {

@@ -146,7 +146,7 @@ func (c *nativeCopier) uint64() (uint64, error) {
 // nativeType copies the data of a column of one type.
 type nativeType struct {
 	kind  nativeKind
-	size  uint64 // of a value, for nativeFixed
+	size  uint64 // bytes of a value; nativeFixed has it
 	inner []*nativeType
 }
 

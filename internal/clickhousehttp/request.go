@@ -22,7 +22,7 @@ const (
 // request is a query as the HTTP interface received it.
 type request struct {
 	access   access
-	command  bool   // from outside, by a command that a person runs
+	command  bool   // the request is from outside, by a command that a person runs
 	id       string // the client's query_id, or one of ours
 	sql      string
 	insert   *insertHead // set where the data is in body
@@ -32,7 +32,7 @@ type request struct {
 	settings []setting
 	readOnly bool // GET
 	database string
-	format   string // where the text names none
+	format   string // the format where the text names none
 
 	protocolVersion int // client_protocol_version
 	compress        string
@@ -138,7 +138,7 @@ func (q *request) readBody(r *http.Request, v url.Values, dir string) error {
 		return err
 	}
 	defer body.Close()
-	if q.access == accessOutside { // where an insert is refused as it is
+	if q.access == accessOutside { // an insert from outside is refused as it is
 		return q.readText(body, maxQueryTextOutside)
 	}
 	if head, ok := parseInsert(q.sql); ok {
@@ -160,7 +160,7 @@ func (q *request) readBody(r *http.Request, v url.Values, dir string) error {
 	if err := q.readText(io.MultiReader(bytes.NewReader(start[:n]), body), maxQueryText); err != nil {
 		return err
 	}
-	if head, ok := parseInsert(q.sql); ok { // with an unusually long head
+	if head, ok := parseInsert(q.sql); ok { // this insert has an unusually long head
 		return q.readInsert(head, http.NoBody, dir)
 	}
 	return nil

@@ -32,13 +32,13 @@ type response struct {
 	encoded io.WriteCloser
 	frames  *frameWriter
 	body    io.Writer
-	tag     string // of an exception block
+	tag     string // the tag of an exception block
 	written int64
-	size    int64      // of the result so far, whether written or held back
-	limit   int64      // of size; 0 for none
-	stats   chdb.Stats // for X-ClickHouse-Summary
+	size    int64      // bytes of the result so far, written or held back
+	limit   int64      // the most that size may be; 0 is none
+	stats   chdb.Stats // what X-ClickHouse-Summary tells
 
-	writtenBytes uint64 // of an insert, for the same
+	writtenBytes uint64 // bytes of an insert, which the same header tells
 }
 
 // newResponse answers a request with a result of at most limit bytes, if limit

@@ -59,7 +59,7 @@ func (c *Server) run(ctx context.Context, q *request, out *response) error {
 		}
 	}
 	if q.insert == nil && !q.streamable(format) && isIdentifier(format) {
-		canonical := sql // from outside; from inside it may be anything
+		canonical := sql // text from outside is canonical; text from inside may be anything
 		if q.access == accessInside {
 			if canonical, err = canonicalForm(conn, sql); err != nil {
 				canonical = "" // several statements, or a mistake that running it names
@@ -165,7 +165,7 @@ func (c *Server) prepareInside(conn *chdb.Connection, q *request, mark string) e
 		settings = append(settings, s)
 	}
 	if q.readOnly {
-		settings = append(settings, setting{"readonly", "2"}) // as ClickHouse does for GET
+		settings = append(settings, setting{"readonly", "2"}) // ClickHouse does so for GET
 	}
 	if q.database != "" {
 		if err := conn.Exec("USE " + sqltext.Name(q.database)); err != nil {

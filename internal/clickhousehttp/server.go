@@ -52,11 +52,11 @@ type Config struct {
 // Limits bound what the engine takes. Zero fields mean the defaults.
 type Limits struct {
 	Memory  int64 // bytes for the engine as a whole, and for one query with full access (half of the machine's)
-	Threads int   // per query (GOMAXPROCS)
+	Threads int   // threads of a query (GOMAXPROCS)
 	Queries int   // running at a time (64)
 
 	// For queries from outside:
-	OutsideTime        time.Duration // per query (60 s)
+	OutsideTime        time.Duration // the longest that a query may take (60 s)
 	OutsideMemory      int64         // bytes per query (4 GiB, at most Memory)
 	OutsideResultRows  int64         // rows of a result (10,000,000)
 	OutsideResultBytes int64         // bytes of a result, uncompressed (4 GiB)

@@ -340,7 +340,7 @@ func (c *Server) takeSettings(conn *chdb.Connection, q *request, canonical, mark
 			continue
 		}
 		if next := clause.last + 1; next < len(tokens) && !l.is(tokens[next], "FORMAT") && !l.is(tokens[next], "SETTINGS") {
-			continue // of one part of the query
+			continue // this setting is of one part of the query
 		}
 		for k, s := range clause.settings {
 			limit := limits[s.name]

@@ -37,7 +37,7 @@ type Config struct {
 	Domain  uint32       // observation domain id; 0 means 1
 	Records uint64       // how many to send; 0 means until the context ends
 	Rate    float64      // records a second over all sources; 0 means as fast as possible
-	Seed    uint64       // of the addresses and ports in the records
+	Seed    uint64       // the seed of the addresses and ports in the records
 
 	// TemplateRefresh is how often templates are repeated; 0 means 10 s.
 	TemplateRefresh time.Duration
@@ -46,8 +46,8 @@ type Config struct {
 // Stats counts what was sent.
 type Stats struct {
 	Records   uint64
-	Datagrams uint64 // with records; templates are not counted
-	Bytes     uint64 // of these datagrams
+	Datagrams uint64 // datagrams that have records; templates are not counted
+	Bytes     uint64 // bytes of these datagrams
 	Elapsed   time.Duration
 }
 
