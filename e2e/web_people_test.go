@@ -27,7 +27,14 @@ func (x *explored) everyPage() []string {
 // settle waits until a page has what it asked for, and sees that it asked nobody else.
 func (b *browser) settle() {
 	b.t.Helper()
-	b.until(`document.querySelector("h1") && !document.querySelector(".busy") && document.documentElement.dataset.asking === "0"`)
+	// One answer can lead to another question, so the page has to say the same at two looks.
+	b.until(`(() => {
+		const done = document.querySelector("h1") && !document.querySelector(".busy") && document.documentElement.dataset.asking === "0"
+		const text = done ? location.href + document.querySelector("main").innerText : ""
+		const same = done && window.seenLast === text
+		window.seenLast = text
+		return same
+	})()`)
 	if out := eval[[]string](b, `performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith(location.origin) && !n.startsWith("data:") && !n.startsWith("blob:"))`); len(out) > 0 {
 		b.t.Errorf("%s loads from elsewhere: %v", eval[string](b, "location.href"), out)
 	}
