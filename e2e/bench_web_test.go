@@ -18,9 +18,9 @@ import (
 
 // drawn is what a benchmark of the matrix measures, in milliseconds.
 type drawn struct {
-	First   float64   // from the data to the picture
-	Frames  []float64 // between frames, while a cursor moves
-	Scripts []float64 // of it in the script
+	First   float64   // time from the data to the picture
+	Frames  []float64 // times between frames, while a cursor moves
+	Scripts []float64 // part of each that the script takes
 }
 
 // matrixScript draws a matrix of n groups and so many cells with ten rules, and moves the cursor for 120 frames.

@@ -16,7 +16,7 @@ const longest = 80
 func TestFunctionLength(t *testing.T) {
 	files := 0
 	for _, p := range goPackages(t) {
-		names, err := filepath.Glob(filepath.Join("..", strings.TrimPrefix(p.ImportPath, "cordon/"), "*.go")) // of every system
+		names, err := filepath.Glob(filepath.Join("..", strings.TrimPrefix(p.ImportPath, "cordon/"), "*.go")) // files of every system
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ type webhook struct {
 	mu    sync.Mutex
 	away  bool
 	tried int
-	ids   []string // in the order in which they came
+	ids   []string // ids of the events, the first that came first
 }
 
 func newWebhook(t *testing.T) *webhook {

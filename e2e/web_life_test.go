@@ -96,7 +96,7 @@ func (x *explored) testLife(t *testing.T) {
 		workers.Wait()
 		transport.CloseIdleConnections()
 	}
-	open(64) // as many at once as later: the views are made, and whatever the engine keeps for so many queries is there
+	open(64) // warms up: the views are made, and the engine has whatever it keeps for so many queries at once
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	goroutines, files, tables := x.gauge(t, "go_goroutines"), x.gauge(t, "process_open_fds"), x.leftTables(t)
 	open(pages)

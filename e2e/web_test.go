@@ -26,7 +26,7 @@ import (
 // explored is a running cordon with the lab's records and a proposal, for all tests of the API and the pages.
 type explored struct {
 	addresses
-	t        *testing.T // that starts it, and so the one that it lives with
+	t        *testing.T // the test that starts it, and that it ends with
 	process  *process
 	dir      string
 	tokens   string

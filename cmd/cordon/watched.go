@@ -87,7 +87,7 @@ type proposalsInForce struct {
 	since time.Time // zero for after the window of each
 
 	mu   sync.Mutex
-	key  string // of what was read last
+	key  string // tells what was read last from what stands now
 	read []watch.Policy
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	aheadRecords = 4096 // in one piece, about a megabyte
+	aheadRecords = 4096 // records of one piece, about a megabyte
 	aheadPieces  = 64   // read before anybody asks for them: 262,144 records
 )
 

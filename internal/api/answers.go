@@ -36,7 +36,7 @@ type Form struct {
 
 // Export is a proposal in a format.
 type Export struct {
-	Name  string // of a file
+	Name  string // name of the file to save
 	Data  []byte
 	Notes []string // worth knowing, what was left out among it
 }
