@@ -19,7 +19,7 @@ type File struct {
 	Services   []NamedService
 	Exclude    []Exclusion
 
-	notes  []Finding // what Parse accepted but a person should look at
+	notes  []Finding // Findings that Parse accepted and a person should look at.
 	digest string    // digest of the bytes that Parse read
 }
 

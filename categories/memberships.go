@@ -28,7 +28,7 @@ func (f *File) Memberships(selected []string, addr netip.Addr) ([]Membership, er
 	}
 	addr = addr.Unmap().WithZone("")
 	type member struct {
-		rank   int // of the category; len(selected) where it is not selected
+		rank   int // The category's place; len(selected) where it is not selected.
 		prefix netip.Prefix
 		Membership
 	}

@@ -13,7 +13,7 @@ import (
 
 // ParseError is everything that is wrong with a groups file, by line.
 type ParseError struct {
-	Problems []Problem // at least one, at most 20
+	Problems []Problem // One to 20 problems.
 	Omitted  int       // problems found beyond those
 }
 

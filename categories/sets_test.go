@@ -17,7 +17,7 @@ func TestRealSets(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		set      string
-		groups   map[string]int // by category
+		groups   map[string]int // Keyed by category.
 		selected []string
 		lookups  map[string]string
 	}{

@@ -22,7 +22,7 @@ type authority struct {
 	cert   *x509.Certificate
 	key    *ecdsa.PrivateKey
 	pool   *x509.CertPool
-	serial *big.Int // of the last certificate
+	serial *big.Int // The last certificate's number.
 }
 
 func newAuthority(t *testing.T) *authority {

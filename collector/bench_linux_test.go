@@ -74,7 +74,7 @@ func benchCollector(b *testing.B, apart bool) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(bb.Close) // after the collector has stopped
+	b.Cleanup(bb.Close) // Cleanups run backwards: the collector has stopped by then.
 	if err := bb.EnsureStreams(context.Background()); err != nil {
 		b.Fatal(err)
 	}

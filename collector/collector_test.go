@@ -251,7 +251,7 @@ func TestStopKeepsWhatWasReceived(t *testing.T) {
 	send(t, stream, tcp.template())
 	eventually(t, "the connection is accepted", func() bool { return c.Status().Listeners[1].Messages == 1 })
 	send(t, conn, udp.template())
-	for _, l := range c.lanes { // as if decoding took long
+	for _, l := range c.lanes { // It looks as though decoding took long.
 		l.mu.Lock()
 	}
 	for i := range 200 { // more than the connection's buffer holds
@@ -292,7 +292,7 @@ func TestTemplatesOutliveARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	send(t, conn, e.data(20, 20)) // and no template
+	send(t, conn, e.data(20, 20)) // No template was sent.
 	c.published(20)
 	sameRecords(t, readStream(t, b).records, wants(e, loopback, 0, 40))
 }

@@ -90,7 +90,7 @@ func (s *natsServer) connect(change ...func(*bus.Config)) *bus.Bus {
 
 // stored reads all that stream FLOWS has.
 type stored struct {
-	records []schema.Record // by domain and bytes, which the test's exporter counts up
+	records []schema.Record // Ordered by domain and bytes; the test's exporter counts both up.
 	stats   []schema.ExporterStats
 	names   []schema.ExporterName
 	batches int

@@ -150,13 +150,13 @@ func TestImportOfMessagesTellsOfLoss(t *testing.T) {
 	e := newExporter(7)
 	var messages []byte
 	messages = append(messages, e.message(1,
-		set(3, []byte{1, 44, 0, 3, 0, 1, 0, 149, 0, 4, 0, 130, 0, 4, 1, 44, 0, 8}), // of domain: exporter, name
+		set(3, []byte{1, 44, 0, 3, 0, 1, 0, 149, 0, 4, 0, 130, 0, 4, 1, 44, 0, 8}), // Scope and fields: domain, exporter, name.
 		set(300, append([]byte{0, 0, 0, 7, 192, 0, 2, 9}, "leaf1\x00\x00\x00"...)),
 		set(3, []byte{1, 45, 0, 2, 0, 1, 0, 10, 0, 4, 0, 82, 0, 4}), set(301, []byte{0, 0, 0, 3, 'e', 't', 'h', '3'}))...)
 	e.sequence++
 	messages = append(messages, e.template()...)
 	messages = append(messages, e.data(0, 3)...)
-	e.sequence += 5 // not in the file
+	e.sequence += 5 // The file lacks these five.
 	messages = append(messages, e.data(3, 3)...)
 	messages = append(messages, e.data(6, 3)...)
 	messages = append(messages, e.message(1, set(999, []byte{1, 2, 3, 4}))...)

@@ -105,7 +105,7 @@ func TestKernelDrops(t *testing.T) {
 	send(t, conn, e.template())
 	eventually(t, "the template is known", func() bool { return c.Status().Listeners[0].Messages == 1 })
 	const sent = 1000
-	c.lanes[0].mu.Lock() // as if decoding took long
+	c.lanes[0].mu.Lock() // It looks as though decoding took long.
 	for i := range sent {
 		send(t, conn, e.data(20*i, 20))
 	}

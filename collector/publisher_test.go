@@ -50,7 +50,7 @@ func startPublisher(t testing.TB, cfg QueueConfig, b *bus.Bus, dir string) *publ
 		select {
 		case <-p.done:
 		default:
-			_ = p.stop(ended) // what a failed test leaves behind is of no interest
+			_ = p.stop(ended) // Errors are of no interest once a test has failed.
 		}
 	})
 	return p
@@ -134,7 +134,7 @@ func TestSpoolOutlivesTheProcess(t *testing.T) {
 	s := startNATS(t)
 	b, dir := s.connect(), t.TempDir()
 	cfg := testConfig()
-	cfg.StopTimeout = time.Hour // that it does not wait for
+	cfg.StopTimeout = time.Hour // The test must not wait that long.
 	c := start(t, cfg, Deps{Bus: b, Dir: dir})
 	e, conn := newExporter(1), c.udp()
 	send(t, conn, e.template())

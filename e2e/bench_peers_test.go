@@ -87,7 +87,7 @@ type peerRun struct {
 	drops   uint64 // datagrams dropped by the kernel
 	counted uint64 // records
 	lag     time.Duration
-	cpu     time.Duration // from the first datagram to the end of the process
+	cpu     time.Duration // Measured from the first datagram to the end of the process.
 	memory  memory
 	load    float64
 }

@@ -30,7 +30,7 @@ type sent struct {
 	Datagrams uint64        `json:"datagrams"`
 	Elapsed   time.Duration `json:"elapsed"`
 	CPU       time.Duration `json:"cpu"`
-	Ended     time.Time     `json:"ended"` // when the last datagram had left
+	Ended     time.Time     `json:"ended"` // The last datagram had left then.
 }
 
 // rate is how many records a second have left in fact.

@@ -72,9 +72,9 @@ type upRun struct {
 	published uint64 // records in batches that JetStream acknowledged
 	stored    uint64 // rows that a query sees
 	lag       time.Duration
-	cpu       time.Duration // of the process, from the first datagram to the last row
+	cpu       time.Duration // The process's, measured from the first datagram to the last row.
 	middle    float64       // bytes of the process's own memory, the mean of the second third
-	last      float64       // of the last third
+	last      float64       // The last third's.
 	peak      float64       // bytes, the most that was resident, files included
 	buffer    uint64        // bytes of the socket's receive buffer
 	load      float64       // load average before

@@ -22,7 +22,7 @@ type browser struct {
 	ctx context.Context
 
 	mu   sync.Mutex
-	said []string // what the console was told
+	said []string // Messages of the console.
 }
 
 // openBrowser starts one; without it the test skips, in continuous integration it fails.

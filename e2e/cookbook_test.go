@@ -34,7 +34,7 @@ var updateDocs = flag.Bool("update-docs", false, "write the answers that the sto
 // codeBlock is a fenced block of a document, with the number of its first line.
 type codeBlock struct {
 	lang, text  string
-	title       string // of the section it stands in
+	title       string // The title of its section.
 	line        int
 	first, last int // lines of the fences, from 0
 }
@@ -75,7 +75,7 @@ func TestCookbook(t *testing.T) {
 	a, dir := cookbookStore(t)
 	blocks, lines := codeBlocks(t, "sql-cookbook.md")
 	queries := 0
-	for i := len(blocks) - 1; i >= 0; i-- { // from the end, so that answers of another length move nothing
+	for i := len(blocks) - 1; i >= 0; i-- { // Backwards, so that answers of another length move nothing.
 		b := blocks[i]
 		if b.lang != "sql" {
 			continue

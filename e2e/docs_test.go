@@ -117,7 +117,7 @@ func (d document) tryYAML(t *testing.T, b codeBlock) {
 	case has("rules"):
 		d.write(t, "policy.yaml", b.text+"\n")
 		d.run(t, b, "cordon generate-rules --groups groups.yaml --guardrails policy.yaml --existing policy.yaml")
-	case has("platform"): // what a device has room for
+	case has("platform"): // Room of a device.
 		d.write(t, "limits.yaml", b.text+"\n")
 		d.write(t, "running.yaml", "apiVersion: cordon/v1\nkind: Policy\nrules: []\n")
 		d.run(t, b, "cordon policy diff running.yaml running.yaml --limits limits.yaml")

@@ -213,7 +213,7 @@ func waitForAccount(t *testing.T, a addresses, want account) {
 		if time.Now().After(deadline) {
 			t.Fatalf("exporter's own account (-) against stored flows (+):\n%s", d)
 		}
-		time.Sleep(100 * time.Millisecond) // between looks at a condition
+		time.Sleep(100 * time.Millisecond) // A pause separates looks at a condition.
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 type lockedServer struct {
 	*httptest.Server
 	mu    sync.Mutex
-	texts []string // of every request
+	texts []string // Each request's text.
 }
 
 const lockedUser, lockedPassword = "segmentation", "pass word'7"

@@ -268,7 +268,7 @@ func eventually(t testing.TB, limit time.Duration, what string, check func() err
 		if time.Now().After(deadline) {
 			t.Fatalf("waited %v for %s: %v", limit, what, err)
 		}
-		time.Sleep(20 * time.Millisecond) // between looks at a condition, not instead of one
+		time.Sleep(20 * time.Millisecond) // A pause separates looks at a condition; it replaces none.
 	}
 }
 

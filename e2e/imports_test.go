@@ -155,7 +155,7 @@ func TestDependencies(t *testing.T) {
 			t.Errorf("go.mod: %s", line)
 		case len(words) > 1 && words[0] == "tool" && words[1] != "(":
 			used[words[1]] = true
-		case len(words) == 1 && strings.Contains(words[0], "/"): // in a block of tools
+		case len(words) == 1 && strings.Contains(words[0], "/"): // Blocks of tools have such lines.
 			used[words[0]] = true
 		case len(words) > 1 && strings.Contains(words[0], ".") && strings.HasPrefix(words[1], "v"):
 			modules = append(modules, words[0])

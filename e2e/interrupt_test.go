@@ -177,7 +177,7 @@ func TestAnotherUsersFolder(t *testing.T) {
 		t.Skip("it takes root to run a command as another user")
 	}
 	const nobody = 65534
-	top, err := os.MkdirTemp("", "cordon-owner-") // which others may enter
+	top, err := os.MkdirTemp("", "cordon-owner-") // Other users may enter it.
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,7 +97,7 @@ func TestKillUp(t *testing.T) {
 			t.Fatalf("import of round %d: %v\n%s", round, imp.err, tail(imp.log.String(), 20))
 		}
 		exactlyOnce(t, a, total)
-		p.kill() // and once more with nothing in flight
+		p.kill() // The last kill comes with nothing in flight.
 	}
 	_, a := up(t, dir, env...)
 	exactlyOnce(t, a, total)

@@ -97,7 +97,7 @@ func TestWatchKilled(t *testing.T) {
 	cordon(t, nil, "proposals", "accept", "--data-dir", data, id[1])
 
 	for round := range rounds {
-		h.set(round == 1 || round == 2) // also over the restart between the two
+		h.set(round == 1 || round == 2) // It stays so over the restart.
 		rows := "src_ip,dst_ip,dst_port,proto,packets,rev_packets\n"
 		for i := range each {
 			rows += fmt.Sprintf("10.1.%d.%d,10.2.0.1,22,tcp,3,3\n", round+10, i)

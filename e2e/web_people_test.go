@@ -144,7 +144,7 @@ func (x *explored) testCopiedDocuments(b *browser) {
 	t, base := b.t, "http://"+x.HTTP
 	for _, tc := range []struct {
 		path, count string
-		command     string // what the command's answer has for the count
+		command     string // The count's place in the command's answer.
 		field       []string
 	}{
 		{"/simulate?policy=" + x.id, "permitted", "permitted: %d\n", []string{"summary", "permitted"}},

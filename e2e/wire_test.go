@@ -16,7 +16,7 @@ type wire struct {
 	t        *testing.T
 	conn     net.Conn
 	domain   uint32
-	sequence uint32 // of the next message
+	sequence uint32 // The next message's number.
 }
 
 // exportFrom opens an exporter at a loopback address.

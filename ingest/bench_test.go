@@ -126,7 +126,7 @@ func BenchmarkIngestShare(b *testing.B) {
 			var rate, cpu []float64
 			var with, without []float64
 			for n := range b.N {
-				var m [2]measured // without, with
+				var m [2]measured // The first runs without it, the second with it.
 				for turn := range m {
 					fold := (turn + n) % 2 // each goes first in every other iteration
 					m[fold] = measureIngest(b, site, DefaultConfig().Inserts, shareBatches, fold == 1)

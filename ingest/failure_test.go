@@ -25,7 +25,7 @@ import (
 type faulty struct {
 	clickhouse.Conn
 	before func(query string) error // instead of the insert
-	after  func(query string) error // after it, as if its answer was lost
+	after  func(query string) error // Called once it ran, so that its answer seems lost.
 }
 
 func (f *faulty) InsertFormat(ctx context.Context, format, query string, data io.Reader) error {

@@ -14,7 +14,7 @@ func TestEndsOfTranslatedRecords(t *testing.T) {
 	type end struct{ src, dst string }
 	for _, c := range []struct {
 		name                string
-		out, outPost        end // from the client; post is what NAT makes of it
+		out, outPost        end // Both are the client's records; outPost is the translated one.
 		back, backPost      end
 		wantClient, wantEnd string
 	}{

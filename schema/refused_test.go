@@ -78,7 +78,7 @@ func TestRefusedConnections(t *testing.T) {
 		{"source only: SYN three times", S, 0, retried, refused, nil},
 		{"source only: SYN, then RST", S | R, 0, sides{2, 100, 1, 60}, refused, nil},
 		{"source only: a probe with FIN", F, 0, once, refused, nil},
-		{"source only: SYN, though data followed", S, 0, used, open, nil}, // of the first packet, then
+		{"source only: SYN, though data followed", S, 0, used, open, nil}, // Such flags are the first packet's.
 		{"destination only: RST", 0, R | A, once, refused, nil},
 		{"destination only: union of a refusal", 0, S | R | A, once, refused, nil},
 		{"destination only: SYN-ACK", 0, S | A, once, open, nil},

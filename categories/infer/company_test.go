@@ -12,12 +12,12 @@ import (
 type company struct {
 	roles map[netip.Addr]string
 	sites map[netip.Addr]string // says nothing about traffic
-	days  [][]Activity          // of each day, so that days can be added up
+	days  [][]Activity          // One list a day, so that days can be added up.
 }
 
 type use struct {
 	feature Feature
-	share   float64 // of the role's hosts that do it at all
+	share   float64 // Share of the role's hosts that do it at all.
 	rate    float64 // hours a day, over all peers
 }
 

@@ -148,7 +148,7 @@ func TestOrderOfInput(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		var mixed []Activity
 		for _, a := range all {
-			if half := a.Hours / 2; half > 0 { // of two VRFs, say
+			if half := a.Hours / 2; half > 0 { // Two VRFs have such hosts.
 				b := a
 				b.Hours, a.Hours = half, a.Hours-half
 				mixed = append(mixed, b)

@@ -15,7 +15,7 @@ import (
 // policyText is a policy that a flag names: what its file holds, or the beginning of the id of a stored proposal.
 type policyText struct {
 	name string
-	id   string // of a stored proposal; empty for a file
+	id   string // The stored proposal's id; empty for a file.
 	file policyFile
 }
 

@@ -147,7 +147,7 @@ func (l *letterFlags) selector(now time.Time) (func(*bus.DeadLetter) bool, error
 
 // letterAction is what is done with each letter.
 type letterAction struct {
-	done string // what was done, in the past tense
+	done string // The deed, in the past tense.
 	do   func(*bus.Bus, context.Context, uint64) error
 }
 

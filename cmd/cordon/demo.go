@@ -93,7 +93,7 @@ type demo struct {
 	chap    int
 
 	sent     uint64    // records, so far
-	enforced time.Time // when the proposal comes in force, in the story
+	enforced time.Time // The proposal comes in force then, in the story.
 	file     *categories.File
 	proposal *policy.Proposal
 }

@@ -53,12 +53,12 @@ type explanation struct {
 	Server     explainedEnd       `json:"server"`
 	Verdicts   []simulate.Verdict `json:"verdicts"`
 	Sessions   []seenSession      `json:"sessions"`
-	Reverse    []seenSession      `json:"reverse"`             // with client and server the other way round
+	Reverse    []seenSession      `json:"reverse"`             // Sessions whose client is the server asked for.
 	Direction  string             `json:"direction,omitempty"` // why the client is the client; empty where nothing was seen
 	Reason     string             `json:"reason"`              // included, one of a proposal's reasons, no-rule or not-seen
-	Note       string             `json:"note,omitempty"`      // what the reason rests on
+	Note       string             `json:"note,omitempty"`      // Grounds of the reason.
 	Meaning    string             `json:"meaning"`             // the reason as a sentence
-	Proposal   string             `json:"proposal,omitempty"`  // that gives the reason; empty for what generate-rules would say
+	Proposal   string             `json:"proposal,omitempty"`  // The proposal that gives the reason; empty where generate-rules would say it.
 }
 
 // explainedEnd is an address and the groups around it.
@@ -210,7 +210,7 @@ type explainer struct {
 	file         *categories.File // nil for none
 	storedGroups bool
 	named        []*policyText
-	proposal     *policy.Proposal // that gives the reason; nil for none
+	proposal     *policy.Proposal // The proposal that gives the reason; nil for none.
 	out          explanation
 }
 
@@ -402,7 +402,7 @@ func (x *explainer) reason(ctx context.Context) error {
 		}
 	}
 	if x.proposal == nil && o.Reason == string(recommender.NoRule) {
-		o.Reason = reasonIncluded // of a proposal that would be made
+		o.Reason = reasonIncluded // The proposal would be made now.
 	}
 	return rows.Err()
 }

@@ -33,10 +33,10 @@ type finding struct {
 	Category string  `json:"category"`
 	Address  string  `json:"address,omitempty"`
 	Group    string  `json:"group,omitempty"`
-	Better   string  `json:"better,omitempty"`   // of a misfit
-	RunnerUp string  `json:"runnerUp,omitempty"` // of a new address
+	Better   string  `json:"better,omitempty"`   // Set for misfits.
+	RunnerUp string  `json:"runnerUp,omitempty"` // Set for new addresses.
 	NewKind  bool    `json:"newKind,omitempty"`
-	Bits     float64 `json:"bits"` // how much better
+	Bits     float64 `json:"bits"` // Advantage of the first over the other.
 	Evidence string  `json:"evidence"`
 }
 

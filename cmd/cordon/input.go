@@ -92,7 +92,7 @@ func (a *app) openSessions(ctx context.Context, from []string, at time.Time, pub
 		return nil, err
 	}
 	if files {
-		readers[0] = flowfile.ReadAhead(readers[0]) // while the store opens
+		readers[0] = flowfile.ReadAhead(readers[0]) // The store opens meanwhile.
 	}
 	began := time.Now()
 	st, err := a.openStore(ctx, storeNeeds{bus: publish || files, temporary: files})

@@ -24,8 +24,8 @@ import (
 type breakingServer struct {
 	*httptest.Server
 	mu     sync.Mutex
-	breaks int    // how many are still to break
-	begun  string // what is sent before a connection breaks
+	breaks int    // Connections still to break.
+	begun  string // Bytes sent before a connection breaks.
 	seen   []string
 }
 

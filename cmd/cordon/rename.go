@@ -68,7 +68,7 @@ func (a *app) renamed(ctx context.Context, st *store, id, rule, name string) (*p
 	found := findRule(p.Rules, rule)
 	names.RenameIn(p)
 	if found < 0 {
-		found = findRule(p.Rules, rule) // by the name that people know it by
+		found = findRule(p.Rules, rule) // People know it by this name.
 	}
 	if found < 0 {
 		return nil, usagef("proposal %s has no rule with the name or id %q", shortID(p.ID), rule)

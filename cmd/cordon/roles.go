@@ -396,7 +396,7 @@ func (n *node) ownStatus(ctx context.Context) *status.Document {
 // status is the document of /api/v1/status.
 func (n *node) status(ctx context.Context) *status.Document {
 	d := n.ownStatus(ctx)
-	if n.nats == nil || n.nats.Clients() > 1 { // else nobody else could answer
+	if n.nats == nil || n.nats.Clients() > 1 { // A single client would be this process, so nobody could answer.
 		if err := d.AddRoles(ctx, n.bus); err != nil {
 			n.app.log.Debug("ask the other roles how they are", "err", err)
 		}

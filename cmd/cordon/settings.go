@@ -71,7 +71,7 @@ type sqlLimits struct {
 	MaxTime    time.Duration `mapstructure:"max_time"`
 	MaxMemory  int64         `mapstructure:"max_memory"`
 	MaxRows    int64         `mapstructure:"max_rows"`
-	MaxQueries int           `mapstructure:"max_queries"` // at a time, of the embedded engine
+	MaxQueries int           `mapstructure:"max_queries"` // Queries of the embedded engine at a time.
 }
 
 // clickhouse gives the limits as settings for an external server.

@@ -295,7 +295,7 @@ func TestCompressionAndMarks(t *testing.T) {
 	}
 	z.Write([]byte(plain))
 	z.Close()
-	quoted := strings.Replace(plain, "src_ip,dst_ip", `"src_ip","dst_ip"`, 1) // as spreadsheets write it
+	quoted := strings.Replace(plain, "src_ip,dst_ip", `"src_ip","dst_ip"`, 1) // Spreadsheets quote names so.
 	for name, data := range map[string]string{"plain": plain, "quoted": quoted, "gzip": gz.String(), "zstd": zs.String()} {
 		r := open(t, data)
 		recs, bad := all(t, r)
@@ -515,7 +515,7 @@ func TestSets(t *testing.T) {
 	tests := []struct {
 		set              string
 		records          int
-		apparent, tuples int // as the file has them, and after the direction was decided
+		apparent, tuples int // Distinct tuples of the file, and those left once the direction is decided.
 		unknown          int // records whose direction is left to the stored sessions
 	}{
 		{"cisco_g21", 503111, 10851, 10851, 2},

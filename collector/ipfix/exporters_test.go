@@ -130,7 +130,7 @@ func checkExpected(t *testing.T, raw json.RawMessage, got records) {
 		Netflow map[string]any `json:"netflow"`
 	}
 	if json.Unmarshal(raw, &e) != nil || json.Unmarshal(raw, &times) != nil || e.Netflow == nil || e.Netflow.Src4+e.Netflow.Src6 == "" {
-		return // of options, or of a template
+		return // Options and templates are no flow records.
 	}
 	want := e.Netflow
 	same := func(r schema.Record) bool {

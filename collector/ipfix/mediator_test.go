@@ -120,7 +120,7 @@ func TestTemplateElsewhere(t *testing.T) {
 			data := udpSource("192.0.2.1:4739")
 			d.Message(data, w.message(set(256, ab)), testRecv, new(discard))
 			d.Message(c.from, c.announce, testRecv, new(discard))
-			for _, wait := range []int64{0, 3600 * second} { // while it waits, and when it was given up
+			for _, wait := range []int64{0, 3600 * second} { // The first while it waits, the second once it was given up.
 				d.Expire(testRecv + wait)
 				if got := fmt.Sprint(statsOf(d, data).Domains[0].Elsewhere); got != c.want {
 					t.Errorf("%s, want %s", got, c.want)

@@ -258,7 +258,7 @@ func TestAnyOrder(t *testing.T) {
 			if err := d.Message(testSource, w.counted(0, sets...), testRecv, &got); err != nil {
 				t.Fatal(err)
 			}
-			w.sequence++ // so that no two are the same
+			w.sequence++ // No two messages have the same number.
 			sets = nil
 		}
 		for i := range n + 1 {

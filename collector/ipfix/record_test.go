@@ -12,8 +12,8 @@ import (
 const (
 	testExport = 1_700_000_000          // Unix seconds
 	testTime   = testExport * second    // the same in microseconds
-	testRecv   = testTime + 250_000     // when the collector gets it
-	ntpExport  = testExport + ntpToUnix // in NTP format
+	testRecv   = testTime + 250_000     // The collector receives it then.
+	ntpExport  = testExport + ntpToUnix // The same second in NTP's format.
 )
 
 // value is a field of a record with its value.
@@ -277,7 +277,7 @@ func ntp(sec uint64, nanos uint64) uint64 { return sec<<32 | nanos<<32/1e9 }
 
 // TestNTP recovers every microsecond, in both eras.
 func TestNTP(t *testing.T) {
-	near2036 := int64(math.MaxUint32-ntpToUnix+1) * second // when the seconds start over
+	near2036 := int64(math.MaxUint32-ntpToUnix+1) * second // NTP's seconds start over then.
 	for _, near := range []int64{testTime, near2036 - second, near2036, near2036 + 40*year} {
 		for us := int64(0); us < second; us += 997 {
 			at := near + us
@@ -512,7 +512,7 @@ func TestStartOfExporterUnknown(t *testing.T) {
 		{0, 60, 90, 0},             // started 90 s before, or earlier
 		{10, 60, 95, 5},            // the same: the flow waited for its export
 		{20, 60, 115, 20},          // earlier: 95 s before
-		{20, 60, 100, 5},           // and that is kept
+		{20, 60, 100, 5},           // The second is kept.
 		{7200, 5, 10, 7200},        // restarted
 		{7210, 5, 20, 7210},        //
 		{7210, 5, 15, 7205},        //

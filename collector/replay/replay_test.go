@@ -443,7 +443,7 @@ func TestNobodyListens(t *testing.T) {
 }
 
 func BenchmarkExport(b *testing.B) {
-	in := listen(b) // that reads nothing: the kernel drops what does not fit
+	in := listen(b) // Nobody reads it: the kernel drops datagrams that do not fit.
 	ctx := context.Background()
 	e, err := Dial(ctx, Config{To: in.addr()})
 	if err != nil {

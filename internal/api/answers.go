@@ -242,7 +242,7 @@ func (a *API) simulatedSessions(ctx context.Context, in *struct {
 		t.Own = append(t.Own, "before", "rule_before")
 	}
 	if in.format() == "csv" || in.format() == "ndjson" {
-		t.Order = "ordinal" // as the command lists them
+		t.Order = "ordinal" // The command lists them in this order.
 	}
 	return a.list(ctx, v, release, sessions.Filter{}, &t, nil, &in.PageIn, nil)
 }

@@ -27,7 +27,7 @@ type news struct {
 	version  uint64
 	changed  chan struct{} // closed at the next change
 	watchers int
-	stop     context.CancelFunc // of the looking, nil for none
+	stop     context.CancelFunc // It ends the looking; nil for none.
 	looking  sync.WaitGroup
 	ended    chan struct{}
 	once     sync.Once

@@ -42,7 +42,7 @@ func (l Limits) Check() error {
 type tables struct {
 	main  string // name, which needs no quotes
 	close func(context.Context) error
-	held  any // what the maker wants to have again
+	held  any // The maker's own value, given back to it.
 }
 
 // view is a table of judged sessions that several requests share. A view is made once, while whoever asked for it waits.

@@ -38,7 +38,7 @@ const (
 	SubjectDrift     = "drift"     // drift.<vrf>
 
 	ConsumerIngest  = "ingest"
-	ConsumerWebhook = "webhook" // of stream DRIFT
+	ConsumerWebhook = "webhook" // Its stream is DRIFT.
 
 	// HeaderReason, HeaderError: why a message is in FLOWS_DEAD. HeaderSubject: its
 	// subject in FLOWS, which names the collector.

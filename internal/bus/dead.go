@@ -15,7 +15,7 @@ import (
 // DeadLetter is a message of stream FLOWS_DEAD: a batch that could not be inserted.
 type DeadLetter struct {
 	Sequence  uint64    `json:"sequence"` // sequence in FLOWS_DEAD
-	Buried    time.Time `json:"buried"`   // when it was moved there
+	Buried    time.Time `json:"buried"`   // It was moved there then.
 	Batch     string    `json:"batch"`    // id
 	Collector string    `json:"collector"`
 	Table     string    `json:"table"`

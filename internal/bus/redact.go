@@ -41,7 +41,7 @@ func redactOne(address string) string {
 	case secret:
 		user += ":xxxxx"
 	case !strings.HasPrefix(scheme, "http"):
-		user = "xxxxx" // what stands alone is a token to NATS
+		user = "xxxxx" // NATS takes a lone name for a token.
 	}
 	return scheme + user + rest[at:]
 }

@@ -62,7 +62,7 @@ func (c *Connection) Run(sql, format string, params []Param) (result []byte, sta
 // Stats are the figures of a query, as far as it has run.
 type Stats struct {
 	Rows                uint64 // rows of the result
-	ReadRows, ReadBytes uint64 // what was read from tables
+	ReadRows, ReadBytes uint64 // Rows and bytes read from tables.
 	WrittenRows         uint64 // rows written to tables
 }
 

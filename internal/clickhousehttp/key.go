@@ -16,7 +16,7 @@ import (
 // Files of Cordon's in the ClickHouse data folder, beside the engine's own
 // subfolder data.
 const (
-	lockFile = "clickhouse.lock" // who runs the engine: process id, HTTP address
+	lockFile = "clickhouse.lock" // It names the process that runs the engine, and its HTTP address.
 	keyFile  = "clickhouse.key"  // the password for full access, in hex
 )
 

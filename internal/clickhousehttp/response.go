@@ -26,7 +26,7 @@ type response struct {
 	begun   time.Time
 	started bool // the status is sent
 
-	held  []byte // what is kept back until then
+	held  []byte // Bytes kept back until then.
 	whole *spool // takes the place of held with wait_end_of_query
 
 	encoded io.WriteCloser
@@ -36,7 +36,7 @@ type response struct {
 	written int64
 	size    int64      // bytes of the result so far, written or held back
 	limit   int64      // the most that size may be; 0 is none
-	stats   chdb.Stats // what X-ClickHouse-Summary tells
+	stats   chdb.Stats // The figures of X-ClickHouse-Summary.
 
 	writtenBytes uint64 // bytes of an insert, which the same header tells
 }

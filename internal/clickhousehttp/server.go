@@ -110,7 +110,7 @@ type Server struct {
 
 	listener net.Listener
 	server   *http.Server
-	login    bool // who has no password may not even read, since others than this machine reach the listener
+	login    bool // Nobody reads without a password, since other machines reach the listener.
 
 	inside   *queue
 	outside  *queue // dashboards, scripts and whoever else may read

@@ -24,7 +24,7 @@ type Lock struct {
 type InUseError struct {
 	Dir  string
 	PID  int    // 0 if unknown
-	Addr string // that it answers on; empty for none, or not yet
+	Addr string // The address that it answers on; empty for none, or not yet.
 	By   string // the command that runs there for a while, empty for a process that stays
 }
 

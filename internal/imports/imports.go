@@ -48,7 +48,7 @@ type Import struct {
 	BadRows  uint64 // rows passed over on request
 	Process  string // host:pid of whoever wrote the state last
 	Started  time.Time
-	Changed  time.Time // when the state was written last
+	Changed  time.Time // The state was written last then.
 
 	version uint64
 }

@@ -78,10 +78,10 @@ func After(t *testing.T, victim, dir string, from, batches int) int {
 		}
 		last = n
 		if n == from+batches {
-			cmd.Process.Kill() // what it wrote meanwhile is still read
+			cmd.Process.Kill() // Lines written meanwhile are still read.
 		}
 	}
-	cmd.Wait() // with the signal as its error
+	cmd.Wait() // Its error names the signal.
 	if last < from+batches {
 		t.Fatalf("the victim ended by itself after batch %d", last)
 	}

@@ -35,7 +35,7 @@ type Config struct {
 	To      string       // host:port of the collector, UDP
 	Sources []netip.Addr // local addresses, each with a socket of its own; none means one socket with any
 	Domain  uint32       // observation domain id; 0 means 1
-	Records uint64       // how many to send; 0 means until the context ends
+	Records uint64       // Records to send; 0 means until the context ends.
 	Rate    float64      // records a second over all sources; 0 means as fast as possible
 	Seed    uint64       // the seed of the addresses and ports in the records
 
@@ -60,7 +60,7 @@ type Generator struct {
 	forms        [][]byte // datagrams
 	announcement []byte   // the datagram with the template
 	last         []byte   // one with the records that are left over
-	lastN        int      // how many these are
+	lastN        int      // Their number.
 	sockets      []*socket
 }
 

@@ -33,7 +33,7 @@ type Table struct {
 	SQL   string   // stands in a FROM clause and has the columns of sessions_window
 	Own   []string // columns that it has beyond those; they come first
 	Order string   // one of its own that rows are in order of, before the order asked for; empty for none
-	Each  int      // at most so many rows for each value of Order; 0 for all
+	Each  int      // Most rows for each value of Order; 0 for all.
 }
 
 // Filter says which sessions. Empty fields do not filter.
@@ -109,7 +109,7 @@ func Build(f Filter, sort Sort, limit int, file *categories.File) (Query, error)
 	}
 	since := f.Since
 	if !f.NewSince.IsZero() {
-		since = time.Time{} // within a window every session would be new
+		since = time.Time{} // Every session would be new within a window.
 	}
 	if f.After != nil {
 		if err := b.after(f.After, sort); err != nil {

@@ -53,7 +53,7 @@ type Disk struct {
 // Stream is what lies in NATS between collectors and ingesters.
 type Stream struct {
 	Error     string `json:"error,omitempty"` // why the rest is unknown
-	Batches   uint64 `json:"batches"`         // not inserted yet
+	Batches   uint64 `json:"batches"`         // Batches that wait to be inserted.
 	Bytes     uint64 `json:"bytes"`
 	Limit     int64  `json:"limit"`     // bytes at which publishers are refused
 	Ingesters int    `json:"ingesters"` // pull requests that wait for batches

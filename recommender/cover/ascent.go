@@ -6,7 +6,7 @@ const (
 	momentum    = 0.95
 	blockPasses = 10
 	lowCost     = 0.12 // below which a column is in the core
-	fading      = 1.06 // how much more a pass weighs than the one before
+	fading      = 1.06 // Weight of a pass over the weight of the one before.
 	tolerance   = 1e-6 // far above the rounding error of the sums
 )
 
@@ -25,7 +25,7 @@ var (
 
 // ascent is what a Lagrangian relaxation needs to improve its multipliers.
 type ascent struct {
-	start   []int32 // where the rows of each column begin in rows
+	start   []int32 // The place in rows at which each column's begin.
 	rows    []int32
 	y       []float64 // the multipliers of the best bound
 	at      []float64 // those of the pass

@@ -22,7 +22,7 @@ type brancher struct {
 	log   *record // records the search; nil where nobody wants it
 	nodes int64
 	gain  []float64 // mean rise of the bound where a column of the original matrix was chosen
-	seen  []float64 // how many rises gain is the mean of
+	seen  []float64 // Number of rises that gain is the mean of.
 	rise  float64   // bound of the node searched last, before it branched
 }
 

@@ -36,7 +36,7 @@ const (
 	maxRows       = 4096 // cells of a component above which its primes are not enumerated
 	dualScale     = 1_000_000
 	maxBoxEntries = 1 << 20 // cells of boxes that a proof may list
-	growth        = 10      // how many times the work of a search the next one takes, at least
+	growth        = 10      // Least work of a search over the work of the one before.
 )
 
 // solveCore covers the cells of a tensor with the given ids, component by component, the smallest first. Each may use an even share

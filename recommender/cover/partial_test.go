@@ -61,7 +61,7 @@ func TestPartialAgainstBruteForce(t *testing.T) {
 		if held < needed {
 			t.Fatalf("the boxes hold %d, %d are needed", held, needed)
 		}
-		if n := len(s.Boxes); n > 0 && n <= 6 { // else it takes long
+		if n := len(s.Boxes); n > 0 && n <= 6 { // More boxes take long.
 			if most := reach(p, w, n-1); most >= needed {
 				t.Fatalf("%d boxes for %d, but fewer hold %d", n, needed, most)
 			}

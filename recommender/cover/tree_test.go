@@ -29,7 +29,7 @@ func drawColumns(t *rapid.T, rows int) [][]int32 {
 
 // fewest is the least number of columns that leave out no more than spare, by trying all sets of rows that they can hold.
 func fewest(weight []int64, columns [][]int32, spare int64) int {
-	need := map[int]int{0: 0} // by what is held
+	need := map[int]int{0: 0} // Keyed by the set that is held.
 	for _, list := range columns {
 		mask := 0
 		for _, i := range list {
@@ -175,7 +175,7 @@ func TestChangedTrees(t *testing.T) {
 // TestTreeOfParts covers disjoint copies of a problem that needs 5 boxes where prices show 3: the lines of the affine plane of order
 // 3 by its points (Fulkerson, Nemhauser, Trotter 1974).
 func TestTreeOfParts(t *testing.T) {
-	var through [9][]int32 // by point: its lines
+	var through [9][]int32 // The lines through each point.
 	for n, line := range [][3]int{{0, 1, 2}, {3, 4, 5}, {6, 7, 8}, {0, 3, 6}, {1, 4, 7}, {2, 5, 8}, {0, 4, 8}, {1, 5, 6}, {2, 3, 7}, {0, 5, 7}, {1, 3, 8}, {2, 4, 6}} {
 		for _, point := range line {
 			through[point] = append(through[point], int32(n))

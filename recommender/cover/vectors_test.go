@@ -41,7 +41,7 @@ type endpoint struct{ Group, IP string }
 func TestVectors(t *testing.T) {
 	for _, c := range []struct {
 		file   string
-		groups map[string]string // by address: the group that the case's categories resolve it to
+		groups map[string]string // The group that the case's categories resolve each address to.
 		strict bool              // each host stands for itself
 	}{
 		{file: "01_theia_three_flow_types.json"},

@@ -245,7 +245,7 @@ func TestAuditAgainstSessions(t *testing.T) {
 		}
 		matters, decided, against := make([]bool, len(rules)), make([]bool, len(rules)), make([]bool, len(rules))
 		alive := make([]bool, len(rules))
-		serves, wanted := make([]bool, len(rules)), make([]bool, len(rules)) // what was seen, and nobody else would permit
+		serves, wanted := make([]bool, len(rules)), make([]bool, len(rules)) // The rule serves a session; nobody else would permit it.
 		for _, c := range addrs {
 			for _, s := range addrs {
 				if c.Is4() != s.Is4() {

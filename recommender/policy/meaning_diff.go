@@ -55,7 +55,7 @@ type Permission struct {
 
 // Change is how two policies differ in what they permit. What is in one list is in it once for each rule that permits it first.
 type Change struct {
-	Lost   []Permission `json:"lost"`   // what the first permits and the second does not, by the rules of the first
+	Lost   []Permission `json:"lost"`   // Sessions that the first permits and the second does not, by rules of the first.
 	Gained []Permission `json:"gained"` // the other way round, by the rules of the second
 }
 
@@ -81,7 +81,7 @@ type divided struct {
 	sides    [2]Side
 	first    [2]int                   // place of each policy's first rule
 	begins   []netip.Addr             // first address of each range
-	classes  [2][]int                 // at each side, of the ranges
+	classes  [2][]int                 // Classes of the ranges of each side.
 	services []categories.ServiceTerm // ranges of services, in order
 	kinds    []int                    // their classes
 	held     [2]map[literal][]int     // places of the ranges that a literal of each policy holds, as far as it was asked for

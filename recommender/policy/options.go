@@ -11,11 +11,11 @@ import (
 // Option is one of the choices in [Settings], with all that flags, documents, checks and shells need to know of it. An option has
 // its one place here: a field of Settings, and its entry below.
 type Option struct {
-	Flag    string // as generate-rules has it, without dashes
-	Key     string // in the settings of a document
+	Flag    string // The flag of generate-rules, without dashes.
+	Key     string // The key in the settings of a document.
 	Help    string
-	Default any      // as the flag has it: a string, uint64 or float64
-	Bare    string   // what the flag says where it is given without a value; empty where it needs one
+	Default any      // The flag's default: a string, uint64 or float64.
+	Bare    string   // The value of a flag given without one; empty where it needs one.
 	Values  []string // those that it may have, the default first; nil for no such list
 	Covers  bool     // it changes the rules that are made of cells, and not which sessions count
 	Zero    bool     // zero is a value of its own, and not the default
@@ -23,9 +23,9 @@ type Option struct {
 	// Field gives the field: a *string, *uint64 or *float64.
 	Field func(*Settings) any
 
-	needs func(*Settings) bool  // what it is of no effect without; nil for nothing
-	parse func(*Settings) error // what means nothing, where there are no Values; nil for nothing
-	check func(*Settings) error // what means something and may not be; nil for nothing
+	needs func(*Settings) bool  // Reports whether another option, which gives it effect, is set; nil for none.
+	parse func(*Settings) error // Rejects values that mean nothing, where there are no Values; nil for none.
+	check func(*Settings) error // Rejects values that mean something and may not be; nil for none.
 }
 
 // Defaults of settings that are off unless asked for.
@@ -33,7 +33,7 @@ const (
 	DefaultRecurring      = 2
 	DefaultScannerTargets = 100
 	DefaultPortRanges     = 10
-	DefaultMaxExtra       = 256 // as many as a /24 has
+	DefaultMaxExtra       = 256 // A /24 has as many addresses.
 	DefaultGeneralise     = 0.05
 )
 
@@ -180,8 +180,8 @@ func (o *Option) wrong(s *Settings, f func(*Settings) error) error {
 
 // SettingsError says which setting cannot be used. It is the caller's mistake, not a failure.
 type SettingsError struct {
-	Setting string // as the flag is called, without dashes
-	Key     string // of a document's settings; empty where the setting is not among these
+	Setting string // The flag's name, without dashes.
+	Key     string // The key in a document's settings; empty where it has none.
 	Err     error
 }
 

@@ -56,7 +56,7 @@ func TestSettingsThereAndBack(t *testing.T) {
 	if d := (Settings{}).Filled().Document(); d != nil {
 		t.Errorf("a document says %+v, which is the default", *d)
 	}
-	all := Settings{Ungrouped: UngroupedPrefix, Generalise: 0.1, Coverage: "99%"}.Filled() // with these every option is of effect
+	all := Settings{Ungrouped: UngroupedPrefix, Generalise: 0.1, Coverage: "99%"}.Filled() // These give every option an effect.
 	for i := range options {
 		o := &options[i]
 		s := all

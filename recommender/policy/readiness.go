@@ -13,7 +13,7 @@ type Readiness struct {
 type ReadinessBacktest struct {
 	LearnedUntil Time    `json:"learnedUntil" yaml:"learnedUntil"`
 	Horizon      string  `json:"horizon" yaml:"horizon"`
-	DeniedShare  float64 `json:"deniedShare" yaml:"deniedShare"` // of Sessions
+	DeniedShare  float64 `json:"deniedShare" yaml:"deniedShare"` // A share of Sessions.
 	Sessions     uint64  `json:"sessions" yaml:"sessions"`
 }
 

@@ -20,7 +20,7 @@ var awsNames = alphabet{also: "-_", most: maxAWSText, letter: true}
 // aws writes security groups as JSON of Terraform.
 type aws struct {
 	*writer
-	resources map[string]object // by type
+	resources map[string]object // Keyed by type.
 	names     *names
 	lists     map[string]string // prefixes -> name of a prefix list
 	most      int               // entries of the group that has the most, in one direction and family

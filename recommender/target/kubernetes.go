@@ -59,7 +59,7 @@ func writeKubernetes(w *writer) error {
 					entry[side.peers] = peers
 				}
 				if a.rule.services.empty() || !a.rule.services.any && len(list) == 0 || !a.any && entry[side.peers] == nil {
-					continue // without ports or peers it would mean all of them
+					continue // An empty list of ports or peers would mean all of them.
 				}
 				if len(list) > 0 {
 					entry["ports"] = list

@@ -89,7 +89,7 @@ type sets struct {
 	names  *names
 	list   []set
 	byBody map[string]int
-	v4, v6 [2]string // what comes before and behind the names of each family
+	v4, v6 [2]string // Prefix and suffix of each family's names.
 }
 
 func newSets(n *names, v4, v6 [2]string) *sets {

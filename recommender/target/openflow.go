@@ -11,9 +11,9 @@ import (
 
 // The priorities of flows. Those of rules go down from the highest, the first rule having it.
 const (
-	openFlowLink    = 65100 // what resolves addresses
-	openFlowTrack   = 65000 // what is not tracked yet
-	openFlowSession = 64000 // what belongs to a session, and what no rule is about
+	openFlowLink    = 65100 // Flows that resolve addresses.
+	openFlowTrack   = 65000 // Packets that are not tracked yet.
+	openFlowSession = 64000 // Packets of sessions, and packets that no rule is about.
 	openFlowRule    = 63000
 	openFlowDefault = 1
 )
@@ -125,7 +125,7 @@ func (x *openFlow) rule(r *rule, priority int, ipv6 bool) error {
 			list = append(list, more...)
 		}
 		if len(list) == 0 {
-			return nil // what the target cannot say is left out, and was listed
+			return nil // The target cannot say it: it was listed, and is left out.
 		}
 		dimensions = append(dimensions, list)
 	}

@@ -18,9 +18,9 @@ var everyType = policy.PortSpan{Lo: 0, Hi: 255}
 // end is one side of a rule.
 type end struct {
 	literals  []policy.Endpoint
-	addresses policy.AddressSet // without what the rule leaves out
+	addresses policy.AddressSet // The addresses less those that the rule leaves out.
 	reading   policy.Reading
-	wish      string // what a set of these addresses might be called
+	wish      string // A name for a set of these addresses, if it is free.
 }
 
 // of gives the addresses of a family, and whether they are all of it.
@@ -41,9 +41,9 @@ type rule struct {
 // services are what a rule permits or denies.
 type services struct {
 	any       bool
-	ports     map[uint8][]policy.PortSpan // by protocol
-	types     [2][]policy.PortSpan        // of ICMP, and of ICMPv6
-	protocols []uint8                     // without ports
+	ports     map[uint8][]policy.PortSpan // Keyed by protocol.
+	types     [2][]policy.PortSpan        // ICMP's types first, then ICMPv6's.
+	protocols []uint8                     // Protocols that have no ports.
 }
 
 // divide sorts services by what they match.
@@ -84,8 +84,8 @@ type kind struct {
 	any       bool
 	proto     uint8
 	source    []policy.PortSpan // nil for all
-	ports     []policy.PortSpan // of the destination; nil for all
-	flags     string            // of TCP
+	ports     []policy.PortSpan // Destination ports; nil for all.
+	flags     string            // TCP flags.
 	fragments string
 }
 

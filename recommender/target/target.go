@@ -39,7 +39,7 @@ type File struct {
 type Output struct {
 	Files []File
 	Notes []string
-	Gaps  []string // what was left out; see Options.Gaps
+	Gaps  []string // Parts left out; see Options.Gaps.
 }
 
 // Error says that a target cannot have what a policy says.

@@ -73,7 +73,7 @@ func (x *endpoints) of(addr netip.Addr) end {
 	if g := x.resolver.LookupIndex(addr); g >= 0 {
 		e.id = x.groups[g]
 	} else {
-		host := x.settings.Ungrouped != policy.UngroupedReport // of prefixes too, see joinHosts
+		host := x.settings.Ungrouped != policy.UngroupedReport // Hosts become prefixes there too; see joinHosts.
 		public := categories.KindOf(addr) == categories.Public
 		if public {
 			host = x.settings.External == policy.ExternalHost

@@ -165,7 +165,7 @@ func TestDamage(t *testing.T) {
 		name   string
 		damage func(p *policy.Proposal)
 		kinds  []Kind
-		says   []string // in the text for people
+		says   []string // Parts of the text for people.
 	}{
 		{"renamed", func(p *policy.Proposal) { p.Rules[0].Name = "database" }, []Kind{Edited}, []string{"the document was edited", "Verified."}},
 		{"rule removed", func(p *policy.Proposal) { p.Rules = p.Rules[1:] },

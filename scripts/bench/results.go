@@ -13,14 +13,14 @@ import (
 // results are the figures of benchmarks, in the order in which they came.
 type results struct {
 	list []*result
-	text string // what commands printed, where that is the figure
+	text string // Output of commands, for figures that are just that.
 }
 
 // result is one benchmark with the figures of all its runs.
 type result struct {
-	name  string // without "Benchmark" and the number of processors
+	name  string // The name less "Benchmark" and the number of processors.
 	units []string
-	runs  map[string][]float64 // by unit
+	runs  map[string][]float64 // Keyed by unit.
 }
 
 // benchmarkLine is a line of `go test -bench`: name, iterations, figures with units.

@@ -11,7 +11,7 @@ type section struct {
 	title    string
 	note     string
 	commands []command
-	verbatim bool // what the commands print is the figure
+	verbatim bool // The commands' output is the figure.
 }
 
 // goTest is `go test` for benchmarks of one package and nothing else.

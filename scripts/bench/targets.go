@@ -13,7 +13,7 @@ type target struct {
 	benchmarks string // beginning of their names; of several, the best counts
 	unit       string
 	limit      float64
-	atMost     bool // else at least
+	atMost     bool // False stands for "at least".
 }
 
 // targets are what the pipeline is to be able to do, on two cores.

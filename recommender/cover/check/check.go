@@ -158,7 +158,7 @@ func (c *checker) form() bool {
 
 // boxes checks soundness, completeness and irredundance.
 func (c *checker) boxes() {
-	holders := make(map[cover.Cell]int, len(c.p.Ones)) // how many boxes hold a one
+	holders := make(map[cover.Cell]int, len(c.p.Ones)) // Number of boxes that hold each one.
 	forbidden := make([]bool, len(c.s.Boxes))
 	for i, b := range c.s.Boxes {
 		each(b, func(cell cover.Cell) bool {

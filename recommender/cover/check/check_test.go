@@ -334,7 +334,7 @@ func TestUsesTypesOnly(t *testing.T) {
 	}
 	data := map[string]bool{"Problem": true, "Solution": true, "Cell": true, "Box": true, "Part": true, "FoolingSet": true, "Dual": true, "Exhaustive": true,
 		"Share": true, "PartialDual": true, "PartialExhaustive": true}
-	methods := map[string]bool{"Volume": true, "Contains": true} // of Box
+	methods := map[string]bool{"Volume": true, "Contains": true} // Box has these methods.
 	for _, f := range files {
 		if !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
 			continue

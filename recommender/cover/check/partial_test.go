@@ -33,7 +33,7 @@ func TestPartialFindings(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change change
-		want   []string // how the findings begin
+		want   []string // Beginnings of the findings.
 		bound  int
 	}{
 		{"nothing", func(p *cover.Problem, h *cover.Share, s *cover.Solution) {}, nil, 2},

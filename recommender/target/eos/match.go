@@ -15,14 +15,14 @@ type matchBlock struct {
 	name    string
 	ipv6    bool
 	line    int
-	lines   int // that it has, without separators and remarks
+	lines   int // Its lines, separators and remarks not counted.
 	remarks []string
 	ends    [2]matchEnd // source, destination
 
 	ports     []portLine
 	protocols []otherProtocol
 	services  []string // field-sets
-	flags     string   // of a line that has nothing but flags
+	flags     string   // The flags of a line that has nothing else.
 	opaque    []string // conditions and actions, word for word
 	// opaqueProtocol says that one of the alternatives of protocol is opaque.
 	opaqueProtocol bool
@@ -38,13 +38,13 @@ type matchBlock struct {
 type matchEnd struct {
 	prefixes []netip.Prefix
 	sets     []string
-	line     int // of the condition; 0 where there is none
+	line     int // The condition's line; 0 where there is none.
 }
 
 // otherProtocol is a protocol, or several, without ports.
 type otherProtocol struct {
 	protocols []policy.PortSpan
-	types     []policy.PortSpan // of ICMP; empty for all
+	types     []policy.PortSpan // ICMP types; empty for all.
 }
 
 // read takes the lines of a match.

@@ -18,7 +18,7 @@ import (
 type packet struct {
 	src, dst     netip.Addr
 	proto        int
-	sport, dport int // or type, in dport
+	sport, dport int // An ICMP type stands in dport.
 	ack          bool
 }
 

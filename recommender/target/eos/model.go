@@ -143,7 +143,7 @@ func (c *Config) Notes() (out []string) {
 // alternative is one kind of packets that a match holds. No protocol means every one.
 type alternative struct {
 	any     bool
-	service policy.Service // of the destination side
+	service policy.Service // The destination side's service.
 	source  []policy.PortSpan
 	flags   string
 }
@@ -364,7 +364,7 @@ func (c *Config) endSet(m *matchBlock, which int) policy.AddressSet {
 	if len(in) == 0 {
 		return nil
 	}
-	a, _ := policy.IPSet(in, policy.Proposed) // without groups it does not fail
+	a, _ := policy.IPSet(in, policy.Proposed) // It cannot fail: no group is named.
 	b, _ := policy.IPSet(out, policy.Proposed)
 	return a.Minus(b)
 }

@@ -25,10 +25,10 @@ func (e *SyntaxError) Unwrap() error { return e.Err }
 // Config is the section of traffic policies of a running-config.
 type Config struct {
 	path     string
-	lines    []line // as they are, for writing them again
+	lines    []line // Lines as read, so that they can be written again.
 	vrfs     []*vrf
 	ports    map[string]*portSet
-	prefixes [2]map[string]*prefixSet // of IPv4 and of IPv6
+	prefixes [2]map[string]*prefixSet // IPv4's first, then IPv6's.
 	services map[string]*serviceField
 	policies []*trafficPolicy
 }
@@ -58,7 +58,7 @@ type trafficPolicy struct {
 
 // context is a block that lines belong to.
 type context struct {
-	level int // of its lines
+	level int // Indentation of its lines.
 	// read takes a line if it is one of the block. It may open a block inside.
 	read func(p *parser, words []string) (bool, error)
 }
@@ -68,7 +68,7 @@ type context struct {
 type parser struct {
 	*Config
 	number int
-	text   string // of the line, without its indentation
+	text   string // The line less its indentation.
 	blocks []context
 }
 

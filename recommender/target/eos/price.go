@@ -101,7 +101,7 @@ func masks(ports []policy.PortSpan) (n int64) {
 
 // Finding is something about a configuration that a person should look at.
 type Finding struct {
-	Line    int    `json:"line"` // of the section; 0 for all of it
+	Line    int    `json:"line"` // The section's first line; 0 stands for all of it.
 	Kind    string `json:"kind"` // transforms, icmp-type-code, except, default-permit, stateless or name
 	Message string `json:"message"`
 }

@@ -66,9 +66,9 @@ type ruleWriter struct {
 // divided is the services of a rule in one family.
 type divided struct {
 	any       bool
-	ports     map[uint8][]policy.PortSpan // of TCP and UDP
-	types     []policy.PortSpan           // of the family's ICMP
-	protocols []uint8                     // without ports, or with all of them
+	ports     map[uint8][]policy.PortSpan // Ports of TCP and UDP.
+	types     []policy.PortSpan           // Types of the family's ICMP.
+	protocols []uint8                     // Protocols that have no ports, or are permitted with all of them.
 }
 
 func (w *ruleWriter) divide() (s divided, err error) {
@@ -86,7 +86,7 @@ func (w *ruleWriter) divide() (s divided, err error) {
 			s.ports[t.Proto] = append(s.ports[t.Proto], policy.PortSpan{Lo: t.Lo, Hi: t.Hi})
 		case t.Proto == icmp:
 			s.types = append(s.types, policy.PortSpan{Lo: t.Lo, Hi: t.Hi})
-		case iana.IsICMP(t.Proto): // of the other family, which no packet of this one has
+		case iana.IsICMP(t.Proto): // No packet of this family carries the other family's ICMP.
 		case t.Any() && len(w.r.SourcePorts) == 0:
 			s.protocols = append(s.protocols, t.Proto)
 		case w.r.Action == policy.Deny:

@@ -77,7 +77,7 @@ type Written struct {
 	// Open are (protocol, port) entries of matches for answers: from such a port, servers may
 	// also open sessions of their own to any port of the clients.
 	Open int
-	Gaps []string // what was left out; see Options.Gaps
+	Gaps []string // Parts left out; see Options.Gaps.
 }
 
 // maxRemark is how long a line of a comment may be, in bytes.
@@ -322,7 +322,7 @@ func printable(s string) string {
 type side struct {
 	addresses policy.AddressSet
 	any       bool
-	names     []string // of field-sets
+	names     []string // Names of field-sets.
 }
 
 // ends gives both sides of a rule in a family; none where a side has no address.
