@@ -1,74 +1,17 @@
 package recommender
 
 import (
-	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
 )
-
-// endpoint is one end of a cell: a group by its number in the run's tables, or
-// a prefix of addresses that are in none, most often a single one. It is comparable.
-type endpoint struct {
-	group  uint32
-	prefix netip.Prefix // unmapped; the zero Prefix for a group
-}
-
-func newEndpoint(group uint32, addr netip.Addr) endpoint {
-	if group != noGroup {
-		return endpoint{group: group}
-	}
-	addr = addr.Unmap()
-	return endpoint{prefix: netip.PrefixFrom(addr, addr.BitLen())}
-}
-
-func (e endpoint) compare(o endpoint) int {
-	return cmp.Or(cmp.Compare(e.group, o.group), e.prefix.Compare(o.prefix))
-}
-
-// cellKey is one (VRF, source, destination, service).
-type cellKey struct {
-	vrf      string
-	src, dst endpoint
-	service  categories.ServiceTerm // one service, or a range of ports
-}
-
-func (k cellKey) compare(o cellKey) int {
-	return cmp.Or(cmp.Compare(k.vrf, o.vrf), k.src.compare(o.src), k.dst.compare(o.dst), k.service.Compare(o.service))
-}
-
-// part is the sessions of a cell that everything treats alike: those between two
-// classes of addresses, with the same reason.
-type part struct {
-	hash               uint64
-	key                cellKey
-	service            categories.Service
-	srcClass, dstClass uint32
-	reason             uint8 // number of the reason; 0 if none so far
-	note               int32 // statement that decided, or -1
-	sessions           uint64
-	breadth            breadth // as far as the settings ask for it
-	bytes              uint64
-	first, last        time.Time
-}
-
-// breadth is how many distinct clients and hours a cell has, and how many distinct hours the (client, server) pair
-// has that came back most often.
-type breadth struct{ clients, hours, recurring uint64 }
-
-// cell is one (source, destination, service) of a VRF with the parts that come
-// as far as being counted as its support.
-type cell struct {
-	key      cellKey
-	parts    []int // into the run's parts
-	sessions uint64
-	included bool     // has a session that needs a rule
-	breadth  *breadth // of a range; other cells are counted in ClickHouse
-}
 
 // errHash says that two cells have the same hash: another salt helps.
 var errHash = errors.New("two cells have the same 64-bit hash")
@@ -129,4 +72,77 @@ func (p *plan) literal(e endpoint) policy.Endpoint {
 		return p.internet
 	}
 	return p.labels[e.group-1]
+}
+
+// readUses gives the use of parts by their hash, for the destinations that may have a range.
+func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
+	ends := "vrf, destination_group, destination_address, cell_proto"
+	// Where pairs are asked for, the arrays have the client, the server and the hours of one session after the other.
+	columns := "groupUniqArray(client), groupUniqArray(server), [groupUniqArrayArray(hours)]"
+	if r.Recurring > 1 {
+		columns = "groupArray(client), groupArray(server), groupArray(hours)"
+	}
+	where := fmt.Sprintf("reason = 0 AND %s AND cell_port >= %d", hasPorts("cell_proto"), firstDynamicPort)
+	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT cell, %[4]s
+		FROM %[1]s
+		WHERE %[2]s AND (%[3]s) IN
+		(
+			SELECT %[3]s FROM %[1]s WHERE %[2]s
+			GROUP BY %[3]s, source_group, source_address HAVING uniqExact(cell_port) >= ?
+		)
+		GROUP BY cell`, r.table("sessions"), where, ends, columns), r.PortRanges)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[uint64]*use{}
+	for rows.Next() {
+		var hash uint64
+		var clients, servers []net.IP
+		var hours [][]time.Time
+		if err := rows.Scan(&hash, &clients, &servers, &hours); err != nil {
+			return nil, err
+		}
+		u := newUse()
+		for _, ip := range clients {
+			u.clients[address(ip)] = true
+		}
+		for _, ip := range servers {
+			u.servers[address(ip)] = true
+		}
+		for i, list := range hours {
+			for _, h := range list {
+				u.hours[h.Unix()] = true
+				if r.Recurring > 1 {
+					u.pairs[visit{address(clients[i]), address(servers[i]), h.Unix()}] = true
+				}
+			}
+		}
+		out[hash] = u
+	}
+	return out, rows.Err()
+}
+
+// readUngrouped gives, by VRF, the private addresses in no group that are an
+// end of any session of the window, in order.
+func (r *run) readUngrouped(ctx context.Context) (map[string][]netip.Addr, error) {
+	end := func(address string) string {
+		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d", address, r.table("sessions"), noGroup)
+	}
+	var rows []struct {
+		VRF     string     `ch:"vrf"`
+		Address netip.Addr `ch:"address"`
+	}
+	if err := r.conn.Select(ctx, &rows, fmt.Sprintf("SELECT vrf, address FROM (%s) WHERE known.1 = %d",
+		r.lookUp(end("client")+" UNION DISTINCT "+end("server"), "address", "known", "kind"), categories.Private)); err != nil {
+		return nil, err
+	}
+	out := map[string][]netip.Addr{}
+	for _, row := range rows {
+		out[row.VRF] = append(out[row.VRF], row.Address.Unmap())
+	}
+	for _, list := range out {
+		slices.SortFunc(list, netip.Addr.Compare)
+	}
+	return out, nil
 }

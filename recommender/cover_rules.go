@@ -33,26 +33,26 @@ type covered struct {
 // permitted already may be covered but need not be, and so may cells that the
 // existing policy permits as a whole, and services inside a range: what covers the
 // range covers them.
-func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part) (*covered, error) {
+func (p *plan) cover(ctx context.Context, vrf string, list []cell, parts []part) (*covered, error) {
 	c := new(covered)
-	for i := range cells {
-		if cells[i].included {
-			k := &cells[i].key
+	for i := range list {
+		if list[i].included {
+			k := &list[i].key
 			c.sources, c.dests, c.services = append(c.sources, k.src), append(c.dests, k.dst), append(c.services, k.service)
 		}
 	}
 	c.sources = distinct(c.sources, endpoint.compare)
 	c.dests = distinct(c.dests, endpoint.compare)
 	c.services = distinct(c.services, categories.ServiceTerm.Compare)
-	ranged := rangedCells(cells)
+	ranged := rangedCells(list)
 	problem := cover.Problem{Dims: [3]int{len(c.sources), len(c.dests), len(c.services)}}
-	for i := range cells {
-		k := &cells[i].key
+	for i := range list {
+		k := &list[i].key
 		s, inS := slices.BinarySearchFunc(c.sources, k.src, endpoint.compare)
 		d, inD := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
 		v, inV := slices.BinarySearchFunc(c.services, k.service, categories.ServiceTerm.Compare)
 		switch at := (cover.Cell{int32(s), int32(d), int32(v)}); {
-		case cells[i].included && !slices.ContainsFunc(ranged[pairOf{k.src, k.dst}], func(r *cell) bool { return r.included && inside(k.service, r.key.service) }):
+		case list[i].included && !slices.ContainsFunc(ranged[pairOf{k.src, k.dst}], func(r *cell) bool { return r.included && inside(k.service, r.key.service) }):
 			problem.Ones = append(problem.Ones, at)
 		case inS && inD && inV:
 			problem.DontCare = append(problem.DontCare, at)
@@ -70,11 +70,11 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 		}
 	}
 	if len(p.existing.statements) > 0 && problem.Dims[0]*problem.Dims[1]*problem.Dims[2] <= maxDontCare {
-		problem.DontCare = append(problem.DontCare, p.permittedCells(c, cells, parts)...)
+		problem.DontCare = append(problem.DontCare, p.permittedCells(c, list, parts)...)
 	}
 	if p.Generalise > 0 {
 		var err error
-		if c.unseen, err = p.unseen(c, vrf, cells, parts); err != nil {
+		if c.unseen, err = p.unseen(c, vrf, list, parts); err != nil {
 			return nil, err
 		}
 	}
@@ -83,7 +83,7 @@ func (p *plan) cover(ctx context.Context, vrf string, cells []cell, parts []part
 		return c, nil
 	}
 	if p.partial() {
-		c.share = p.share(vrf, c, problem, cells, parts, ranged)
+		c.share = p.share(vrf, c, problem, list, parts, ranged)
 	}
 	c.cost = p.lines(c)
 	if err := p.solve(ctx, vrf, problem, c); err != nil {
@@ -168,16 +168,16 @@ func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *
 
 // permittedCells lists cells over the same endpoints and services that the
 // existing policy permits as a whole.
-func (p *plan) permittedCells(c *covered, cells []cell, parts []part) []cover.Cell {
-	if len(cells) == 0 {
+func (p *plan) permittedCells(c *covered, list []cell, parts []part) []cover.Cell {
+	if len(list) == 0 {
 		return nil
 	}
-	hostClass := hostClasses(cells, parts)
+	hostClass := hostClasses(list, parts)
 	var out []cover.Cell
 	for s, src := range c.sources {
 		for d, dst := range c.dests {
 			for v, service := range c.services {
-				if p.permitted(cellKey{cells[0].key.vrf, src, dst, service}, hostClass) {
+				if p.permitted(cellKey{list[0].key.vrf, src, dst, service}, hostClass) {
 					out = append(out, cover.Cell{int32(s), int32(d), int32(v)})
 				}
 			}
@@ -187,10 +187,10 @@ func (p *plan) permittedCells(c *covered, cells []cell, parts []part) []cover.Ce
 }
 
 // hostClasses gives the class of each single host that is an end of cells.
-func hostClasses(cells []cell, parts []part) func(endpoint) uint32 {
+func hostClasses(list []cell, parts []part) func(endpoint) uint32 {
 	class := map[endpoint]uint32{}
-	for i := range cells {
-		for _, j := range cells[i].parts {
+	for i := range list {
+		for _, j := range list[i].parts {
 			class[parts[j].key.src], class[parts[j].key.dst] = parts[j].srcClass, parts[j].dstClass
 		}
 	}
@@ -242,9 +242,9 @@ func (p *plan) certificate(c *covered) policy.Certificate {
 	s := &c.solution
 	out := policy.Certificate{Rules: len(s.Boxes), LowerBound: s.LowerBound, Optimal: s.Optimal, Method: string(s.Method),
 		Interrupted: s.Stats.Interrupted}
-	name := func(cells []cover.Cell) []policy.Cell {
-		named := make([]policy.Cell, len(cells))
-		for i, at := range cells {
+	name := func(list []cover.Cell) []policy.Cell {
+		named := make([]policy.Cell, len(list))
+		for i, at := range list {
 			named[i] = p.cellOf(c, at)
 		}
 		return named

@@ -44,17 +44,17 @@ func (p *plan) total(vrf string, parts []part) (total, permitted, already uint64
 }
 
 // share says how much of a cover problem's ones is needed. What lies in a range weighs with it, since it is covered with it.
-func (p *plan) share(vrf string, c *covered, problem cover.Problem, cells []cell, parts []part, ranged map[pairOf][]*cell) *cover.Share {
+func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cell, parts []part, ranged map[pairOf][]*cell) *cover.Share {
 	at := make(map[cover.Cell]int, len(problem.Ones))
 	for i, one := range problem.Ones {
 		at[one] = i
 	}
 	out := &cover.Share{Weights: make([]int64, len(problem.Ones))}
-	for i := range cells {
-		if !cells[i].included {
+	for i := range list {
+		if !list[i].included {
 			continue
 		}
-		k := &cells[i].key
+		k := &list[i].key
 		s, _ := slices.BinarySearchFunc(c.sources, k.src, endpoint.compare)
 		d, _ := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
 		find := func(service categories.ServiceTerm) (int, bool) {
@@ -71,7 +71,7 @@ func (p *plan) share(vrf string, c *covered, problem cover.Problem, cells []cell
 		if !ok {
 			continue // counts as left out
 		}
-		for _, j := range cells[i].parts {
+		for _, j := range list[i].parts {
 			if parts[j].reason == 0 {
 				out.Weights[one] += int64(p.weight(&parts[j]))
 			}

@@ -1,10 +1,8 @@
 package recommender
 
 import (
-	"fmt"
 	"slices"
 
-	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 )
 
@@ -23,7 +21,7 @@ var (
 // already permitted among it, in order.
 func judge(parts []part, by policies) []cell {
 	index := map[cellKey]int{}
-	var cells []cell
+	var list []cell
 	for i := range parts {
 		pt := &parts[i]
 		if pt.reason == localNumber {
@@ -46,17 +44,17 @@ func judge(parts []part, by policies) []cell {
 		}
 		at, ok := index[pt.key]
 		if !ok {
-			at = len(cells)
+			at = len(list)
 			index[pt.key] = at
-			cells = append(cells, cell{key: pt.key})
+			list = append(list, cell{key: pt.key})
 		}
-		c := &cells[at]
+		c := &list[at]
 		c.parts = append(c.parts, i)
 		c.sessions += pt.sessions
 		c.included = c.included || pt.reason == 0
 	}
-	slices.SortFunc(cells, func(a, b cell) int { return a.key.compare(b.key) })
-	return cells
+	slices.SortFunc(list, func(a, b cell) int { return a.key.compare(b.key) })
+	return list
 }
 
 // enough reports whether that is what a cell needs.
@@ -70,8 +68,8 @@ func needsBreadth(s *policy.Settings) bool {
 }
 
 // support takes out the cells that have too little, and returns the rest.
-func support(cells []cell, parts []part, s *policy.Settings, breadthOf func(*cell) breadth) []cell {
-	return slices.DeleteFunc(cells, func(c cell) bool {
+func support(list []cell, parts []part, s *policy.Settings, breadthOf func(*cell) breadth) []cell {
+	return slices.DeleteFunc(list, func(c cell) bool {
 		if c.sessions >= s.MinSessions {
 			if !needsBreadth(s) {
 				return false
@@ -92,59 +90,4 @@ func support(cells []cell, parts []part, s *policy.Settings, breadthOf func(*cel
 		}
 		return true
 	})
-}
-
-// note says what a session's reason rests on.
-func (r *run) note(reason uint8, note int32, client clientOf) string {
-	if reason == scannerNumber {
-		return r.scanners[client].note()
-	}
-	if note < 0 {
-		return ""
-	}
-	switch reason {
-	case excludedNumber:
-		return r.exclusions.statements[note].note
-	case guardrailNumber:
-		return r.guardrails.statements[note].note
-	case alreadyPermittedNumber:
-		return r.existing.statements[note].note
-	}
-	return ""
-}
-
-// permitted reports whether the existing policy allows every session that the
-// cell could have, and no guardrail forbids one.
-func (p *plan) permitted(k cellKey, hostClass func(endpoint) uint32) bool {
-	src, dst := p.ClassesOf(k.src, hostClass(k.src)), p.ClassesOf(k.dst, hostClass(k.dst))
-	for s := range p.existing.distinct(k.service) {
-		if !p.existing.permits(k.vrf, src, dst, s) {
-			return false
-		}
-	}
-	return !p.Forbidden(k.vrf, src, dst, k.service)
-}
-
-// checkGuardrails makes sure that no box of a cover has a pair of addresses that a
-// guardrail denies. It asks for every cell anew, however the cell came into the box.
-func (p *plan) checkGuardrails(vrf string, c *covered, boxes []cover.Box, hostClass func(endpoint) uint32) error {
-	if len(p.guardrails.statements) == 0 {
-		return nil
-	}
-	classes := func(ends []endpoint, set []int32) (out []uint32) {
-		for _, i := range set {
-			out = append(out, p.ClassesOf(ends[i], hostClass(ends[i]))...)
-		}
-		slices.Sort(out)
-		return slices.Compact(out)
-	}
-	for i := range boxes {
-		src, dst := classes(c.sources, boxes[i].Sets[0]), classes(c.dests, boxes[i].Sets[1])
-		for _, v := range boxes[i].Sets[2] {
-			if p.Forbidden(vrf, src, dst, c.services[v]) {
-				return fmt.Errorf("BUG: a rule would permit %s between addresses that a guardrail denies", c.services[v])
-			}
-		}
-	}
-	return nil
 }

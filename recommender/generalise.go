@@ -132,10 +132,10 @@ type margins struct {
 	from, to map[coarse]map[endpoint]uint64
 }
 
-func (p *plan) margins(cells []cell) *margins {
+func (p *plan) margins(list []cell) *margins {
 	m := &margins{map[coarse]uint64{}, map[coarse]map[endpoint]uint64{}, map[coarse]map[endpoint]uint64{}}
-	for i := range cells {
-		k := &cells[i].key
+	for i := range list {
+		k := &list[i].key
 		for at, l := range p.levels {
 			s, d := p.parent(l, k.src), p.parent(l, k.dst)
 			if s.group < 0 || d.group < 0 {
@@ -145,9 +145,9 @@ func (p *plan) margins(cells []cell) *margins {
 			if m.from[c] == nil {
 				m.from[c], m.to[c] = map[endpoint]uint64{}, map[endpoint]uint64{}
 			}
-			m.all[c] += cells[i].sessions
-			m.from[c][k.src] += cells[i].sessions
-			m.to[c][k.dst] += cells[i].sessions
+			m.all[c] += list[i].sessions
+			m.from[c][k.src] += list[i].sessions
+			m.to[c][k.dst] += list[i].sessions
 		}
 	}
 	return m
@@ -168,7 +168,7 @@ func (p *plan) margins(cells []cell) *margins {
 // A cell with a session that was left out, for whatever reason, is not one in which
 // nothing was seen. Nor is a cell a don't-care if a guardrail or a rule in force denies
 // a pair of addresses in it, or an exclusion holds one.
-func (p *plan) unseen(c *covered, vrf string, cells []cell, parts []part) (map[cover.Cell]zero, error) {
+func (p *plan) unseen(c *covered, vrf string, list []cell, parts []part) (map[cover.Cell]zero, error) {
 	seen := map[pairOf][]categories.ServiceTerm{}
 	for i := range parts {
 		if k := &parts[i].key; k.vrf == vrf {
@@ -176,15 +176,15 @@ func (p *plan) unseen(c *covered, vrf string, cells []cell, parts []part) (map[c
 			seen[at] = append(seen[at], parts[i].service.Term())
 		}
 	}
-	for i := range cells { // what is in a range is permitted with it
-		at := pairOf{cells[i].key.src, cells[i].key.dst}
-		seen[at] = append(seen[at], cells[i].key.service)
+	for i := range list { // what is in a range is permitted with it
+		at := pairOf{list[i].key.src, list[i].key.dst}
+		seen[at] = append(seen[at], list[i].key.service)
 	}
 	for at, terms := range seen {
 		seen[at] = joinTerms(terms)
 	}
-	hostClass := hostClasses(cells, parts)
-	m := p.margins(cells)
+	hostClass := hostClasses(list, parts)
+	m := p.margins(list)
 	out := map[cover.Cell]zero{}
 	tried := 0
 	for at, all := range m.all {

@@ -54,7 +54,7 @@ func (r *run) loadEnds(ctx context.Context) error {
 //	readLossy  exporters with loss around the window        evidence.go
 //	count      each session into a part of a cell, or out   classify.go, cells.go
 //	decide     policies, port ranges, support               fates.go, ranges.go
-func (r *run) decided(ctx context.Context) (parts []part, cells []cell, err error) {
+func (r *run) decided(ctx context.Context) (parts []part, list []cell, err error) {
 	if err := r.loadEnds(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -68,8 +68,8 @@ func (r *run) decided(ctx context.Context) (parts []part, cells []cell, err erro
 	if err := r.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
 		return nil, nil, err
 	}
-	cells, err = r.decide(ctx, parts)
-	return parts, cells, err
+	list, err = r.decide(ctx, parts)
+	return parts, list, err
 }
 
 // generate is the way from sessions to proposals, one step a call:
@@ -86,19 +86,19 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 			return nil, err
 		}
 	}
-	parts, cells, err := r.decided(ctx)
+	parts, list, err := r.decided(ctx)
 	if err != nil {
 		return nil, err
 	}
-	known, err := r.readiness(ctx, cells, parts)
+	known, err := r.readiness(ctx, list, parts)
 	if err != nil {
 		return nil, err
 	}
-	cells, prefixes, err := r.mergeUngrouped(ctx, cells, parts)
+	list, prefixes, err := r.mergeUngrouped(ctx, list, parts)
 	if err != nil {
 		return nil, err
 	}
-	drafts := r.drafts(parts, cells, prefixes)
+	drafts := r.drafts(parts, list, prefixes)
 	for _, d := range drafts {
 		d.Readiness = known[d.VRF]
 	}
@@ -115,19 +115,19 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 
 // mergeUngrouped makes cells of prefixes of those of hosts in no group, where the
 // settings ask for it, and gives the prefixes by VRF.
-func (r *run) mergeUngrouped(ctx context.Context, cells []cell, parts []part) (_ []cell, prefixes map[string][]hostPrefix, err error) {
+func (r *run) mergeUngrouped(ctx context.Context, list []cell, parts []part) (_ []cell, prefixes map[string][]hostPrefix, err error) {
 	if r.Ungrouped != policy.UngroupedPrefix {
-		return cells, nil, nil
+		return list, nil, nil
 	}
 	err = r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
 		h := ungrouped{maxExtra: r.MaxExtra, named: r.file.Hosts(), alike: r.classes.alike}
 		if h.seen, err = r.readUngrouped(ctx); err != nil {
 			return 0, err
 		}
-		cells, prefixes, err = mergeHosts(cells, parts, &h)
-		return uint64(len(cells)), err
+		list, prefixes, err = mergeHosts(list, parts, &h)
+		return uint64(len(list)), err
 	})
-	return cells, prefixes, err
+	return list, prefixes, err
 }
 
 // verdicts are what Go decided about the parts.
@@ -258,10 +258,10 @@ func (r *run) count(ctx context.Context) (parts []part, err error) {
 }
 
 // decide applies policies and support to the parts, and gives the cells that rules are made of.
-func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error) {
+func (r *run) decide(ctx context.Context, parts []part) (list []cell, err error) {
 	if err := r.step("decide", false, func() (uint64, error) {
-		cells = judge(parts, r)
-		return uint64(len(cells)), nil
+		list = judge(parts, r)
+		return uint64(len(list)), nil
 	}); err != nil {
 		return nil, err
 	}
@@ -271,8 +271,8 @@ func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error
 			if err != nil {
 				return 0, err
 			}
-			cells = ranges(cells, parts, r.PortRanges, uses, r, r.named)
-			return uint64(len(cells)), nil
+			list = ranges(list, parts, r.PortRanges, uses, r, r.named)
+			return uint64(len(list)), nil
 		}); err != nil {
 			return nil, err
 		}
@@ -299,7 +299,7 @@ func (r *run) decide(ctx context.Context, parts []part) (cells []cell, err error
 		}
 		breadthOf = func(c *cell) breadth { return counts[c.key] }
 	}
-	return support(cells, parts, &r.Settings.Settings, breadthOf), nil
+	return support(list, parts, &r.Settings.Settings, breadthOf), nil
 }
 
 // draft is a proposal in the making.
@@ -319,7 +319,7 @@ type draft struct {
 type boxed struct{ sources, dests []endpoint }
 
 // drafts begins a proposal for each VRF with a session, in order.
-func (r *run) drafts(parts []part, cells []cell, prefixes map[string][]hostPrefix) []*draft {
+func (r *run) drafts(parts []part, list []cell, prefixes map[string][]hostPrefix) []*draft {
 	byVRF := map[string]*draft{}
 	var out []*draft
 	for i := range parts {
@@ -331,7 +331,7 @@ func (r *run) drafts(parts []part, cells []cell, prefixes map[string][]hostPrefi
 		}
 		d.parts = append(d.parts, i)
 	}
-	for _, c := range cells {
+	for _, c := range list {
 		d := byVRF[c.key.vrf]
 		d.cells = append(d.cells, c)
 	}
@@ -539,4 +539,15 @@ func (d *draft) pairs(b *boxed, known map[groupOf]hosts) uint64 {
 		servers.add(of(e))
 	}
 	return clients.ipv4*servers.ipv4 + clients.ipv6*servers.ipv6 - same.ipv4 - same.ipv6
+}
+
+// extra counts the extra addresses of a box.
+func (d *draft) extra(b *boxed) (n uint64) {
+	for i := range d.prefixes {
+		e := endpoint{prefix: d.prefixes[i].Prefix}
+		if slices.Contains(b.sources, e) || slices.Contains(b.dests, e) {
+			n += d.prefixes[i].ExtraAddresses
+		}
+	}
+	return n
 }

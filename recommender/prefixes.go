@@ -2,7 +2,6 @@ package recommender
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -32,21 +31,21 @@ type hostPrefix struct {
 // whatever became of it; exclusions and guardrails treat them and the hosts alike.
 //
 // Hosts that need no rule are covered where that helps; the others need to be.
-func mergeHosts(cells []cell, parts []part, h *ungrouped) ([]cell, map[string][]hostPrefix, error) {
+func mergeHosts(list []cell, parts []part, h *ungrouped) ([]cell, map[string][]hostPrefix, error) {
 	var out []cell
 	prefixes := map[string][]hostPrefix{}
-	for len(cells) > 0 {
-		vrf := cells[0].key.vrf
-		n := slices.IndexFunc(cells, func(c cell) bool { return c.key.vrf != vrf })
+	for len(list) > 0 {
+		vrf := list[0].key.vrf
+		n := slices.IndexFunc(list, func(c cell) bool { return c.key.vrf != vrf })
 		if n < 0 {
-			n = len(cells)
+			n = len(list)
 		}
-		prefixes[vrf] = h.prefixes(h.seen[vrf], cells[:n])
-		merged, err := mergeCells(cells[:n], prefixes[vrf])
+		prefixes[vrf] = h.prefixes(h.seen[vrf], list[:n])
+		merged, err := mergeCells(list[:n], prefixes[vrf])
 		if err != nil {
 			return nil, nil, err
 		}
-		out, cells = append(out, merged...), cells[n:]
+		out, list = append(out, merged...), list[n:]
 	}
 	for i := range parts {
 		k := &parts[i].key
@@ -63,33 +62,9 @@ type ungrouped struct {
 	alike    func(netip.Prefix) bool // whether a prefix has only such addresses, which exclusions and guardrails treat all alike
 }
 
-// readUngrouped gives, by VRF, the private addresses in no group that are an
-// end of any session of the window, in order.
-func (r *run) readUngrouped(ctx context.Context) (map[string][]netip.Addr, error) {
-	end := func(address string) string {
-		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d", address, r.table("sessions"), noGroup)
-	}
-	var rows []struct {
-		VRF     string     `ch:"vrf"`
-		Address netip.Addr `ch:"address"`
-	}
-	if err := r.conn.Select(ctx, &rows, fmt.Sprintf("SELECT vrf, address FROM (%s) WHERE known.1 = %d",
-		r.lookUp(end("client")+" UNION DISTINCT "+end("server"), "address", "known", "kind"), categories.Private)); err != nil {
-		return nil, err
-	}
-	out := map[string][]netip.Addr{}
-	for _, row := range rows {
-		out[row.VRF] = append(out[row.VRF], row.Address.Unmap())
-	}
-	for _, list := range out {
-		slices.SortFunc(list, netip.Addr.Compare)
-	}
-	return out, nil
-}
-
 // prefixes gives the prefixes with more than one address for the hosts of a VRF.
-func (h *ungrouped) prefixes(seen []netip.Addr, cells []cell) []hostPrefix {
-	role, needed := roles(cells)
+func (h *ungrouped) prefixes(seen []netip.Addr, list []cell) []hostPrefix {
+	role, needed := roles(list)
 	hosts := make([]prefixcover.Host, len(seen))
 	for i, a := range seen {
 		e := newEndpoint(noGroup, a)
@@ -146,17 +121,17 @@ func privateHost(e endpoint) bool {
 
 // usesOf gives what the private hosts in no group among the ends of cells use and
 // serve, and says which of them need a rule.
-func usesOf(cells []cell) (uses map[endpoint][]hostUse, needed map[endpoint]bool) {
+func usesOf(list []cell) (uses map[endpoint][]hostUse, needed map[endpoint]bool) {
 	uses, needed = map[endpoint][]hostUse{}, map[endpoint]bool{}
-	for i := range cells {
-		k := &cells[i].key
+	for i := range list {
+		k := &list[i].key
 		for _, end := range []struct {
 			host endpoint
 			use  hostUse
 		}{{k.src, hostUse{k.dst, k.service, false}}, {k.dst, hostUse{k.src, k.service, true}}} {
 			if privateHost(end.host) {
 				uses[end.host] = append(uses[end.host], end.use)
-				needed[end.host] = needed[end.host] || cells[i].included
+				needed[end.host] = needed[end.host] || list[i].included
 			}
 		}
 	}
@@ -222,8 +197,8 @@ func keysOf(host endpoint, list []hostUse) []useKey {
 // and says which of them need a rule. Two hosts have the same role if exchanging
 // them changes no cell: they use the same services of the same others, serve the same
 // to the same, and whatever one uses of the other, the other uses of it.
-func roles(cells []cell) (role map[endpoint]int, needed map[endpoint]bool) {
-	uses, needed := usesOf(cells)
+func roles(list []cell) (role map[endpoint]int, needed map[endpoint]bool) {
+	uses, needed := usesOf(list)
 	with := map[useKey][]endpoint{} // hosts that have a key in common have the same role
 	for host, list := range uses {
 		for _, k := range keysOf(host, list) {
@@ -252,7 +227,7 @@ func roles(cells []cell) (role map[endpoint]int, needed map[endpoint]bool) {
 // mergeCells gives the cells of one VRF with prefixes for the hosts in them, in
 // order. It makes sure, without a look at roles, that every cell of a prefix is one
 // of all its hosts.
-func mergeCells(cells []cell, prefixes []hostPrefix) ([]cell, error) {
+func mergeCells(list []cell, prefixes []hostPrefix) ([]cell, error) {
 	size := func(e endpoint) int {
 		if p := findPrefix(prefixes, e); p != nil {
 			return len(p.members)
@@ -262,8 +237,8 @@ func mergeCells(cells []cell, prefixes []hostPrefix) ([]cell, error) {
 	index := map[cellKey]int{}
 	var out []cell
 	var count []int
-	for i := range cells {
-		c := cells[i]
+	for i := range list {
+		c := list[i]
 		k, one := c.key, 1
 		c.key.src, c.key.dst = mergedInto(prefixes, k.src), mergedInto(prefixes, k.dst)
 		if k.src == k.dst && c.key.src != k.src { // a host with itself is no pair
@@ -321,15 +296,4 @@ func findPrefix(prefixes []hostPrefix, e endpoint) *hostPrefix {
 		return nil
 	}
 	return &prefixes[i]
-}
-
-// extra counts the extra addresses of a box.
-func (d *draft) extra(b *boxed) (n uint64) {
-	for i := range d.prefixes {
-		e := endpoint{prefix: d.prefixes[i].Prefix}
-		if slices.Contains(b.sources, e) || slices.Contains(b.dests, e) {
-			n += d.prefixes[i].ExtraAddresses
-		}
-	}
-	return n
 }

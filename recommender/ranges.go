@@ -2,13 +2,10 @@ package recommender
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
-	"time"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -98,16 +95,16 @@ type candidate struct {
 // of the range gets none.
 //
 // Least is Settings.PortRanges, uses are those of parts by their hash, and named tells services with a name of their own.
-func ranges(cells []cell, parts []part, least uint64, uses map[uint64]*use, by policies, named func(categories.Service) bool) []cell {
+func ranges(list []cell, parts []part, least uint64, uses map[uint64]*use, by policies, named func(categories.Service) bool) []cell {
 	byDestination := map[destination][]candidate{}
-	for i := range cells {
-		k := &cells[i].key
+	for i := range list {
+		k := &list[i].key
 		one := categories.Service{Proto: k.service.Proto, Port: k.service.Lo}
 		if one.Kind() != categories.KindPort || one.Port < firstDynamicPort || named(one) {
 			continue
 		}
 		u := newUse()
-		for _, p := range cells[i].parts {
+		for _, p := range list[i].parts {
 			if o := uses[parts[p].hash]; o != nil {
 				u.add(o)
 			}
@@ -117,16 +114,16 @@ func ranges(cells []cell, parts []part, least uint64, uses map[uint64]*use, by p
 			byDestination[at] = append(byDestination[at], candidate{i, one.Port, u})
 		}
 	}
-	joined := make([]bool, len(cells)) // into a range
+	joined := make([]bool, len(list)) // into a range
 	var ranged []cell
 	for _, candidates := range byDestination { // in any order: what comes of one does not depend on another
 		for _, weak := range clusters(weakPorts(candidates)) {
-			for _, c := range rangesOf(cells, parts, weak, least, by) {
+			for _, c := range rangesOf(list, parts, weak, least, by) {
 				all := newUse()
-				out := cell{key: cells[c.members[0].cell].key}
+				out := cell{key: list[c.members[0].cell].key}
 				out.key.service = c.term
 				for _, m := range c.members {
-					from := &cells[m.cell]
+					from := &list[m.cell]
 					joined[m.cell] = true
 					all.add(m.use)
 					out.parts = append(out.parts, from.parts...)
@@ -138,15 +135,15 @@ func ranges(cells []cell, parts []part, least uint64, uses map[uint64]*use, by p
 			}
 		}
 	}
-	kept := cells[:0]
-	for i := range cells {
+	kept := list[:0]
+	for i := range list {
 		if !joined[i] {
-			kept = append(kept, cells[i])
+			kept = append(kept, list[i])
 		}
 	}
-	cells = append(kept, ranged...)
-	slices.SortFunc(cells, func(a, b cell) int { return a.key.compare(b.key) })
-	return cells
+	list = append(kept, ranged...)
+	slices.SortFunc(list, func(a, b cell) int { return a.key.compare(b.key) })
+	return list
 }
 
 // weakPorts leaves out the candidates of one destination whose port is strong,
@@ -219,10 +216,10 @@ type rangeOf struct {
 
 // rangesOf gives the sources with dynamic ports among weak candidates of one
 // destination, which are in order of port, and the range that they have in common.
-func rangesOf(cells []cell, parts []part, weak []candidate, least uint64, by policies) []rangeOf {
+func rangesOf(list []cell, parts []part, weak []candidate, least uint64, by policies) []rangeOf {
 	bySource := map[endpoint][]candidate{}
 	for _, c := range weak {
-		src := cells[c.cell].key.src
+		src := list[c.cell].key.src
 		bySource[src] = append(bySource[src], c)
 	}
 	var out []rangeOf
@@ -237,7 +234,7 @@ func rangesOf(cells []cell, parts []part, weak []candidate, least uint64, by pol
 		}
 	}
 	common := func() categories.ServiceTerm {
-		t := categories.ServiceTerm{Proto: cells[weak[0].cell].key.service.Proto, Lo: 65535}
+		t := categories.ServiceTerm{Proto: list[weak[0].cell].key.service.Proto, Lo: 65535}
 		for _, o := range out {
 			t.Lo, t.Hi = min(t.Lo, o.members[0].port), max(t.Hi, o.members[len(o.members)-1].port)
 		}
@@ -245,7 +242,7 @@ func rangesOf(cells []cell, parts []part, weak []candidate, least uint64, by pol
 	}
 	if term := common(); len(out) > 0 {
 		out = slices.DeleteFunc(out, func(o rangeOf) bool {
-			c := &cells[o.members[0].cell]
+			c := &list[o.members[0].cell]
 			one := &parts[c.parts[0]] // for the class of a host, which is the same in all parts
 			return by.Forbidden(c.key.vrf, by.ClassesOf(c.key.src, one.srcClass), by.ClassesOf(c.key.dst, one.dstClass), term)
 		})
@@ -257,72 +254,12 @@ func rangesOf(cells []cell, parts []part, weak []candidate, least uint64, by pol
 	return out
 }
 
-// readUses gives the use of parts by their hash, for the destinations that may have a range.
-func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
-	ends := "vrf, destination_group, destination_address, cell_proto"
-	// Where pairs are asked for, the arrays have the client, the server and the hours of one session after the other.
-	columns := "groupUniqArray(client), groupUniqArray(server), [groupUniqArrayArray(hours)]"
-	if r.Recurring > 1 {
-		columns = "groupArray(client), groupArray(server), groupArray(hours)"
-	}
-	where := fmt.Sprintf("reason = 0 AND %s AND cell_port >= %d", hasPorts("cell_proto"), firstDynamicPort)
-	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT cell, %[4]s
-		FROM %[1]s
-		WHERE %[2]s AND (%[3]s) IN
-		(
-			SELECT %[3]s FROM %[1]s WHERE %[2]s
-			GROUP BY %[3]s, source_group, source_address HAVING uniqExact(cell_port) >= ?
-		)
-		GROUP BY cell`, r.table("sessions"), where, ends, columns), r.PortRanges)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	out := map[uint64]*use{}
-	for rows.Next() {
-		var hash uint64
-		var clients, servers []net.IP
-		var hours [][]time.Time
-		if err := rows.Scan(&hash, &clients, &servers, &hours); err != nil {
-			return nil, err
-		}
-		u := newUse()
-		for _, ip := range clients {
-			u.clients[address(ip)] = true
-		}
-		for _, ip := range servers {
-			u.servers[address(ip)] = true
-		}
-		for i, list := range hours {
-			for _, h := range list {
-				u.hours[h.Unix()] = true
-				if r.Recurring > 1 {
-					u.pairs[visit{address(clients[i]), address(servers[i]), h.Unix()}] = true
-				}
-			}
-		}
-		out[hash] = u
-	}
-	return out, rows.Err()
-}
-
-// isRange reports whether a term is a range of ports.
-func isRange(t categories.ServiceTerm) bool { return t.Lo != t.Hi }
-
-// inside reports whether a term is in another, and not the same.
-func inside(t, wide categories.ServiceTerm) bool {
-	return t != wide && t.Proto == wide.Proto && wide.Lo <= t.Lo && t.Hi <= wide.Hi
-}
-
-// pairOf is a source and a destination of cells.
-type pairOf struct{ src, dst endpoint }
-
 // rangedCells gives the cells whose service is a range.
-func rangedCells(cells []cell) map[pairOf][]*cell {
+func rangedCells(list []cell) map[pairOf][]*cell {
 	out := map[pairOf][]*cell{}
-	for i := range cells {
-		if k := &cells[i].key; isRange(k.service) {
-			out[pairOf{k.src, k.dst}] = append(out[pairOf{k.src, k.dst}], &cells[i])
+	for i := range list {
+		if k := &list[i].key; isRange(k.service) {
+			out[pairOf{k.src, k.dst}] = append(out[pairOf{k.src, k.dst}], &list[i])
 		}
 	}
 	return out

@@ -32,11 +32,11 @@ func Learn(ctx context.Context, conn driver.Conn, s Settings, file *categories.F
 			err = fmt.Errorf("ClickHouse: drop the tables of the run: %w", closed)
 		}
 	}()
-	parts, cells, err := r.decided(ctx)
+	parts, list, err := r.decided(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return r.learn(ctx, cells, parts)
+	return r.learn(ctx, list, parts)
 }
 
 // learning is the cells of a window on their way to [simulate.Learned].
@@ -47,8 +47,8 @@ type learning struct {
 }
 
 // learn reads when the sessions of cells were seen.
-func (r *run) learn(ctx context.Context, cells []cell, parts []part) ([]simulate.Learned, error) {
-	l := r.learnt(cells, parts)
+func (r *run) learn(ctx context.Context, list []cell, parts []part) ([]simulate.Learned, error) {
+	l := r.learnt(list, parts)
 	if err := r.step("send cells", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, l.verdicts) }); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (r *run) learn(ctx context.Context, cells []cell, parts []part) ([]simulate
 }
 
 // learnt gives the cells that rules would be made of, and those with too little support.
-func (r *run) learnt(cells []cell, parts []part) *learning {
+func (r *run) learnt(list []cell, parts []part) *learning {
 	var l learning
 	add := func(k cellKey, of []int, never bool) {
 		permitted := !slices.ContainsFunc(of, func(i int) bool { return parts[i].reason != alreadyPermittedNumber })
@@ -74,8 +74,8 @@ func (r *run) learnt(cells []cell, parts []part) *learning {
 			MinSessions: r.MinSessions, MinHours: r.MinHours, Never: never, Permitted: permitted})
 		l.vrfs = append(l.vrfs, k.vrf)
 	}
-	for i := range cells {
-		add(cells[i].key, cells[i].parts, false)
+	for i := range list {
+		add(list[i].key, list[i].parts, false)
 	}
 	for i := range parts {
 		if parts[i].reason == belowSupportNumber {

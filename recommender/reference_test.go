@@ -359,22 +359,22 @@ func (x *reference) ranges(vrf string, support map[refCell][]*refSession) map[re
 			}
 		}
 		term := categories.ServiceTerm{Proto: of.service.Proto, Lo: 65535}
-		for src, cells := range bySource {
+		for src, list := range bySource {
 			var sessions []*refSession
-			for _, c := range cells {
+			for _, c := range list {
 				sessions = append(sessions, support[c]...)
 			}
 			_, servers, _ := spread(sessions)
-			if uint64(len(cells)) < x.settings.PortRanges || len(cells) < 2*servers {
+			if uint64(len(list)) < x.settings.PortRanges || len(list) < 2*servers {
 				delete(bySource, src)
 				continue
 			}
-			term.Lo, term.Hi = min(term.Lo, cells[0].service.Lo), max(term.Hi, cells[len(cells)-1].service.Lo)
+			term.Lo, term.Hi = min(term.Lo, list[0].service.Lo), max(term.Hi, list[len(list)-1].service.Lo)
 		}
-		for src, cells := range bySource {
+		for src, list := range bySource {
 			joined := refCell{src, of.dst, term}
 			out[joined] = nil
-			for _, c := range cells {
+			for _, c := range list {
 				delete(out, c)
 				out[joined] = append(out[joined], support[c]...)
 			}
@@ -439,8 +439,8 @@ func (x *reference) check(p *policy.Proposal, sessions []*refSession) error {
 			merged[refCell{inPrefix(p, c.src), inPrefix(p, c.dst), c.service}] = true
 		}
 	}
-	if cells := len(merged); p.Summary.Cells != cells {
-		return fmt.Errorf("%d cells, want %d", p.Summary.Cells, cells)
+	if list := len(merged); p.Summary.Cells != list {
+		return fmt.Errorf("%d cells, want %d", p.Summary.Cells, list)
 	}
 	unseen := map[refCell]bool{} // verify computes which these may be
 	for _, r := range p.Rules {

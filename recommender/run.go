@@ -107,13 +107,6 @@ func (p *plan) step(name string, server bool, f func() (uint64, error)) error {
 	return nil
 }
 
-// noGroup and internetGroup stand in the run's tables for what is not a group of the
-// groups file; a group is its place in Resolver.Groups plus one.
-const (
-	noGroup       = uint32(0)
-	internetGroup = ^uint32(0)
-)
-
 // loadAddresses hands over what tells addresses apart, and the known endpoints
 // that groups name.
 func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
@@ -192,14 +185,3 @@ func (r *run) lookUp(query, column, as string, attributes ...string) string {
 func isIPv4(number string) string { return "(bitShiftRight(" + number + ", 32) = 65535)" }
 
 func as16(a netip.Addr) netip.Addr { return netip.AddrFrom16(a.As16()) }
-
-// reasonNumber is a reason in the run's tables: its place in policy.Reasons plus
-// one; 0 is included.
-func reasonNumber(reason policy.Reason) int {
-	for i, r := range policy.Reasons {
-		if r == reason {
-			return i + 1
-		}
-	}
-	panic("BUG: no number for reason " + string(reason))
-}

@@ -40,20 +40,20 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	var held [][]cellKey
 	if err := v.run.step("cover "+name, false, func() (uint64, error) {
 		all := parts[wholeWindow]
-		cells := o.support(all)
+		list := o.support(all)
 		for i := range all {
 			x.Sessions += all[i].sessions
 			if all[i].reason == 0 {
 				x.Included += all[i].sessions
 			}
 		}
-		x.Cells = len(cells)
-		for len(cells) > 0 {
-			vrf, n := cells[0].key.vrf, 1
-			for n < len(cells) && cells[n].key.vrf == vrf {
+		x.Cells = len(list)
+		for len(list) > 0 {
+			vrf, n := list[0].key.vrf, 1
+			for n < len(list) && list[n].key.vrf == vrf {
 				n++
 			}
-			c, err := o.plan.cover(ctx, vrf, cells[:n], all)
+			c, err := o.plan.cover(ctx, vrf, list[:n], all)
 			if err != nil {
 				return 0, err
 			}
@@ -65,7 +65,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 				b, in := c.inside(vrf, &found[i])
 				boxes, vrfs, held = append(boxes, b), append(vrfs, vrf), append(held, in)
 			}
-			cells = cells[n:]
+			list = list[n:]
 		}
 		return uint64(x.Cells), nil
 	}); err != nil {
@@ -122,8 +122,8 @@ func (v *survey) namesOf(chain []int) []string {
 
 // support gives the cells with enough support, and the other parts their reason.
 func (o *order) support(parts []part) []cell {
-	cells := judge(parts, o.plan)
-	return support(cells, parts, &o.plan.Settings.Settings, func(c *cell) breadth {
+	list := judge(parts, o.plan)
+	return support(list, parts, &o.plan.Settings.Settings, func(c *cell) breadth {
 		return parts[c.parts[0]].breadth // without policies a cell has one part
 	})
 }
@@ -192,7 +192,7 @@ func (o *order) readParts(ctx context.Context) (out [windows][]part, err error) 
 }
 
 // inside gives a box in endpoints, and its cells.
-func (c *covered) inside(vrf string, b *cover.Box) (box boxed, cells []cellKey) {
+func (c *covered) inside(vrf string, b *cover.Box) (box boxed, list []cellKey) {
 	for _, d := range b.Sets[1] {
 		box.dests = append(box.dests, c.dests[d])
 	}
@@ -200,11 +200,11 @@ func (c *covered) inside(vrf string, b *cover.Box) (box boxed, cells []cellKey) 
 		box.sources = append(box.sources, c.sources[s])
 		for _, d := range b.Sets[1] {
 			for _, v := range b.Sets[2] {
-				cells = append(cells, cellKey{vrf, c.sources[s], c.dests[d], c.services[v]})
+				list = append(list, cellKey{vrf, c.sources[s], c.dests[d], c.services[v]})
 			}
 		}
 	}
-	return box, cells
+	return box, list
 }
 
 // readPairs counts the (client, server) pairs seen under each rule, given its cells.
@@ -221,8 +221,8 @@ func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, erro
 		return out, err
 	}
 	defer batch.Close()
-	for i, cells := range held {
-		for _, k := range cells {
+	for i, list := range held {
+		for _, k := range list {
 			if err := batch.Append(k.vrf, k.src.group, endpointAddress(k.src), k.dst.group, endpointAddress(k.dst), k.service.Proto, k.service.Lo, uint32(i)); err != nil {
 				return out, err
 			}
