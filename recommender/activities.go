@@ -7,6 +7,7 @@ import (
 
 	"cordon/categories"
 	"cordon/categories/infer"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -65,7 +66,7 @@ func Activities(ctx context.Context, conn driver.Conn, s Settings, file *categor
 // peers are the ends of a session, where all public addresses are one.
 func peers() (client, server string) {
 	one := func(end string) string {
-		return fmt.Sprintf("if(%[1]s_group = %[2]d, toIPv6('::'), %[1]s)", end, internetGroup)
+		return fmt.Sprintf("if(%[1]s_group = %[2]d, toIPv6('::'), %[1]s)", end, cells.InternetGroup)
 	}
 	return one("client"), one("server")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 )
 
@@ -17,7 +18,7 @@ import (
 var errHash = errors.New("two cells have the same 64-bit hash")
 
 // readParts reads the run's cells, in no order.
-func (r *run) readParts(ctx context.Context) ([]part, error) {
+func (r *run) readParts(ctx context.Context) ([]cells.Part, error) {
 	rows, err := r.conn.Query(ctx, `SELECT cell, vrf, reason, source_group, source_address, source_class,
 		destination_group, destination_address, destination_class, cell_proto, cell_port,
 		count(), `+r.breadthColumns()+`, sum(bytes), min(first_seen), max(last_seen)
@@ -27,22 +28,22 @@ func (r *run) readParts(ctx context.Context) ([]part, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	var out []part
+	var out []cells.Part
 	seen := map[uint64]struct{}{}
 	for rows.Next() {
-		p := part{note: -1}
+		p := cells.Part{Note: -1}
 		var src, dst netip.Addr
-		if err := rows.Scan(&p.hash, &p.key.vrf, &p.reason, &p.key.src.group, &src, &p.srcClass,
-			&p.key.dst.group, &dst, &p.dstClass, &p.service.Proto, &p.service.Port,
-			&p.sessions, &p.breadth.clients, &p.breadth.hours, &p.breadth.recurring, &p.bytes, &p.first, &p.last); err != nil {
+		if err := rows.Scan(&p.Hash, &p.Key.VRF, &p.Reason, &p.Key.Src.Group, &src, &p.SrcClass,
+			&p.Key.Dst.Group, &dst, &p.DstClass, &p.Service.Proto, &p.Service.Port,
+			&p.Sessions, &p.Breadth.Clients, &p.Breadth.Hours, &p.Breadth.Recurring, &p.Bytes, &p.First, &p.Last); err != nil {
 			return nil, err
 		}
-		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)
-		p.key.service = p.service.Term()
-		if _, ok := seen[p.hash]; ok {
+		p.Key.Src, p.Key.Dst = cells.NewEndpoint(p.Key.Src.Group, src), cells.NewEndpoint(p.Key.Dst.Group, dst)
+		p.Key.Service = p.Service.Term()
+		if _, ok := seen[p.Hash]; ok {
 			return nil, errHash
 		}
-		seen[p.hash] = struct{}{}
+		seen[p.Hash] = struct{}{}
 		out = append(out, p)
 	}
 	return out, rows.Err()
@@ -64,14 +65,14 @@ func (p *plan) breadthColumns() string {
 }
 
 // literal gives an endpoint as rules write it.
-func (p *plan) literal(e endpoint) policy.Endpoint {
-	switch e.group {
-	case noGroup:
-		return policy.Endpoint{Prefix: e.prefix}
-	case internetGroup:
+func (p *plan) literal(e cells.Endpoint) policy.Endpoint {
+	switch e.Group {
+	case cells.NoGroup:
+		return policy.Endpoint{Prefix: e.Prefix}
+	case cells.InternetGroup:
 		return p.internet
 	}
-	return p.labels[e.group-1]
+	return p.labels[e.Group-1]
 }
 
 // readUses gives the use of parts by their hash, for the destinations that may have a range.
@@ -127,7 +128,7 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
 // end of any session of the window, in order.
 func (r *run) readUngrouped(ctx context.Context) (map[string][]netip.Addr, error) {
 	end := func(address string) string {
-		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d", address, r.table("sessions"), noGroup)
+		return fmt.Sprintf("SELECT DISTINCT vrf, %[1]s AS address FROM %[2]s WHERE %[1]s_group = %[3]d", address, r.table("sessions"), cells.NoGroup)
 	}
 	var rows []struct {
 		VRF     string     `ch:"vrf"`

@@ -9,6 +9,7 @@ import (
 	"cordon/categories"
 	"cordon/internal/iana"
 	"cordon/internal/sqltext"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 	"cordon/schema"
 
@@ -90,14 +91,14 @@ func (r *run) classify(ctx context.Context, salt int) error {
 	}
 	external, ungrouped := "", ""
 	if r.External == policy.ExternalReport {
-		external = fmt.Sprintf("%s, %d,", alone(categories.Public), reasonNumber(policy.External))
+		external = fmt.Sprintf("%s, %d,", alone(categories.Public), cells.ReasonNumber(policy.External))
 	}
 	if r.Ungrouped == policy.UngroupedReport {
-		ungrouped = fmt.Sprintf("%s, %d,", alone(categories.Private), reasonNumber(policy.Ungrouped))
+		ungrouped = fmt.Sprintf("%s, %d,", alone(categories.Private), cells.ReasonNumber(policy.Ungrouped))
 	}
 	group := func(end string) string {
 		if r.External == policy.ExternalInternet {
-			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, internetGroup)
+			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, cells.InternetGroup)
 		}
 		return end + ".1"
 	}
@@ -153,22 +154,22 @@ FROM
 // over the columns of windowSessions; c and s are what is known of client and server, the kind second.
 func (r *run) ownReasons() string {
 	unanswered := fmt.Sprintf("complete = 0 AND half_open > 0 AND NOT (%s)", neverAnswers("server"))
-	halfOpen := fmt.Sprintf("%s, %d,", unanswered, reasonNumber(policy.HalfOpen))
+	halfOpen := fmt.Sprintf("%s, %d,", unanswered, cells.ReasonNumber(policy.HalfOpen))
 	switch r.HalfOpen {
 	case policy.HalfOpenAllow:
 		halfOpen = ""
 	case policy.HalfOpenAllowUDP:
-		halfOpen = fmt.Sprintf("%s AND proto != %d, %d,", unanswered, iana.UDP, reasonNumber(policy.HalfOpen))
+		halfOpen = fmt.Sprintf("%s AND proto != %d, %d,", unanswered, iana.UDP, cells.ReasonNumber(policy.HalfOpen))
 	}
 	scanner := ""
 	if r.ScannerTargets > 0 {
-		scanner = fmt.Sprintf("(vrf, client) IN (SELECT vrf, client FROM %s), %d,", r.table("scanners"), reasonNumber(policy.Scanner))
+		scanner = fmt.Sprintf("(vrf, client) IN (SELECT vrf, client FROM %s), %d,", r.table("scanners"), cells.ReasonNumber(policy.Scanner))
 	}
 	return fmt.Sprintf(`c.2 = %[1]d OR s.2 = %[1]d, %[2]d,
             complete = 0 AND denied > 0, %[3]d,
             %[4]s
             basis = 0 AND %[7]s, %[5]d,
-            %[6]s`, categories.Local, reasonNumber(policy.Local), reasonNumber(policy.Denied), halfOpen, reasonNumber(policy.AmbiguousDirection), scanner, hasClient("proto"))
+            %[6]s`, categories.Local, cells.ReasonNumber(policy.Local), cells.ReasonNumber(policy.Denied), halfOpen, cells.ReasonNumber(policy.AmbiguousDirection), scanner, hasClient("proto"))
 }
 
 // neverAnswers is the condition that a column of addresses has one that stands for many hosts, multicast or limited

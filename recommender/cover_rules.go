@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/cover"
 	"cordon/recommender/cover/check"
 	"cordon/recommender/policy"
@@ -22,8 +23,8 @@ const maxDontCare = 2_000_000
 type covered struct {
 	solution cover.Solution
 	share    *cover.Share // nil where all is needed
-	sources  []endpoint
-	dests    []endpoint
+	sources  []cells.Endpoint
+	dests    []cells.Endpoint
 	services []categories.ServiceTerm
 	unseen   map[cover.Cell]zero // that may be permitted; see plan.unseen
 	cost     func(cover.Box) int64
@@ -33,26 +34,26 @@ type covered struct {
 // permitted already may be covered but need not be, and so may cells that the
 // existing policy permits as a whole, and services inside a range: what covers the
 // range covers them.
-func (p *plan) cover(ctx context.Context, vrf string, list []cell, parts []part) (*covered, error) {
+func (p *plan) cover(ctx context.Context, vrf string, list []cells.Cell, parts []cells.Part) (*covered, error) {
 	c := new(covered)
 	for i := range list {
-		if list[i].included {
-			k := &list[i].key
-			c.sources, c.dests, c.services = append(c.sources, k.src), append(c.dests, k.dst), append(c.services, k.service)
+		if list[i].Included {
+			k := &list[i].Key
+			c.sources, c.dests, c.services = append(c.sources, k.Src), append(c.dests, k.Dst), append(c.services, k.Service)
 		}
 	}
-	c.sources = distinct(c.sources, endpoint.compare)
-	c.dests = distinct(c.dests, endpoint.compare)
+	c.sources = distinct(c.sources, cells.Endpoint.Compare)
+	c.dests = distinct(c.dests, cells.Endpoint.Compare)
 	c.services = distinct(c.services, categories.ServiceTerm.Compare)
 	ranged := rangedCells(list)
 	problem := cover.Problem{Dims: [3]int{len(c.sources), len(c.dests), len(c.services)}}
 	for i := range list {
-		k := &list[i].key
-		s, inS := slices.BinarySearchFunc(c.sources, k.src, endpoint.compare)
-		d, inD := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
-		v, inV := slices.BinarySearchFunc(c.services, k.service, categories.ServiceTerm.Compare)
+		k := &list[i].Key
+		s, inS := slices.BinarySearchFunc(c.sources, k.Src, cells.Endpoint.Compare)
+		d, inD := slices.BinarySearchFunc(c.dests, k.Dst, cells.Endpoint.Compare)
+		v, inV := slices.BinarySearchFunc(c.services, k.Service, categories.ServiceTerm.Compare)
 		switch at := (cover.Cell{int32(s), int32(d), int32(v)}); {
-		case list[i].included && !slices.ContainsFunc(ranged[pairOf{k.src, k.dst}], func(r *cell) bool { return r.included && inside(k.service, r.key.service) }):
+		case list[i].Included && !slices.ContainsFunc(ranged[cells.Pair{k.Src, k.Dst}], func(r *cells.Cell) bool { return r.Included && cells.Inside(k.Service, r.Key.Service) }):
 			problem.Ones = append(problem.Ones, at)
 		case inS && inD && inV:
 			problem.DontCare = append(problem.DontCare, at)
@@ -60,10 +61,10 @@ func (p *plan) cover(ctx context.Context, vrf string, list []cell, parts []part)
 	}
 	for _, of := range ranged {
 		for _, r := range of {
-			s, inS := slices.BinarySearchFunc(c.sources, r.key.src, endpoint.compare)
-			d, inD := slices.BinarySearchFunc(c.dests, r.key.dst, endpoint.compare)
+			s, inS := slices.BinarySearchFunc(c.sources, r.Key.Src, cells.Endpoint.Compare)
+			d, inD := slices.BinarySearchFunc(c.dests, r.Key.Dst, cells.Endpoint.Compare)
 			for v, service := range c.services {
-				if inS && inD && inside(service, r.key.service) {
+				if inS && inD && cells.Inside(service, r.Key.Service) {
 					problem.DontCare = append(problem.DontCare, cover.Cell{int32(s), int32(d), int32(v)})
 				}
 			}
@@ -110,7 +111,7 @@ func (p *plan) cover(ctx context.Context, vrf string, list []cell, parts []part)
 
 // lines gives the cost of boxes of the cover: the lines of configuration that their rules take.
 func (p *plan) lines(c *covered) func(cover.Box) int64 {
-	families := func(ends []endpoint) []policy.Families {
+	families := func(ends []cells.Endpoint) []policy.Families {
 		out := make([]policy.Families, len(ends))
 		for i, e := range ends {
 			out[i] = p.addresses.Families([]policy.Endpoint{p.literal(e)})
@@ -168,7 +169,7 @@ func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *
 
 // permittedCells lists cells over the same endpoints and services that the
 // existing policy permits as a whole.
-func (p *plan) permittedCells(c *covered, list []cell, parts []part) []cover.Cell {
+func (p *plan) permittedCells(c *covered, list []cells.Cell, parts []cells.Part) []cover.Cell {
 	if len(list) == 0 {
 		return nil
 	}
@@ -177,7 +178,7 @@ func (p *plan) permittedCells(c *covered, list []cell, parts []part) []cover.Cel
 	for s, src := range c.sources {
 		for d, dst := range c.dests {
 			for v, service := range c.services {
-				if p.permitted(cellKey{list[0].key.vrf, src, dst, service}, hostClass) {
+				if p.permitted(cells.Key{list[0].Key.VRF, src, dst, service}, hostClass) {
 					out = append(out, cover.Cell{int32(s), int32(d), int32(v)})
 				}
 			}
@@ -187,14 +188,14 @@ func (p *plan) permittedCells(c *covered, list []cell, parts []part) []cover.Cel
 }
 
 // hostClasses gives the class of each single host that is an end of cells.
-func hostClasses(list []cell, parts []part) func(endpoint) uint32 {
-	class := map[endpoint]uint32{}
+func hostClasses(list []cells.Cell, parts []cells.Part) func(cells.Endpoint) uint32 {
+	class := map[cells.Endpoint]uint32{}
 	for i := range list {
-		for _, j := range list[i].parts {
-			class[parts[j].key.src], class[parts[j].key.dst] = parts[j].srcClass, parts[j].dstClass
+		for _, j := range list[i].Parts {
+			class[parts[j].Key.Src], class[parts[j].Key.Dst] = parts[j].SrcClass, parts[j].DstClass
 		}
 	}
-	return func(e endpoint) uint32 { return class[e] }
+	return func(e cells.Endpoint) uint32 { return class[e] }
 }
 
 func distinct[T comparable](s []T, compare func(T, T) int) []T {

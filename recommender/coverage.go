@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 )
@@ -15,27 +16,27 @@ const shareNote = 0
 func (p *plan) partial() bool { return !p.Coverage.Whole() }
 
 // weight is what a part counts in the share.
-func (p *plan) weight(pt *part) uint64 {
+func (p *plan) weight(pt *cells.Part) uint64 {
 	if p.CoverageBy == policy.ByBytes {
-		return pt.bytes
+		return pt.Bytes
 	}
-	return pt.sessions
+	return pt.Sessions
 }
 
 // total is what the share is a share of, and how much of that is permitted: all sessions of a VRF that have no reason, and those
 // that are permitted already.
-func (p *plan) total(vrf string, parts []part) (total, permitted, already uint64) {
+func (p *plan) total(vrf string, parts []cells.Part) (total, permitted, already uint64) {
 	for i := range parts {
-		if parts[i].key.vrf != vrf {
+		if parts[i].Key.VRF != vrf {
 			continue
 		}
-		switch w := p.weight(&parts[i]); parts[i].reason {
+		switch w := p.weight(&parts[i]); parts[i].Reason {
 		case 0:
 			total, permitted = total+w, permitted+w
 		case alreadyPermittedNumber:
 			total, permitted, already = total+w, permitted+w, already+w
 		case belowSupportNumber:
-			if parts[i].note == shareNote {
+			if parts[i].Note == shareNote {
 				total += w
 			}
 		}
@@ -44,35 +45,35 @@ func (p *plan) total(vrf string, parts []part) (total, permitted, already uint64
 }
 
 // share says how much of a cover problem's ones is needed. What lies in a range weighs with it, since it is covered with it.
-func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cell, parts []part, ranged map[pairOf][]*cell) *cover.Share {
+func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cells.Cell, parts []cells.Part, ranged map[cells.Pair][]*cells.Cell) *cover.Share {
 	at := make(map[cover.Cell]int, len(problem.Ones))
 	for i, one := range problem.Ones {
 		at[one] = i
 	}
 	out := &cover.Share{Weights: make([]int64, len(problem.Ones))}
 	for i := range list {
-		if !list[i].included {
+		if !list[i].Included {
 			continue
 		}
-		k := &list[i].key
-		s, _ := slices.BinarySearchFunc(c.sources, k.src, endpoint.compare)
-		d, _ := slices.BinarySearchFunc(c.dests, k.dst, endpoint.compare)
+		k := &list[i].Key
+		s, _ := slices.BinarySearchFunc(c.sources, k.Src, cells.Endpoint.Compare)
+		d, _ := slices.BinarySearchFunc(c.dests, k.Dst, cells.Endpoint.Compare)
 		find := func(service categories.ServiceTerm) (int, bool) {
 			v, _ := slices.BinarySearchFunc(c.services, service, categories.ServiceTerm.Compare)
 			one, ok := at[cover.Cell{int32(s), int32(d), int32(v)}]
 			return one, ok
 		}
-		one, ok := find(k.service)
-		for _, r := range ranged[pairOf{k.src, k.dst}] {
-			if !ok && r.included && inside(k.service, r.key.service) {
-				one, ok = find(r.key.service)
+		one, ok := find(k.Service)
+		for _, r := range ranged[cells.Pair{k.Src, k.Dst}] {
+			if !ok && r.Included && cells.Inside(k.Service, r.Key.Service) {
+				one, ok = find(r.Key.Service)
 			}
 		}
 		if !ok {
 			continue // counts as left out
 		}
-		for _, j := range list[i].parts {
-			if parts[j].reason == 0 {
+		for _, j := range list[i].Parts {
+			if parts[j].Reason == 0 {
 				out.Weights[one] += int64(p.weight(&parts[j]))
 			}
 		}
@@ -83,7 +84,7 @@ func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cell,
 }
 
 // leaveOut gives the sessions in no rule their reason, and says how much is permitted.
-func (p *plan) leaveOut(d *draft, parts []part) {
+func (p *plan) leaveOut(d *draft, parts []cells.Part) {
 	held := map[int]bool{}
 	for _, of := range d.held {
 		for _, j := range of {
@@ -92,14 +93,14 @@ func (p *plan) leaveOut(d *draft, parts []part) {
 	}
 	for i := range d.cells {
 		c := &d.cells[i]
-		c.included = false
-		for _, j := range c.parts {
+		c.Included = false
+		for _, j := range c.Parts {
 			switch {
-			case parts[j].reason != 0:
+			case parts[j].Reason != 0:
 			case held[j]:
-				c.included = true
+				c.Included = true
 			default:
-				parts[j].reason, parts[j].note = belowSupportNumber, shareNote
+				parts[j].Reason, parts[j].Note = belowSupportNumber, shareNote
 				d.left = append(d.left, j)
 			}
 		}

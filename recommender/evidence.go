@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 )
 
@@ -25,7 +26,7 @@ func (r *run) createVerdicts(ctx context.Context) error {
 	) ENGINE = MergeTree ORDER BY ()`)
 }
 
-func (r *run) sendVerdicts(ctx context.Context, parts []part, verdicts []verdict) (uint64, error) {
+func (r *run) sendVerdicts(ctx context.Context, parts []cells.Part, verdicts []verdict) (uint64, error) {
 	if len(verdicts) == 0 {
 		return 0, nil
 	}
@@ -36,7 +37,7 @@ func (r *run) sendVerdicts(ctx context.Context, parts []part, verdicts []verdict
 	defer batch.Close()
 	for _, v := range verdicts {
 		p := &parts[v.part]
-		if err := batch.Append(p.hash, v.rule, p.reason, p.note); err != nil {
+		if err := batch.Append(p.Hash, v.rule, p.Reason, p.Note); err != nil {
 			return 0, err
 		}
 	}
@@ -153,7 +154,7 @@ func (r *run) readSeenGroups(ctx context.Context) (map[string][]int, error) {
 	sessions := r.table("sessions")
 	rows, err := r.conn.Query(ctx, `SELECT DISTINCT vrf, g FROM
 		(SELECT vrf, client_group AS g FROM `+sessions+` UNION ALL SELECT vrf, server_group AS g FROM `+sessions+`)
-		WHERE g != ? AND g != ? ORDER BY vrf, g`, noGroup, internetGroup)
+		WHERE g != ? AND g != ? ORDER BY vrf, g`, cells.NoGroup, cells.InternetGroup)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +240,7 @@ func addressText(ip net.IP) string { return address(ip).String() }
 
 // readBreadth gives the breadth of each cell without the
 // sessions that verdicts were sent about.
-func (r *run) readBreadth(ctx context.Context) (map[cellKey]breadth, error) {
+func (r *run) readBreadth(ctx context.Context) (map[cells.Key]cells.Breadth, error) {
 	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, `+r.breadthColumns()+`
 		FROM `+r.table("sessions")+`
 		WHERE reason = 0 AND cell NOT IN (SELECT cell FROM `+r.table("verdicts")+`)
@@ -248,17 +249,17 @@ func (r *run) readBreadth(ctx context.Context) (map[cellKey]breadth, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	out := map[cellKey]breadth{}
+	out := map[cells.Key]cells.Breadth{}
 	for rows.Next() {
-		var k cellKey
+		var k cells.Key
 		var src, dst netip.Addr
 		var s categories.Service
-		var b breadth
-		if err := rows.Scan(&k.vrf, &k.src.group, &src, &k.dst.group, &dst, &s.Proto, &s.Port, &b.clients, &b.hours, &b.recurring); err != nil {
+		var b cells.Breadth
+		if err := rows.Scan(&k.VRF, &k.Src.Group, &src, &k.Dst.Group, &dst, &s.Proto, &s.Port, &b.Clients, &b.Hours, &b.Recurring); err != nil {
 			return nil, err
 		}
-		k.src, k.dst = newEndpoint(k.src.group, src), newEndpoint(k.dst.group, dst)
-		k.service = s.Term()
+		k.Src, k.Dst = cells.NewEndpoint(k.Src.Group, src), cells.NewEndpoint(k.Dst.Group, dst)
+		k.Service = s.Term()
 		out[k] = b
 	}
 	return out, rows.Err()

@@ -3,63 +3,64 @@ package recommender
 import (
 	"slices"
 
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 )
 
 // Numbers of the reasons that Go decides.
 var (
-	localNumber            = uint8(reasonNumber(policy.Local))
-	scannerNumber          = uint8(reasonNumber(policy.Scanner))
-	excludedNumber         = uint8(reasonNumber(policy.Excluded))
-	guardrailNumber        = uint8(reasonNumber(policy.Guardrail))
-	alreadyPermittedNumber = uint8(reasonNumber(policy.AlreadyPermitted))
-	belowSupportNumber     = uint8(reasonNumber(policy.BelowSupport))
+	localNumber            = uint8(cells.ReasonNumber(policy.Local))
+	scannerNumber          = uint8(cells.ReasonNumber(policy.Scanner))
+	excludedNumber         = uint8(cells.ReasonNumber(policy.Excluded))
+	guardrailNumber        = uint8(cells.ReasonNumber(policy.Guardrail))
+	alreadyPermittedNumber = uint8(cells.ReasonNumber(policy.AlreadyPermitted))
+	belowSupportNumber     = uint8(cells.ReasonNumber(policy.BelowSupport))
 )
 
 // judge gives each part the reasons that rest on policies: excluded, guardrail
 // and already-permitted. It returns the cells of what remains, those
 // already permitted among it, in order.
-func judge(parts []part, by policies) []cell {
-	index := map[cellKey]int{}
-	var list []cell
+func judge(parts []cells.Part, by policies) []cells.Cell {
+	index := map[cells.Key]int{}
+	var list []cells.Cell
 	for i := range parts {
 		pt := &parts[i]
-		if pt.reason == localNumber {
+		if pt.Reason == localNumber {
 			continue
 		}
-		if j := by.Excluded(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 {
-			pt.reason, pt.note = excludedNumber, int32(j)
+		if j := by.Excluded(pt.Key.VRF, pt.SrcClass, pt.DstClass, pt.Service); j >= 0 {
+			pt.Reason, pt.Note = excludedNumber, int32(j)
 			continue
 		}
-		if pt.reason != 0 {
+		if pt.Reason != 0 {
 			continue
 		}
-		src, dst := by.ClassesOf(pt.key.src, pt.srcClass), by.ClassesOf(pt.key.dst, pt.dstClass)
-		if j := by.Denied(pt.key.vrf, src, dst, pt.service); j >= 0 {
-			pt.reason, pt.note = guardrailNumber, int32(j)
+		src, dst := by.ClassesOf(pt.Key.Src, pt.SrcClass), by.ClassesOf(pt.Key.Dst, pt.DstClass)
+		if j := by.Denied(pt.Key.VRF, src, dst, pt.Service); j >= 0 {
+			pt.Reason, pt.Note = guardrailNumber, int32(j)
 			continue
 		}
-		if j := by.Permitted(pt.key.vrf, pt.srcClass, pt.dstClass, pt.service); j >= 0 {
-			pt.reason, pt.note = alreadyPermittedNumber, int32(j)
+		if j := by.Permitted(pt.Key.VRF, pt.SrcClass, pt.DstClass, pt.Service); j >= 0 {
+			pt.Reason, pt.Note = alreadyPermittedNumber, int32(j)
 		}
-		at, ok := index[pt.key]
+		at, ok := index[pt.Key]
 		if !ok {
 			at = len(list)
-			index[pt.key] = at
-			list = append(list, cell{key: pt.key})
+			index[pt.Key] = at
+			list = append(list, cells.Cell{Key: pt.Key})
 		}
 		c := &list[at]
-		c.parts = append(c.parts, i)
-		c.sessions += pt.sessions
-		c.included = c.included || pt.reason == 0
+		c.Parts = append(c.Parts, i)
+		c.Sessions += pt.Sessions
+		c.Included = c.Included || pt.Reason == 0
 	}
-	slices.SortFunc(list, func(a, b cell) int { return a.key.compare(b.key) })
+	slices.SortFunc(list, func(a, b cells.Cell) int { return a.Key.Compare(b.Key) })
 	return list
 }
 
 // enough reports whether that is what a cell needs.
-func enough(b breadth, s *policy.Settings) bool {
-	return (s.MinHosts <= 1 || b.clients >= s.MinHosts) && (s.MinHours <= 1 || b.hours >= s.MinHours) && b.recurring >= s.Recurring
+func enough(b cells.Breadth, s *policy.Settings) bool {
+	return (s.MinHosts <= 1 || b.Clients >= s.MinHosts) && (s.MinHours <= 1 || b.Hours >= s.MinHours) && b.Recurring >= s.Recurring
 }
 
 // needsBreadth reports whether a cell needs more than a number of sessions.
@@ -68,13 +69,13 @@ func needsBreadth(s *policy.Settings) bool {
 }
 
 // support takes out the cells that have too little, and returns the rest.
-func support(list []cell, parts []part, s *policy.Settings, breadthOf func(*cell) breadth) []cell {
-	return slices.DeleteFunc(list, func(c cell) bool {
-		if c.sessions >= s.MinSessions {
+func support(list []cells.Cell, parts []cells.Part, s *policy.Settings, breadthOf func(*cells.Cell) cells.Breadth) []cells.Cell {
+	return slices.DeleteFunc(list, func(c cells.Cell) bool {
+		if c.Sessions >= s.MinSessions {
 			if !needsBreadth(s) {
 				return false
 			}
-			b := c.breadth
+			b := c.Breadth
 			if b == nil {
 				counted := breadthOf(&c)
 				b = &counted
@@ -83,9 +84,9 @@ func support(list []cell, parts []part, s *policy.Settings, breadthOf func(*cell
 				return false
 			}
 		}
-		for _, i := range c.parts {
-			if parts[i].reason == 0 {
-				parts[i].reason = belowSupportNumber
+		for _, i := range c.Parts {
+			if parts[i].Reason == 0 {
+				parts[i].Reason = belowSupportNumber
 			}
 		}
 		return true

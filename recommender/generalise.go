@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 )
@@ -20,7 +21,7 @@ import (
 type level struct {
 	resolver *categories.Resolver
 	spans    [][]policy.Span // of each group, by its place in the resolver's Groups
-	found    map[endpoint]parent
+	found    map[cells.Endpoint]parent
 }
 
 // parent is the group of a level that holds all addresses of an endpoint.
@@ -56,7 +57,7 @@ func newLevels(file *categories.File, within string) ([]*level, error) {
 		if err != nil {
 			return nil, policy.WrongSetting("generalise-within", err)
 		}
-		l := &level{resolver: r, spans: make([][]policy.Span, len(r.Groups())), found: map[endpoint]parent{}}
+		l := &level{resolver: r, spans: make([][]policy.Span, len(r.Groups())), found: map[cells.Endpoint]parent{}}
 		var prefixes []netip.Prefix
 		for _, a := range r.Assignments() {
 			prefixes = append(prefixes, a.Prefix)
@@ -72,9 +73,9 @@ func newLevels(file *categories.File, within string) ([]*level, error) {
 
 // spansOf gives the addresses of an endpoint: those that resolve to a group, or
 // those of a prefix. The built-in group is never inside another.
-func (p *plan) spansOf(e endpoint) []policy.Span {
-	if e.group == noGroup {
-		return policy.Spans([]netip.Prefix{e.prefix})
+func (p *plan) spansOf(e cells.Endpoint) []policy.Span {
+	if e.Group == cells.NoGroup {
+		return policy.Spans([]netip.Prefix{e.Prefix})
 	}
 	if p.groupSpans == nil {
 		p.groupSpans = map[uint32][]policy.Span{}
@@ -84,11 +85,11 @@ func (p *plan) spansOf(e endpoint) []policy.Span {
 			}
 		}
 	}
-	return p.groupSpans[e.group]
+	return p.groupSpans[e.Group]
 }
 
 // parent finds the group of a level around an endpoint.
-func (p *plan) parent(l *level, e endpoint) parent {
+func (p *plan) parent(l *level, e cells.Endpoint) parent {
 	if out, ok := l.found[e]; ok {
 		return out
 	}
@@ -119,7 +120,7 @@ func holdSpans(outer, inner []policy.Span) bool {
 
 // levelOf gives the first level at which a pair of endpoints is inside a coarser
 // one: each in a group, and one of them not all of its group. It is -1 if there is none.
-func (p *plan) levelOf(src, dst endpoint) int {
+func (p *plan) levelOf(src, dst cells.Endpoint) int {
 	return slices.IndexFunc(p.levels, func(l *level) bool {
 		s, d := p.parent(l, src), p.parent(l, dst)
 		return s.group >= 0 && d.group >= 0 && (s.wider || d.wider)
@@ -129,25 +130,25 @@ func (p *plan) levelOf(src, dst endpoint) int {
 // margins counts the sessions of coarse cells, and how many of them each end has.
 type margins struct {
 	all      map[coarse]uint64
-	from, to map[coarse]map[endpoint]uint64
+	from, to map[coarse]map[cells.Endpoint]uint64
 }
 
-func (p *plan) margins(list []cell) *margins {
-	m := &margins{map[coarse]uint64{}, map[coarse]map[endpoint]uint64{}, map[coarse]map[endpoint]uint64{}}
+func (p *plan) margins(list []cells.Cell) *margins {
+	m := &margins{map[coarse]uint64{}, map[coarse]map[cells.Endpoint]uint64{}, map[coarse]map[cells.Endpoint]uint64{}}
 	for i := range list {
-		k := &list[i].key
+		k := &list[i].Key
 		for at, l := range p.levels {
-			s, d := p.parent(l, k.src), p.parent(l, k.dst)
+			s, d := p.parent(l, k.Src), p.parent(l, k.Dst)
 			if s.group < 0 || d.group < 0 {
 				continue
 			}
-			c := coarse{at, s.group, d.group, k.service}
+			c := coarse{at, s.group, d.group, k.Service}
 			if m.from[c] == nil {
-				m.from[c], m.to[c] = map[endpoint]uint64{}, map[endpoint]uint64{}
+				m.from[c], m.to[c] = map[cells.Endpoint]uint64{}, map[cells.Endpoint]uint64{}
 			}
-			m.all[c] += list[i].sessions
-			m.from[c][k.src] += list[i].sessions
-			m.to[c][k.dst] += list[i].sessions
+			m.all[c] += list[i].Sessions
+			m.from[c][k.Src] += list[i].Sessions
+			m.to[c][k.Dst] += list[i].Sessions
 		}
 	}
 	return m
@@ -168,17 +169,17 @@ func (p *plan) margins(list []cell) *margins {
 // A cell with a session that was left out, for whatever reason, is not one in which
 // nothing was seen. Nor is a cell a don't-care if a guardrail or a rule in force denies
 // a pair of addresses in it, or an exclusion holds one.
-func (p *plan) unseen(c *covered, vrf string, list []cell, parts []part) (map[cover.Cell]zero, error) {
-	seen := map[pairOf][]categories.ServiceTerm{}
+func (p *plan) unseen(c *covered, vrf string, list []cells.Cell, parts []cells.Part) (map[cover.Cell]zero, error) {
+	seen := map[cells.Pair][]categories.ServiceTerm{}
 	for i := range parts {
-		if k := &parts[i].key; k.vrf == vrf {
-			at := pairOf{k.src, k.dst}
-			seen[at] = append(seen[at], parts[i].service.Term())
+		if k := &parts[i].Key; k.VRF == vrf {
+			at := cells.Pair{k.Src, k.Dst}
+			seen[at] = append(seen[at], parts[i].Service.Term())
 		}
 	}
 	for i := range list { // what is in a range is permitted with it
-		at := pairOf{list[i].key.src, list[i].key.dst}
-		seen[at] = append(seen[at], list[i].key.service)
+		at := cells.Pair{list[i].Key.Src, list[i].Key.Dst}
+		seen[at] = append(seen[at], list[i].Key.Service)
 	}
 	for at, terms := range seen {
 		seen[at] = joinTerms(terms)
@@ -196,11 +197,11 @@ func (p *plan) unseen(c *covered, vrf string, list []cell, parts []part) (map[co
 			return nil, policy.WrongSetting("generalise", fmt.Errorf("over %d pairs to look at: the groups are too fine", maxDontCare))
 		}
 		for src, row := range m.from[at] {
-			s, inS := slices.BinarySearchFunc(c.sources, src, endpoint.compare)
+			s, inS := slices.BinarySearchFunc(c.sources, src, cells.Endpoint.Compare)
 			for dst, column := range m.to[at] {
-				d, inD := slices.BinarySearchFunc(c.dests, dst, endpoint.compare)
-				if !inS || !inD || src == dst && src.group == noGroup || p.levelOf(src, dst) != at.level ||
-					meets(seen[pairOf{src, dst}], at.service) {
+				d, inD := slices.BinarySearchFunc(c.dests, dst, cells.Endpoint.Compare)
+				if !inS || !inD || src == dst && src.Group == cells.NoGroup || p.levelOf(src, dst) != at.level ||
+					meets(seen[cells.Pair{src, dst}], at.service) {
 					continue
 				}
 				below := p.Generalise * (1 - 1e-9) // what equals the level but for rounding is not below it
@@ -208,7 +209,7 @@ func (p *plan) unseen(c *covered, vrf string, list []cell, parts []part) (map[co
 				if probability < below {
 					continue
 				}
-				if k := (cellKey{vrf, src, dst, at.service}); p.closed(k, hostClass) || len(p.existing.statements) > 0 && p.permitted(k, hostClass) {
+				if k := (cells.Key{vrf, src, dst, at.service}); p.closed(k, hostClass) || len(p.existing.statements) > 0 && p.permitted(k, hostClass) {
 					continue // no choice of ours
 				}
 				l := p.levels[at.level].resolver
@@ -285,20 +286,20 @@ func fourDigits(x float64) float64 {
 
 // closed reports whether a cell holds a pair of addresses that a guardrail or a
 // rule in force denies, or that an exclusion holds.
-func (p *plan) closed(k cellKey, hostClass func(endpoint) uint32) bool {
-	src, dst := p.ClassesOf(k.src, hostClass(k.src)), p.ClassesOf(k.dst, hostClass(k.dst))
-	if p.Forbidden(k.vrf, src, dst, k.service) {
+func (p *plan) closed(k cells.Key, hostClass func(cells.Endpoint) uint32) bool {
+	src, dst := p.ClassesOf(k.Src, hostClass(k.Src)), p.ClassesOf(k.Dst, hostClass(k.Dst))
+	if p.Forbidden(k.VRF, src, dst, k.Service) {
 		return true
 	}
-	for s := range p.existing.distinct(k.service) {
-		if p.existing.denied(k.vrf, src, dst, s) >= 0 {
+	for s := range p.existing.distinct(k.Service) {
+		if p.existing.denied(k.VRF, src, dst, s) >= 0 {
 			return true
 		}
 	}
-	for s := range p.exclusions.distinct(k.service) {
+	for s := range p.exclusions.distinct(k.Service) {
 		for _, a := range src {
 			for _, b := range dst {
-				if p.exclusions.first(k.vrf, a, b, s) >= 0 {
+				if p.exclusions.first(k.VRF, a, b, s) >= 0 {
 					return true
 				}
 			}

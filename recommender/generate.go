@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -54,7 +55,7 @@ func (r *run) loadEnds(ctx context.Context) error {
 //	readLossy  exporters with loss around the window        evidence.go
 //	count      each session into a part of a cell, or out   classify.go, cells.go
 //	decide     policies, port ranges, support               fates.go, ranges.go
-func (r *run) decided(ctx context.Context) (parts []part, list []cell, err error) {
+func (r *run) decided(ctx context.Context) (parts []cells.Part, list []cells.Cell, err error) {
 	if err := r.loadEnds(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +116,7 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 
 // mergeUngrouped makes cells of prefixes of those of hosts in no group, where the
 // settings ask for it, and gives the prefixes by VRF.
-func (r *run) mergeUngrouped(ctx context.Context, list []cell, parts []part) (_ []cell, prefixes map[string][]hostPrefix, err error) {
+func (r *run) mergeUngrouped(ctx context.Context, list []cells.Cell, parts []cells.Part) (_ []cells.Cell, prefixes map[string][]hostPrefix, err error) {
 	if r.Ungrouped != policy.UngroupedPrefix {
 		return list, nil, nil
 	}
@@ -138,10 +139,10 @@ type verdicts struct {
 }
 
 // coverDrafts writes the rules of each draft.
-func (r *run) coverDrafts(ctx context.Context, drafts []*draft, parts []part) (*verdicts, error) {
+func (r *run) coverDrafts(ctx context.Context, drafts []*draft, parts []cells.Part) (*verdicts, error) {
 	var v verdicts
 	for i := range parts {
-		if parts[i].reason >= guardrailNumber || parts[i].reason == excludedNumber {
+		if parts[i].Reason >= guardrailNumber || parts[i].Reason == excludedNumber {
 			v.list = append(v.list, verdict{i, noRule})
 		}
 	}
@@ -174,7 +175,7 @@ type measured struct {
 
 // measure sends the verdicts and counts. It gives the drafts their windows, their
 // loss and the rules in force.
-func (r *run) measure(ctx context.Context, drafts []*draft, parts []part, v *verdicts) (*measured, error) {
+func (r *run) measure(ctx context.Context, drafts []*draft, parts []cells.Part, v *verdicts) (*measured, error) {
 	var m measured
 	spans, err := r.readSpans(ctx)
 	if err != nil {
@@ -221,7 +222,7 @@ func (r *run) measure(ctx context.Context, drafts []*draft, parts []part, v *ver
 }
 
 // assemble finishes the documents.
-func (r *run) assemble(drafts []*draft, parts []part, m *measured) (out []policy.Proposal, err error) {
+func (r *run) assemble(drafts []*draft, parts []cells.Part, m *measured) (out []policy.Proposal, err error) {
 	err = r.step("assemble", false, func() (uint64, error) {
 		evidence := m.evidence
 		for _, d := range drafts {
@@ -239,7 +240,7 @@ func (r *run) assemble(drafts []*draft, parts []part, m *measured) (out []policy
 }
 
 // count classifies the sessions and reads the parts of cells.
-func (r *run) count(ctx context.Context) (parts []part, err error) {
+func (r *run) count(ctx context.Context) (parts []cells.Part, err error) {
 	for salt := 0; ; salt++ {
 		if err := r.step("classify sessions", true, func() (uint64, error) { return 0, r.classify(ctx, salt) }); err != nil {
 			return nil, err
@@ -258,7 +259,7 @@ func (r *run) count(ctx context.Context) (parts []part, err error) {
 }
 
 // decide applies policies and support to the parts, and gives the cells that rules are made of.
-func (r *run) decide(ctx context.Context, parts []part) (list []cell, err error) {
+func (r *run) decide(ctx context.Context, parts []cells.Part) (list []cells.Cell, err error) {
 	if err := r.step("decide", false, func() (uint64, error) {
 		list = judge(parts, r)
 		return uint64(len(list)), nil
@@ -277,14 +278,14 @@ func (r *run) decide(ctx context.Context, parts []part) (list []cell, err error)
 			return nil, err
 		}
 	}
-	breadthOf := func(c *cell) breadth { return parts[c.parts[0]].breadth }
+	breadthOf := func(c *cells.Cell) cells.Breadth { return parts[c.Parts[0]].Breadth }
 	if needsBreadth(&r.Settings.Settings) && r.needsClasses() {
 		// A client may be in several parts of a cell, so the parts' counts do not add up.
-		var counts map[cellKey]breadth
+		var counts map[cells.Key]cells.Breadth
 		if err := r.step("count clients, hours and pairs", true, func() (uint64, error) {
 			var verdicts []verdict
 			for i := range parts {
-				if parts[i].reason == excludedNumber || parts[i].reason == guardrailNumber {
+				if parts[i].Reason == excludedNumber || parts[i].Reason == guardrailNumber {
 					verdicts = append(verdicts, verdict{i, noRule})
 				}
 			}
@@ -297,7 +298,7 @@ func (r *run) decide(ctx context.Context, parts []part) (list []cell, err error)
 		}); err != nil {
 			return nil, err
 		}
-		breadthOf = func(c *cell) breadth { return counts[c.key] }
+		breadthOf = func(c *cells.Cell) cells.Breadth { return counts[c.Key] }
 	}
 	return support(list, parts, &r.Settings.Settings, breadthOf), nil
 }
@@ -306,7 +307,7 @@ func (r *run) decide(ctx context.Context, parts []part) (list []cell, err error)
 type draft struct {
 	policy.Proposal
 	parts []int // of this VRF
-	cells []cell
+	cells []cells.Cell
 	force *force
 	held  [][]int // for each rule, the parts that are its evidence or were permitted before
 	boxes []boxed
@@ -316,23 +317,23 @@ type draft struct {
 }
 
 // boxed is a rule's box in endpoints of the run.
-type boxed struct{ sources, dests []endpoint }
+type boxed struct{ sources, dests []cells.Endpoint }
 
 // drafts begins a proposal for each VRF with a session, in order.
-func (r *run) drafts(parts []part, list []cell, prefixes map[string][]hostPrefix) []*draft {
+func (r *run) drafts(parts []cells.Part, list []cells.Cell, prefixes map[string][]hostPrefix) []*draft {
 	byVRF := map[string]*draft{}
 	var out []*draft
 	for i := range parts {
-		d := byVRF[parts[i].key.vrf]
+		d := byVRF[parts[i].Key.VRF]
 		if d == nil {
-			d = &draft{Proposal: policy.Proposal{VRF: parts[i].key.vrf, Scope: r.Scope, Categories: r.categories}, prefixes: prefixes[parts[i].key.vrf]}
+			d = &draft{Proposal: policy.Proposal{VRF: parts[i].Key.VRF, Scope: r.Scope, Categories: r.categories}, prefixes: prefixes[parts[i].Key.VRF]}
 			byVRF[d.VRF] = d
 			out = append(out, d)
 		}
 		d.parts = append(d.parts, i)
 	}
 	for _, c := range list {
-		d := byVRF[c.key.vrf]
+		d := byVRF[c.Key.VRF]
 		d.cells = append(d.cells, c)
 	}
 	slices.SortFunc(out, func(a, b *draft) int {
@@ -346,7 +347,7 @@ func (r *run) drafts(parts []part, list []cell, prefixes map[string][]hostPrefix
 
 // draftRules covers the cells of a draft and writes its rules, still without
 // evidence, its certificate and what follows from the cells alone.
-func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
+func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) error {
 	c, err := r.cover(ctx, d.VRF, d.cells, parts)
 	if err != nil {
 		return err
@@ -361,9 +362,9 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 	r.RuleNames.Rename(rules)
 	d.Rules, d.Certificate = rules, r.certificate(c)
 
-	byPair := make(map[pairOf][]*cell, len(d.cells))
+	byPair := make(map[cells.Pair][]*cells.Cell, len(d.cells))
 	for i := range d.cells {
-		at := pairOf{d.cells[i].key.src, d.cells[i].key.dst}
+		at := cells.Pair{d.cells[i].Key.Src, d.cells[i].Key.Dst}
 		byPair[at] = append(byPair[at], &d.cells[i])
 	}
 	unseen := map[policy.Cell]bool{}
@@ -373,30 +374,30 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []part) error {
 			unseen[d.Rules[n].Generalised[i].Cell()] = true
 		}
 		var held []int
-		var in []*cell
+		var in []*cells.Cell
 		var box boxed
 		services := make(map[categories.ServiceTerm]bool, len(b.Sets[2]))
 		var wide []categories.ServiceTerm
 		for _, v := range b.Sets[2] {
 			services[c.services[v]] = true
-			if isRange(c.services[v]) {
+			if cells.IsRange(c.services[v]) {
 				wide = append(wide, c.services[v])
 			}
 		}
 		for _, s := range b.Sets[0] {
 			box.sources = append(box.sources, c.sources[s])
 			for _, t := range b.Sets[1] {
-				for _, x := range byPair[pairOf{c.sources[s], c.dests[t]}] {
+				for _, x := range byPair[cells.Pair{c.sources[s], c.dests[t]}] {
 					holds := func(t categories.ServiceTerm) bool {
-						return services[t] || slices.ContainsFunc(wide, func(r categories.ServiceTerm) bool { return inside(t, r) })
+						return services[t] || slices.ContainsFunc(wide, func(r categories.ServiceTerm) bool { return cells.Inside(t, r) })
 					}
 					switch {
-					case holds(x.key.service):
-						held = append(held, x.parts...)
+					case holds(x.Key.Service):
+						held = append(held, x.Parts...)
 						in = append(in, x)
-					case isRange(x.key.service): // a port of it may be in the rule for the sake of others
-						for _, i := range x.parts {
-							if holds(parts[i].service.Term()) {
+					case cells.IsRange(x.Key.Service): // a port of it may be in the rule for the sake of others
+						for _, i := range x.Parts {
+							if holds(parts[i].Service.Term()) {
 								held = append(held, i)
 							}
 						}
@@ -447,15 +448,15 @@ func (r *run) readSpans(ctx context.Context) (map[string]moments, error) {
 
 // setWindow gives the draft its window: as asked for, and where it was not, the
 // first and last moment of the VRF's sessions, those beyond the scope among them.
-func (r *run) setWindow(d *draft, parts []part, spans map[string]moments) {
+func (r *run) setWindow(d *draft, parts []cells.Part, spans map[string]moments) {
 	first, last := spans[d.VRF].first, spans[d.VRF].last
 	for _, i := range d.parts {
 		p := &parts[i]
-		if first.IsZero() || p.first.Before(first) {
-			first = p.first
+		if first.IsZero() || p.First.Before(first) {
+			first = p.First
 		}
-		if p.last.After(last) {
-			last = p.last
+		if p.Last.After(last) {
+			last = p.Last
 		}
 	}
 	d.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
@@ -468,7 +469,7 @@ func (r *run) setWindow(d *draft, parts []part, spans map[string]moments) {
 }
 
 // finish adds what was counted, and seals the document.
-func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[groupOf]hosts, unproposed []policy.Unproposed, seen []int) error {
+func (r *run) finish(d *draft, parts []cells.Part, evidence []ruleEvidence, known map[groupOf]hosts, unproposed []policy.Unproposed, seen []int) error {
 	for i := range d.Rules {
 		rule := &d.Rules[i]
 		rule.Evidence = evidence[i].Evidence
@@ -482,17 +483,17 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 	}
 	for _, i := range d.parts {
 		p := &parts[i]
-		d.Summary.Sessions += p.sessions
-		if p.reason == 0 {
-			d.Summary.Included += p.sessions
+		d.Summary.Sessions += p.Sessions
+		if p.Reason == 0 {
+			d.Summary.Included += p.Sessions
 		}
 	}
-	type pair struct{ src, dst endpoint }
+	type pair struct{ src, dst cells.Endpoint }
 	pairs := map[pair]bool{}
 	for i := range d.cells {
-		if d.cells[i].included {
+		if d.cells[i].Included {
 			d.Summary.Cells++
-			pairs[pair{d.cells[i].key.src, d.cells[i].key.dst}] = true
+			pairs[pair{d.cells[i].Key.Src, d.cells[i].Key.Dst}] = true
 		}
 	}
 	d.Summary.Rules = len(d.Rules)
@@ -519,14 +520,14 @@ func (r *run) finish(d *draft, parts []part, evidence []ruleEvidence, known map[
 // permits, a host with itself left out. Endpoints share no address, so only an
 // endpoint on both sides has hosts that meet themselves.
 func (d *draft) pairs(b *boxed, known map[groupOf]hosts) uint64 {
-	of := func(e endpoint) hosts {
-		if e.group != noGroup {
-			return known[groupOf{d.VRF, e.group}]
+	of := func(e cells.Endpoint) hosts {
+		if e.Group != cells.NoGroup {
+			return known[groupOf{d.VRF, e.Group}]
 		}
 		if p := findPrefix(d.prefixes, e); p != nil {
-			return hostsOf(e.prefix.Addr(), p.Hosts+p.named)
+			return hostsOf(e.Prefix.Addr(), p.Hosts+p.named)
 		}
-		return hostsOf(e.prefix.Addr(), 1)
+		return hostsOf(e.Prefix.Addr(), 1)
 	}
 	var clients, servers, same hosts
 	for _, e := range b.sources {
@@ -544,7 +545,7 @@ func (d *draft) pairs(b *boxed, known map[groupOf]hosts) uint64 {
 // extra counts the extra addresses of a box.
 func (d *draft) extra(b *boxed) (n uint64) {
 	for i := range d.prefixes {
-		e := endpoint{prefix: d.prefixes[i].Prefix}
+		e := cells.Endpoint{Prefix: d.prefixes[i].Prefix}
 		if slices.Contains(b.sources, e) || slices.Contains(b.dests, e) {
 			n += d.prefixes[i].ExtraAddresses
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 )
 
@@ -18,7 +19,7 @@ type force struct {
 }
 
 // inForce gives the rules in force of a draft, and its sessions by the rules that hold them.
-func (r *run) inForce(ctx context.Context, d *draft, parts []part) (*force, error) {
+func (r *run) inForce(ctx context.Context, d *draft, parts []cells.Part) (*force, error) {
 	out := new(force)
 	place := make([]int, len(r.existing.statements)) // of each statement among the rules, or -1
 	at := 0
@@ -41,8 +42,8 @@ func (r *run) inForce(ctx context.Context, d *draft, parts []part) (*force, erro
 	held := make([][]int, len(out.rules)) // kept parts of each
 	for _, i := range d.parts {
 		pt := &parts[i]
-		s := policy.Seen{Keep: pt.reason == 0 || policy.Keeps(policy.Reasons[pt.reason-1])}
-		for j := range r.existing.all(pt.srcClass, pt.dstClass, pt.service) {
+		s := policy.Seen{Keep: pt.Reason == 0 || policy.Keeps(policy.Reasons[pt.Reason-1])}
+		for j := range r.existing.all(pt.SrcClass, pt.DstClass, pt.Service) {
 			if p := place[j]; p >= 0 {
 				s.Holders = append(s.Holders, p)
 				if s.Keep {
@@ -71,9 +72,9 @@ func (r *run) inForce(ctx context.Context, d *draft, parts []part) (*force, erro
 }
 
 // holds reports whether a box, with the services of its rule, has the sessions of a part.
-func (b *boxed) holds(pt *part, services []policy.Service) bool {
-	return slices.Contains(b.sources, pt.key.src) && slices.Contains(b.dests, pt.key.dst) &&
-		slices.ContainsFunc(services, func(s policy.Service) bool { return s.Matches(pt.service) })
+func (b *boxed) holds(pt *cells.Part, services []policy.Service) bool {
+	return slices.Contains(b.sources, pt.Key.Src) && slices.Contains(b.dests, pt.Key.Dst) &&
+		slices.ContainsFunc(services, func(s policy.Service) bool { return s.Matches(pt.Service) })
 }
 
 // reach is what of a rule in force was seen: distinct addresses of each class at either side, and pairs.
@@ -83,7 +84,7 @@ type reach struct {
 }
 
 // countForce compares what the rules permit with what was seen under them: held are the parts of each.
-func (r *run) countForce(ctx context.Context, d *draft, parts []part, f *force, place []int, held [][]int) error {
+func (r *run) countForce(ctx context.Context, d *draft, parts []cells.Part, f *force, place []int, held [][]int) error {
 	known, err := r.readKnownClasses(ctx, d.VRF)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (r *run) readKnownClasses(ctx context.Context, vrf string) (map[classOf]uin
 }
 
 // readReach counts what was seen under each rule in force.
-func (r *run) readReach(ctx context.Context, parts []part, held [][]int) ([]reach, error) {
+func (r *run) readReach(ctx context.Context, parts []cells.Part, held [][]int) ([]reach, error) {
 	out := make([]reach, len(held))
 	for i := range out {
 		out[i].ends = [2]map[uint32]uint64{{}, {}}
@@ -153,7 +154,7 @@ func (r *run) readReach(ctx context.Context, parts []part, held [][]int) ([]reac
 	defer batch.Close()
 	for rule, of := range held {
 		for _, i := range of {
-			if err := batch.Append(parts[i].hash, uint32(rule)); err != nil {
+			if err := batch.Append(parts[i].Hash, uint32(rule)); err != nil {
 				return nil, err
 			}
 		}
@@ -256,10 +257,10 @@ func (p *plan) unneeded(side [][]uint64, statement int, known map[classOf]uint64
 
 // ports counts the services that a rule in force permits, and those that the sessions under it have; unneeded
 // reports whether some may be left out. A range that dynamic ports make is needed as a whole.
-func (d *draft) ports(services []policy.Service, held []int, parts []part) (permitted, observed uint64, unneeded bool) {
+func (d *draft) ports(services []policy.Service, held []int, parts []cells.Part) (permitted, observed uint64, unneeded bool) {
 	seen := map[categories.Service]bool{}
 	for _, i := range held {
-		seen[parts[i].service] = true
+		seen[parts[i].Service] = true
 	}
 	var terms []categories.ServiceTerm
 	for _, s := range services {
@@ -276,7 +277,7 @@ func (d *draft) ports(services []policy.Service, held []int, parts []part) (perm
 				n++
 			}
 		}
-		dynamic := slices.ContainsFunc(d.cells, func(c cell) bool { return c.key.service == t && isRange(t) })
+		dynamic := slices.ContainsFunc(d.cells, func(c cells.Cell) bool { return c.Key.Service == t && cells.IsRange(t) })
 		unneeded = unneeded || n < t.Size() && !(dynamic && n > 0)
 	}
 	return permitted, uint64(len(seen)), unneeded

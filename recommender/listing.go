@@ -125,12 +125,12 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 	var verdicts []verdict
 	for i := range parts {
 		pt := &parts[i]
-		if pt.key.vrf != p.VRF {
+		if pt.Key.VRF != p.VRF {
 			continue
 		}
 		held := false
-		if pt.reason == 0 || pt.reason == alreadyPermittedNumber {
-			for rule := range r.listedRules.all(pt.srcClass, pt.dstClass, pt.service) {
+		if pt.Reason == 0 || pt.Reason == alreadyPermittedNumber {
+			for rule := range r.listedRules.all(pt.SrcClass, pt.DstClass, pt.Service) {
 				held = true
 				if asked[rule] {
 					verdicts = append(verdicts, verdict{i, uint32(rule)})
@@ -138,13 +138,13 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 			}
 		}
 		switch {
-		case pt.reason != 0 || held:
+		case pt.Reason != 0 || held:
 		case p.Summary.Coverage != nil:
-			pt.reason, pt.note = belowSupportNumber, shareNote
+			pt.Reason, pt.Note = belowSupportNumber, shareNote
 		default:
-			pt.reason = noRuleNumber
+			pt.Reason = noRuleNumber
 		}
-		if pt.reason >= guardrailNumber || pt.reason == excludedNumber {
+		if pt.Reason >= guardrailNumber || pt.Reason == excludedNumber {
 			verdicts = append(verdicts, verdict{i, noRule})
 		}
 	}

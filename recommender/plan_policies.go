@@ -6,6 +6,7 @@ import (
 
 	"cordon/categories"
 	"cordon/internal/iana"
+	"cordon/recommender/cells"
 	"cordon/recommender/cover"
 )
 
@@ -38,17 +39,17 @@ func (p *plan) Forbidden(vrf string, src, dst []uint32, t categories.ServiceTerm
 }
 
 // ClassesOf is of policies.
-func (p *plan) ClassesOf(e endpoint, seen uint32) []uint32 {
-	switch e.group {
-	case noGroup:
-		if !e.prefix.IsSingleIP() {
-			return p.classes.within(e.prefix)
+func (p *plan) ClassesOf(e cells.Endpoint, seen uint32) []uint32 {
+	switch e.Group {
+	case cells.NoGroup:
+		if !e.Prefix.IsSingleIP() {
+			return p.classes.within(e.Prefix)
 		}
 		return []uint32{seen}
-	case internetGroup:
+	case cells.InternetGroup:
 		return p.classes.internet
 	}
-	return p.classes.byGroup[int(e.group-1)]
+	return p.classes.byGroup[int(e.Group-1)]
 }
 
 // named reports whether a service has a name of its own: a name for a range says
@@ -83,23 +84,23 @@ func (r *run) note(reason uint8, note int32, client clientOf) string {
 
 // permitted reports whether the existing policy allows every session that the
 // cell could have, and no guardrail forbids one.
-func (p *plan) permitted(k cellKey, hostClass func(endpoint) uint32) bool {
-	src, dst := p.ClassesOf(k.src, hostClass(k.src)), p.ClassesOf(k.dst, hostClass(k.dst))
-	for s := range p.existing.distinct(k.service) {
-		if !p.existing.permits(k.vrf, src, dst, s) {
+func (p *plan) permitted(k cells.Key, hostClass func(cells.Endpoint) uint32) bool {
+	src, dst := p.ClassesOf(k.Src, hostClass(k.Src)), p.ClassesOf(k.Dst, hostClass(k.Dst))
+	for s := range p.existing.distinct(k.Service) {
+		if !p.existing.permits(k.VRF, src, dst, s) {
 			return false
 		}
 	}
-	return !p.Forbidden(k.vrf, src, dst, k.service)
+	return !p.Forbidden(k.VRF, src, dst, k.Service)
 }
 
 // checkGuardrails makes sure that no box of a cover has a pair of addresses that a
 // guardrail denies. It asks for every cell anew, however the cell came into the box.
-func (p *plan) checkGuardrails(vrf string, c *covered, boxes []cover.Box, hostClass func(endpoint) uint32) error {
+func (p *plan) checkGuardrails(vrf string, c *covered, boxes []cover.Box, hostClass func(cells.Endpoint) uint32) error {
 	if len(p.guardrails.statements) == 0 {
 		return nil
 	}
-	classes := func(ends []endpoint, set []int32) (out []uint32) {
+	classes := func(ends []cells.Endpoint, set []int32) (out []uint32) {
 		for _, i := range set {
 			out = append(out, p.ClassesOf(ends[i], hostClass(ends[i]))...)
 		}

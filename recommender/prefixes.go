@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 	"cordon/recommender/prefixcover"
 )
@@ -16,7 +17,7 @@ import (
 // hostPrefix is a prefix that stands for ungrouped hosts of a VRF.
 type hostPrefix struct {
 	policy.HostPrefix
-	members []endpoint
+	members []cells.Endpoint
 	named   uint64 // other addresses in it that groups of categories which are not selected name
 }
 
@@ -31,12 +32,12 @@ type hostPrefix struct {
 // whatever became of it; exclusions and guardrails treat them and the hosts alike.
 //
 // Hosts that need no rule are covered where that helps; the others need to be.
-func mergeHosts(list []cell, parts []part, h *ungrouped) ([]cell, map[string][]hostPrefix, error) {
-	var out []cell
+func mergeHosts(list []cells.Cell, parts []cells.Part, h *ungrouped) ([]cells.Cell, map[string][]hostPrefix, error) {
+	var out []cells.Cell
 	prefixes := map[string][]hostPrefix{}
 	for len(list) > 0 {
-		vrf := list[0].key.vrf
-		n := slices.IndexFunc(list, func(c cell) bool { return c.key.vrf != vrf })
+		vrf := list[0].Key.VRF
+		n := slices.IndexFunc(list, func(c cells.Cell) bool { return c.Key.VRF != vrf })
 		if n < 0 {
 			n = len(list)
 		}
@@ -48,8 +49,8 @@ func mergeHosts(list []cell, parts []part, h *ungrouped) ([]cell, map[string][]h
 		out, list = append(out, merged...), list[n:]
 	}
 	for i := range parts {
-		k := &parts[i].key
-		k.src, k.dst = mergedInto(prefixes[k.vrf], k.src), mergedInto(prefixes[k.vrf], k.dst)
+		k := &parts[i].Key
+		k.Src, k.Dst = mergedInto(prefixes[k.VRF], k.Src), mergedInto(prefixes[k.VRF], k.Dst)
 	}
 	return out, prefixes, nil
 }
@@ -63,11 +64,11 @@ type ungrouped struct {
 }
 
 // prefixes gives the prefixes with more than one address for the hosts of a VRF.
-func (h *ungrouped) prefixes(seen []netip.Addr, list []cell) []hostPrefix {
+func (h *ungrouped) prefixes(seen []netip.Addr, list []cells.Cell) []hostPrefix {
 	role, needed := roles(list)
 	hosts := make([]prefixcover.Host, len(seen))
 	for i, a := range seen {
-		e := newEndpoint(noGroup, a)
+		e := cells.NewEndpoint(cells.NoGroup, a)
 		hosts[i] = prefixcover.Host{Addr: a, Class: -1, Optional: !needed[e]}
 		if k, ok := role[e]; ok {
 			hosts[i].Class = k
@@ -80,7 +81,7 @@ func (h *ungrouped) prefixes(seen []netip.Addr, list []cell) []hostPrefix {
 		}
 		of := hostPrefix{HostPrefix: policy.HostPrefix{Prefix: c.Prefix, Hosts: uint64(c.Hosts), ExtraAddresses: c.Extra}}
 		for _, m := range hosts[c.First : c.First+c.Hosts] {
-			of.members = append(of.members, newEndpoint(noGroup, m.Addr))
+			of.members = append(of.members, cells.NewEndpoint(cells.NoGroup, m.Addr))
 		}
 		from, _ := slices.BinarySearchFunc(h.named, c.Prefix.Addr(), netip.Addr.Compare)
 		for _, a := range h.named[from:] {
@@ -98,13 +99,13 @@ func (h *ungrouped) prefixes(seen []netip.Addr, list []cell) []hostPrefix {
 
 // hostUse is a service between a host and another endpoint.
 type hostUse struct {
-	peer    endpoint
+	peer    cells.Endpoint
 	service categories.ServiceTerm
 	serves  bool // the peer is the client
 }
 
 func (a hostUse) compare(b hostUse) int {
-	d := cmp.Or(a.peer.compare(b.peer), a.service.Compare(b.service))
+	d := cmp.Or(a.peer.Compare(b.peer), a.service.Compare(b.service))
 	if d == 0 && a.serves != b.serves {
 		d = 1
 		if b.serves {
@@ -115,23 +116,23 @@ func (a hostUse) compare(b hostUse) int {
 }
 
 // privateHost reports whether an endpoint is a private host in no group.
-func privateHost(e endpoint) bool {
-	return e.group == noGroup && categories.KindOf(e.prefix.Addr()) == categories.Private
+func privateHost(e cells.Endpoint) bool {
+	return e.Group == cells.NoGroup && categories.KindOf(e.Prefix.Addr()) == categories.Private
 }
 
 // usesOf gives what the private hosts in no group among the ends of cells use and
 // serve, and says which of them need a rule.
-func usesOf(list []cell) (uses map[endpoint][]hostUse, needed map[endpoint]bool) {
-	uses, needed = map[endpoint][]hostUse{}, map[endpoint]bool{}
+func usesOf(list []cells.Cell) (uses map[cells.Endpoint][]hostUse, needed map[cells.Endpoint]bool) {
+	uses, needed = map[cells.Endpoint][]hostUse{}, map[cells.Endpoint]bool{}
 	for i := range list {
-		k := &list[i].key
+		k := &list[i].Key
 		for _, end := range []struct {
-			host endpoint
+			host cells.Endpoint
 			use  hostUse
-		}{{k.src, hostUse{k.dst, k.service, false}}, {k.dst, hostUse{k.src, k.service, true}}} {
+		}{{k.Src, hostUse{k.Dst, k.Service, false}}, {k.Dst, hostUse{k.Src, k.Service, true}}} {
 			if privateHost(end.host) {
 				uses[end.host] = append(uses[end.host], end.use)
-				needed[end.host] = needed[end.host] || list[i].included
+				needed[end.host] = needed[end.host] || list[i].Included
 			}
 		}
 	}
@@ -150,8 +151,8 @@ func keyOf(list []hostUse) (k useKey) {
 		if i > 0 && u == list[i-1] {
 			continue
 		}
-		b, _ = u.peer.prefix.AppendBinary(b[:0])
-		b = binary.BigEndian.AppendUint32(append(b, u.service.Proto), u.peer.group)
+		b, _ = u.peer.Prefix.AppendBinary(b[:0])
+		b = binary.BigEndian.AppendUint32(append(b, u.service.Proto), u.peer.Group)
 		b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, u.service.Lo), u.service.Hi)
 		if u.serves {
 			b = append(b, 1)
@@ -167,9 +168,9 @@ func keyOf(list []hostUse) (k useKey) {
 // that use each other have the same uses once each has itself as a peer too, in the
 // way in which it has the others, that of its uses with itself in each such way.
 // Which way that is shows with any peer that it uses as that peer uses it.
-func keysOf(host endpoint, list []hostUse) []useKey {
+func keysOf(host cells.Endpoint, list []hostUse) []useKey {
 	keys := []useKey{keyOf(list)}
-	between := map[endpoint][]hostUse{}
+	between := map[cells.Endpoint][]hostUse{}
 	for _, u := range list {
 		if privateHost(u.peer) && u.peer != host {
 			between[u.peer] = append(between[u.peer], u)
@@ -197,15 +198,15 @@ func keysOf(host endpoint, list []hostUse) []useKey {
 // and says which of them need a rule. Two hosts have the same role if exchanging
 // them changes no cell: they use the same services of the same others, serve the same
 // to the same, and whatever one uses of the other, the other uses of it.
-func roles(list []cell) (role map[endpoint]int, needed map[endpoint]bool) {
+func roles(list []cells.Cell) (role map[cells.Endpoint]int, needed map[cells.Endpoint]bool) {
 	uses, needed := usesOf(list)
-	with := map[useKey][]endpoint{} // hosts that have a key in common have the same role
+	with := map[useKey][]cells.Endpoint{} // hosts that have a key in common have the same role
 	for host, list := range uses {
 		for _, k := range keysOf(host, list) {
 			with[k] = append(with[k], host)
 		}
 	}
-	role = map[endpoint]int{}
+	role = map[cells.Endpoint]int{}
 	next := 0 // in any order: the numbers only tell roles apart
 	for _, hosts := range with {
 		if len(hosts) > 1 { // no two such lists share a host: having the same role is transitive
@@ -227,71 +228,71 @@ func roles(list []cell) (role map[endpoint]int, needed map[endpoint]bool) {
 // mergeCells gives the cells of one VRF with prefixes for the hosts in them, in
 // order. It makes sure, without a look at roles, that every cell of a prefix is one
 // of all its hosts.
-func mergeCells(list []cell, prefixes []hostPrefix) ([]cell, error) {
-	size := func(e endpoint) int {
+func mergeCells(list []cells.Cell, prefixes []hostPrefix) ([]cells.Cell, error) {
+	size := func(e cells.Endpoint) int {
 		if p := findPrefix(prefixes, e); p != nil {
 			return len(p.members)
 		}
 		return 1
 	}
-	index := map[cellKey]int{}
-	var out []cell
+	index := map[cells.Key]int{}
+	var out []cells.Cell
 	var count []int
 	for i := range list {
 		c := list[i]
-		k, one := c.key, 1
-		c.key.src, c.key.dst = mergedInto(prefixes, k.src), mergedInto(prefixes, k.dst)
-		if k.src == k.dst && c.key.src != k.src { // a host with itself is no pair
+		k, one := c.Key, 1
+		c.Key.Src, c.Key.Dst = mergedInto(prefixes, k.Src), mergedInto(prefixes, k.Dst)
+		if k.Src == k.Dst && c.Key.Src != k.Src { // a host with itself is no pair
 			one = 0
 		}
-		j, ok := index[c.key]
+		j, ok := index[c.Key]
 		if !ok {
 			j = len(out)
-			index[c.key] = j
-			c.parts = slices.Clip(c.parts)
+			index[c.Key] = j
+			c.Parts = slices.Clip(c.Parts)
 			out, count = append(out, c), append(count, one)
 			continue
 		}
-		out[j].parts = append(out[j].parts, c.parts...)
-		out[j].sessions += c.sessions
-		out[j].included = out[j].included || c.included
+		out[j].Parts = append(out[j].Parts, c.Parts...)
+		out[j].Sessions += c.Sessions
+		out[j].Included = out[j].Included || c.Included
 		count[j] += one
 	}
 	for j := range out {
-		k := &out[j].key
-		pairs := size(k.src) * size(k.dst)
-		if k.src == k.dst && pairs > 1 {
-			pairs -= size(k.src)
+		k := &out[j].Key
+		pairs := size(k.Src) * size(k.Dst)
+		if k.Src == k.Dst && pairs > 1 {
+			pairs -= size(k.Src)
 		}
 		if count[j] != pairs {
-			return nil, fmt.Errorf("BUG: %s -> %s %s was seen between %d of %d pairs of hosts", k.src.prefix, k.dst.prefix, k.service, count[j], pairs)
+			return nil, fmt.Errorf("BUG: %s -> %s %s was seen between %d of %d pairs of hosts", k.Src.Prefix, k.Dst.Prefix, k.Service, count[j], pairs)
 		}
 	}
-	slices.SortFunc(out, func(a, b cell) int { return a.key.compare(b.key) })
+	slices.SortFunc(out, func(a, b cells.Cell) int { return a.Key.Compare(b.Key) })
 	return out, nil
 }
 
 // mergedInto gives the prefix that a host is in, else the endpoint.
-func mergedInto(prefixes []hostPrefix, e endpoint) endpoint {
-	if e.group != noGroup || len(prefixes) == 0 {
+func mergedInto(prefixes []hostPrefix, e cells.Endpoint) cells.Endpoint {
+	if e.Group != cells.NoGroup || len(prefixes) == 0 {
 		return e
 	}
-	i, found := slices.BinarySearchFunc(prefixes, e.prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Addr().Compare(p.Addr()) })
+	i, found := slices.BinarySearchFunc(prefixes, e.Prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Addr().Compare(p.Addr()) })
 	if !found {
 		i--
 	}
-	if i >= 0 && prefixes[i].Prefix.Contains(e.prefix.Addr()) {
-		return endpoint{prefix: prefixes[i].Prefix}
+	if i >= 0 && prefixes[i].Prefix.Contains(e.Prefix.Addr()) {
+		return cells.Endpoint{Prefix: prefixes[i].Prefix}
 	}
 	return e
 }
 
 // findPrefix gives the prefix that an endpoint is, or nil.
-func findPrefix(prefixes []hostPrefix, e endpoint) *hostPrefix {
-	if e.group != noGroup || e.prefix.IsSingleIP() {
+func findPrefix(prefixes []hostPrefix, e cells.Endpoint) *hostPrefix {
+	if e.Group != cells.NoGroup || e.Prefix.IsSingleIP() {
 		return nil
 	}
-	i, ok := slices.BinarySearchFunc(prefixes, e.prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Compare(p) })
+	i, ok := slices.BinarySearchFunc(prefixes, e.Prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Compare(p) })
 	if !ok {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 )
 
@@ -51,13 +52,13 @@ func (u *use) add(o *use) {
 }
 
 // breadth counts what support is made of.
-func (u *use) breadth() *breadth {
-	b := &breadth{clients: uint64(len(u.clients)), hours: uint64(len(u.hours))}
+func (u *use) breadth() *cells.Breadth {
+	b := &cells.Breadth{Clients: uint64(len(u.clients)), Hours: uint64(len(u.hours))}
 	hours := map[[2]netip.Addr]uint64{}
 	for v := range u.pairs {
 		at := [2]netip.Addr{v.client, v.server}
 		hours[at]++
-		b.recurring = max(b.recurring, hours[at])
+		b.Recurring = max(b.Recurring, hours[at])
 	}
 	return b
 }
@@ -67,7 +68,7 @@ func (u *use) breadth() *breadth {
 // can share a rule.
 type destination struct {
 	vrf   string
-	dst   endpoint
+	dst   cells.Endpoint
 	proto uint8
 }
 
@@ -95,42 +96,42 @@ type candidate struct {
 // of the range gets none.
 //
 // Least is Settings.PortRanges, uses are those of parts by their hash, and named tells services with a name of their own.
-func ranges(list []cell, parts []part, least uint64, uses map[uint64]*use, by policies, named func(categories.Service) bool) []cell {
+func ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64]*use, by policies, named func(categories.Service) bool) []cells.Cell {
 	byDestination := map[destination][]candidate{}
 	for i := range list {
-		k := &list[i].key
-		one := categories.Service{Proto: k.service.Proto, Port: k.service.Lo}
+		k := &list[i].Key
+		one := categories.Service{Proto: k.Service.Proto, Port: k.Service.Lo}
 		if one.Kind() != categories.KindPort || one.Port < firstDynamicPort || named(one) {
 			continue
 		}
 		u := newUse()
-		for _, p := range list[i].parts {
-			if o := uses[parts[p].hash]; o != nil {
+		for _, p := range list[i].Parts {
+			if o := uses[parts[p].Hash]; o != nil {
 				u.add(o)
 			}
 		}
 		if len(u.clients) > 0 {
-			at := destination{k.vrf, k.dst, k.service.Proto}
+			at := destination{k.VRF, k.Dst, k.Service.Proto}
 			byDestination[at] = append(byDestination[at], candidate{i, one.Port, u})
 		}
 	}
 	joined := make([]bool, len(list)) // into a range
-	var ranged []cell
+	var ranged []cells.Cell
 	for _, candidates := range byDestination { // in any order: what comes of one does not depend on another
 		for _, weak := range clusters(weakPorts(candidates)) {
 			for _, c := range rangesOf(list, parts, weak, least, by) {
 				all := newUse()
-				out := cell{key: list[c.members[0].cell].key}
-				out.key.service = c.term
+				out := cells.Cell{Key: list[c.members[0].cell].Key}
+				out.Key.Service = c.term
 				for _, m := range c.members {
 					from := &list[m.cell]
 					joined[m.cell] = true
 					all.add(m.use)
-					out.parts = append(out.parts, from.parts...)
-					out.sessions += from.sessions
-					out.included = out.included || from.included
+					out.Parts = append(out.Parts, from.Parts...)
+					out.Sessions += from.Sessions
+					out.Included = out.Included || from.Included
 				}
-				out.breadth = all.breadth()
+				out.Breadth = all.breadth()
 				ranged = append(ranged, out)
 			}
 		}
@@ -142,7 +143,7 @@ func ranges(list []cell, parts []part, least uint64, uses map[uint64]*use, by po
 		}
 	}
 	list = append(kept, ranged...)
-	slices.SortFunc(list, func(a, b cell) int { return a.key.compare(b.key) })
+	slices.SortFunc(list, func(a, b cells.Cell) int { return a.Key.Compare(b.Key) })
 	return list
 }
 
@@ -216,10 +217,10 @@ type rangeOf struct {
 
 // rangesOf gives the sources with dynamic ports among weak candidates of one
 // destination, which are in order of port, and the range that they have in common.
-func rangesOf(list []cell, parts []part, weak []candidate, least uint64, by policies) []rangeOf {
-	bySource := map[endpoint][]candidate{}
+func rangesOf(list []cells.Cell, parts []cells.Part, weak []candidate, least uint64, by policies) []rangeOf {
+	bySource := map[cells.Endpoint][]candidate{}
 	for _, c := range weak {
-		src := list[c.cell].key.src
+		src := list[c.cell].Key.Src
 		bySource[src] = append(bySource[src], c)
 	}
 	var out []rangeOf
@@ -234,7 +235,7 @@ func rangesOf(list []cell, parts []part, weak []candidate, least uint64, by poli
 		}
 	}
 	common := func() categories.ServiceTerm {
-		t := categories.ServiceTerm{Proto: list[weak[0].cell].key.service.Proto, Lo: 65535}
+		t := categories.ServiceTerm{Proto: list[weak[0].cell].Key.Service.Proto, Lo: 65535}
 		for _, o := range out {
 			t.Lo, t.Hi = min(t.Lo, o.members[0].port), max(t.Hi, o.members[len(o.members)-1].port)
 		}
@@ -243,8 +244,8 @@ func rangesOf(list []cell, parts []part, weak []candidate, least uint64, by poli
 	if term := common(); len(out) > 0 {
 		out = slices.DeleteFunc(out, func(o rangeOf) bool {
 			c := &list[o.members[0].cell]
-			one := &parts[c.parts[0]] // for the class of a host, which is the same in all parts
-			return by.Forbidden(c.key.vrf, by.ClassesOf(c.key.src, one.srcClass), by.ClassesOf(c.key.dst, one.dstClass), term)
+			one := &parts[c.Parts[0]] // for the class of a host, which is the same in all parts
+			return by.Forbidden(c.Key.VRF, by.ClassesOf(c.Key.Src, one.SrcClass), by.ClassesOf(c.Key.Dst, one.DstClass), term)
 		})
 	}
 	// Without those that were forbidden the range may be smaller, and forbids nobody else.
@@ -255,11 +256,11 @@ func rangesOf(list []cell, parts []part, weak []candidate, least uint64, by poli
 }
 
 // rangedCells gives the cells whose service is a range.
-func rangedCells(list []cell) map[pairOf][]*cell {
-	out := map[pairOf][]*cell{}
+func rangedCells(list []cells.Cell) map[cells.Pair][]*cells.Cell {
+	out := map[cells.Pair][]*cells.Cell{}
 	for i := range list {
-		if k := &list[i].key; isRange(k.service) {
-			out[pairOf{k.src, k.dst}] = append(out[pairOf{k.src, k.dst}], &list[i])
+		if k := &list[i].Key; cells.IsRange(k.Service) {
+			out[cells.Pair{k.Src, k.Dst}] = append(out[cells.Pair{k.Src, k.Dst}], &list[i])
 		}
 	}
 	return out
@@ -267,16 +268,16 @@ func rangedCells(list []cell) map[pairOf][]*cell {
 
 // portRanges counts the ports of a rule's ranges: held are the parts that it
 // permits, those of another range that lie in its own too.
-func portRanges(r *policy.Rule, held []int, parts []part) []policy.PortRange {
+func portRanges(r *policy.Rule, held []int, parts []cells.Part) []policy.PortRange {
 	var out []policy.PortRange
 	for _, s := range r.Services {
-		if !isRange(s.Term) {
+		if !cells.IsRange(s.Term) {
 			continue
 		}
 		ports := map[uint16]bool{}
 		for _, i := range held {
-			if s.Matches(parts[i].service) {
-				ports[parts[i].service.Port] = true
+			if s.Matches(parts[i].Service) {
+				ports[parts[i].Service.Port] = true
 			}
 		}
 		out = append(out, policy.PortRange{Service: s, ObservedPorts: len(ports), PermittedPorts: s.Term.Size()})
@@ -287,14 +288,14 @@ func portRanges(r *policy.Rule, held []int, parts []part) []policy.PortRange {
 // checkRanges makes sure of what joining ports could have broken: each session
 // of the cells that a rule holds is matched by one of its services, and no
 // range has a port that a guardrail denies. It does not use how the ranges were found.
-func checkRanges(r *policy.Rule, held []*cell, parts []part, by policies) error {
+func checkRanges(r *policy.Rule, held []*cells.Cell, parts []cells.Part, by policies) error {
 	for _, c := range held {
-		for _, i := range c.parts {
-			if !slices.ContainsFunc(r.Services, func(s policy.Service) bool { return s.Matches(parts[i].service) }) {
-				return fmt.Errorf("BUG: rule %s does not permit %s, which it is made for", r.Name, parts[i].service)
+		for _, i := range c.Parts {
+			if !slices.ContainsFunc(r.Services, func(s policy.Service) bool { return s.Matches(parts[i].Service) }) {
+				return fmt.Errorf("BUG: rule %s does not permit %s, which it is made for", r.Name, parts[i].Service)
 			}
-			if isRange(c.key.service) && by.Forbidden(c.key.vrf, by.ClassesOf(c.key.src, parts[i].srcClass), by.ClassesOf(c.key.dst, parts[i].dstClass), c.key.service) {
-				return fmt.Errorf("BUG: rule %s permits a port of %s that a guardrail denies", r.Name, c.key.service)
+			if cells.IsRange(c.Key.Service) && by.Forbidden(c.Key.VRF, by.ClassesOf(c.Key.Src, parts[i].SrcClass), by.ClassesOf(c.Key.Dst, parts[i].DstClass), c.Key.Service) {
+				return fmt.Errorf("BUG: rule %s permits a port of %s that a guardrail denies", r.Name, c.Key.Service)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/simulate"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -47,7 +48,7 @@ type learning struct {
 }
 
 // learn reads when the sessions of cells were seen.
-func (r *run) learn(ctx context.Context, list []cell, parts []part) ([]simulate.Learned, error) {
+func (r *run) learn(ctx context.Context, list []cells.Cell, parts []cells.Part) ([]simulate.Learned, error) {
 	l := r.learnt(list, parts)
 	if err := r.step("send cells", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, l.verdicts) }); err != nil {
 		return nil, err
@@ -63,23 +64,23 @@ func (r *run) learn(ctx context.Context, list []cell, parts []part) ([]simulate.
 }
 
 // learnt gives the cells that rules would be made of, and those with too little support.
-func (r *run) learnt(list []cell, parts []part) *learning {
+func (r *run) learnt(list []cells.Cell, parts []cells.Part) *learning {
 	var l learning
-	add := func(k cellKey, of []int, never bool) {
-		permitted := !slices.ContainsFunc(of, func(i int) bool { return parts[i].reason != alreadyPermittedNumber })
+	add := func(k cells.Key, of []int, never bool) {
+		permitted := !slices.ContainsFunc(of, func(i int) bool { return parts[i].Reason != alreadyPermittedNumber })
 		for _, i := range of {
 			l.verdicts = append(l.verdicts, verdict{i, uint32(len(l.cells))})
 		}
-		l.cells = append(l.cells, simulate.LearnedCell{Source: r.literal(k.src).String(), Destination: r.literal(k.dst).String(), Service: k.service.String(),
+		l.cells = append(l.cells, simulate.LearnedCell{Source: r.literal(k.Src).String(), Destination: r.literal(k.Dst).String(), Service: k.Service.String(),
 			MinSessions: r.MinSessions, MinHours: r.MinHours, Never: never, Permitted: permitted})
-		l.vrfs = append(l.vrfs, k.vrf)
+		l.vrfs = append(l.vrfs, k.VRF)
 	}
 	for i := range list {
-		add(list[i].key, list[i].parts, false)
+		add(list[i].Key, list[i].Parts, false)
 	}
 	for i := range parts {
-		if parts[i].reason == belowSupportNumber {
-			add(parts[i].key, []int{i}, true)
+		if parts[i].Reason == belowSupportNumber {
+			add(parts[i].Key, []int{i}, true)
 		}
 	}
 	return &l

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cordon/internal/sqltext"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 	"cordon/recommender/simulate"
 )
@@ -38,11 +39,11 @@ func (r *run) looksBack(ctx context.Context) error {
 }
 
 // readiness assesses each VRF with a window that is long enough; nil where none is.
-func (r *run) readiness(ctx context.Context, cells []cell, parts []part) (map[string]*policy.Readiness, error) {
+func (r *run) readiness(ctx context.Context, list []cells.Cell, parts []cells.Part) (map[string]*policy.Readiness, error) {
 	if !r.hourly || r.withoutReadiness {
 		return nil, nil
 	}
-	learned, err := r.learn(ctx, cells, parts)
+	learned, err := r.learn(ctx, list, parts)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"cordon/categories"
 	"cordon/internal/sqltext"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -129,8 +130,8 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 	defer batch.Close()
 	for _, a := range hosts {
 		number := group(r.resolver.LookupIndex(a))
-		if number == noGroup && r.External == policy.ExternalInternet && categories.KindOf(a) == categories.Public {
-			number = internetGroup
+		if number == cells.NoGroup && r.External == policy.ExternalInternet && categories.KindOf(a) == categories.Public {
+			number = cells.InternetGroup
 		}
 		if err := batch.Append(as16(a), number); err != nil {
 			return 0, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -95,12 +96,12 @@ func (v *proposing) later(ctx context.Context, s Settings, learned []policy.Prop
 			return err
 		}
 		for i := range parts {
-			switch parts[i].reason {
+			switch parts[i].Reason {
 			case 0:
-				h.Denied += parts[i].sessions
-				h.Sessions += parts[i].sessions
+				h.Denied += parts[i].Sessions
+				h.Sessions += parts[i].Sessions
 			case alreadyPermittedNumber:
-				h.Sessions += parts[i].sessions
+				h.Sessions += parts[i].Sessions
 			}
 		}
 		return nil
@@ -109,7 +110,7 @@ func (v *proposing) later(ctx context.Context, s Settings, learned []policy.Prop
 }
 
 // laterParts counts the sessions of the window by what becomes of them, support aside.
-func (r *run) laterParts(ctx context.Context) ([]part, error) {
+func (r *run) laterParts(ctx context.Context) ([]cells.Part, error) {
 	if err := r.loadEnds(ctx); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/cover"
 	"cordon/recommender/policy"
 )
@@ -28,7 +29,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	}
 	x := Suggestion{Categories: o.plan.categories}
 	name := strings.Join(x.Categories, ",")
-	var parts [windows][]part
+	var parts [windows][]cells.Part
 	if err := v.run.step("count cells of "+name, true, func() (n uint64, err error) {
 		parts, err = o.readParts(ctx)
 		return uint64(len(parts[wholeWindow])), err
@@ -37,20 +38,20 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	}
 	var boxes []boxed
 	var vrfs []string // of the boxes
-	var held [][]cellKey
+	var held [][]cells.Key
 	if err := v.run.step("cover "+name, false, func() (uint64, error) {
 		all := parts[wholeWindow]
 		list := o.support(all)
 		for i := range all {
-			x.Sessions += all[i].sessions
-			if all[i].reason == 0 {
-				x.Included += all[i].sessions
+			x.Sessions += all[i].Sessions
+			if all[i].Reason == 0 {
+				x.Included += all[i].Sessions
 			}
 		}
 		x.Cells = len(list)
 		for len(list) > 0 {
-			vrf, n := list[0].key.vrf, 1
-			for n < len(list) && list[n].key.vrf == vrf {
+			vrf, n := list[0].Key.VRF, 1
+			for n < len(list) && list[n].Key.VRF == vrf {
 				n++
 			}
 			c, err := o.plan.cover(ctx, vrf, list[:n], all)
@@ -121,10 +122,10 @@ func (v *survey) namesOf(chain []int) []string {
 }
 
 // support gives the cells with enough support, and the other parts their reason.
-func (o *order) support(parts []part) []cell {
+func (o *order) support(parts []cells.Part) []cells.Cell {
 	list := judge(parts, o.plan)
-	return support(list, parts, &o.plan.Settings.Settings, func(c *cell) breadth {
-		return parts[c.parts[0]].breadth // without policies a cell has one part
+	return support(list, parts, &o.plan.Settings.Settings, func(c *cells.Cell) cells.Breadth {
+		return parts[c.Parts[0]].Breadth // without policies a cell has one part
 	})
 }
 
@@ -137,7 +138,7 @@ func (o *order) sessions() string {
 			fmt.Fprintf(&b, "%[1]s%[2]d != 0, %[1]s%[2]d + %[3]d, ", end, c, o.first[c])
 		}
 		if o.plan.External == policy.ExternalInternet {
-			fmt.Fprintf(&b, "%s = %d, %d, ", kind, categories.Public, internetGroup)
+			fmt.Fprintf(&b, "%s = %d, %d, ", kind, categories.Public, cells.InternetGroup)
 		}
 		return b.String() + "0)::UInt32"
 	}
@@ -151,7 +152,7 @@ func (o *order) sessions() string {
 	}
 	reasons += "own_reason != 0, own_reason, "
 	alone := func(kind categories.AddressKind, reason policy.Reason) string {
-		return fmt.Sprintf("client_group = 0 AND client_kind = %[1]d OR server_group = 0 AND server_kind = %[1]d, %[2]d, ", kind, reasonNumber(reason))
+		return fmt.Sprintf("client_group = 0 AND client_kind = %[1]d OR server_group = 0 AND server_kind = %[1]d, %[2]d, ", kind, cells.ReasonNumber(reason))
 	}
 	if o.plan.External == policy.ExternalReport {
 		reasons += alone(categories.Public, policy.External)
@@ -169,7 +170,7 @@ FROM %[4]s`, group("c", "client_kind"), group("s", "server_kind"), reasons, o.su
 
 const cellColumns = "vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port"
 
-func (o *order) readParts(ctx context.Context) (out [windows][]part, err error) {
+func (o *order) readParts(ctx context.Context) (out [windows][]cells.Part, err error) {
 	rows, err := o.survey.run.conn.Query(ctx, "SELECT part, reason, "+cellColumns+", count(), "+o.plan.breadthColumns()+", min(first_seen), max(last_seen) FROM ("+
 		o.sessions()+") GROUP BY part, reason, "+cellColumns)
 	if err != nil {
@@ -177,22 +178,22 @@ func (o *order) readParts(ctx context.Context) (out [windows][]part, err error) 
 	}
 	defer rows.Close()
 	for rows.Next() {
-		p := part{note: -1}
+		p := cells.Part{Note: -1}
 		var window uint8
 		var src, dst netip.Addr
-		if err := rows.Scan(&window, &p.reason, &p.key.vrf, &p.key.src.group, &src, &p.key.dst.group, &dst, &p.service.Proto, &p.service.Port,
-			&p.sessions, &p.breadth.clients, &p.breadth.hours, &p.breadth.recurring, &p.first, &p.last); err != nil {
+		if err := rows.Scan(&window, &p.Reason, &p.Key.VRF, &p.Key.Src.Group, &src, &p.Key.Dst.Group, &dst, &p.Service.Proto, &p.Service.Port,
+			&p.Sessions, &p.Breadth.Clients, &p.Breadth.Hours, &p.Breadth.Recurring, &p.First, &p.Last); err != nil {
 			return out, err
 		}
-		p.key.src, p.key.dst = newEndpoint(p.key.src.group, src), newEndpoint(p.key.dst.group, dst)
-		p.key.service = p.service.Term()
+		p.Key.Src, p.Key.Dst = cells.NewEndpoint(p.Key.Src.Group, src), cells.NewEndpoint(p.Key.Dst.Group, dst)
+		p.Key.Service = p.Service.Term()
 		out[window] = append(out[window], p)
 	}
 	return out, rows.Err()
 }
 
 // inside gives a box in endpoints, and its cells.
-func (c *covered) inside(vrf string, b *cover.Box) (box boxed, list []cellKey) {
+func (c *covered) inside(vrf string, b *cover.Box) (box boxed, list []cells.Key) {
 	for _, d := range b.Sets[1] {
 		box.dests = append(box.dests, c.dests[d])
 	}
@@ -200,7 +201,7 @@ func (c *covered) inside(vrf string, b *cover.Box) (box boxed, list []cellKey) {
 		box.sources = append(box.sources, c.sources[s])
 		for _, d := range b.Sets[1] {
 			for _, v := range b.Sets[2] {
-				list = append(list, cellKey{vrf, c.sources[s], c.dests[d], c.services[v]})
+				list = append(list, cells.Key{vrf, c.sources[s], c.dests[d], c.services[v]})
 			}
 		}
 	}
@@ -208,7 +209,7 @@ func (c *covered) inside(vrf string, b *cover.Box) (box boxed, list []cellKey) {
 }
 
 // readPairs counts the (client, server) pairs seen under each rule, given its cells.
-func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, error) {
+func (o *order) readPairs(ctx context.Context, held [][]cells.Key) ([]uint64, error) {
 	out := make([]uint64, len(held))
 	if len(held) == 0 {
 		return out, nil
@@ -223,7 +224,7 @@ func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, erro
 	defer batch.Close()
 	for i, list := range held {
 		for _, k := range list {
-			if err := batch.Append(k.vrf, k.src.group, endpointAddress(k.src), k.dst.group, endpointAddress(k.dst), k.service.Proto, k.service.Lo, uint32(i)); err != nil {
+			if err := batch.Append(k.VRF, k.Src.Group, endpointAddress(k.Src), k.Dst.Group, endpointAddress(k.Dst), k.Service.Proto, k.Service.Lo, uint32(i)); err != nil {
 				return out, err
 			}
 		}
@@ -249,11 +250,11 @@ func (o *order) readPairs(ctx context.Context, held [][]cellKey) ([]uint64, erro
 }
 
 // endpointAddress is what the tables have for an endpoint: "::" for a group.
-func endpointAddress(e endpoint) netip.Addr {
-	if e.group != noGroup {
+func endpointAddress(e cells.Endpoint) netip.Addr {
+	if e.Group != cells.NoGroup {
 		return netip.IPv6Unspecified()
 	}
-	return as16(e.prefix.Addr())
+	return as16(e.Prefix.Addr())
 }
 
 // selected gives the categories of the order as bits.
@@ -268,17 +269,17 @@ func (o *order) selected() (bits uint64) {
 func (o *order) known() map[groupOf]hosts {
 	out := map[groupOf]hosts{}
 	for _, k := range o.survey.known {
-		group := noGroup
+		group := cells.NoGroup
 		for _, c := range o.chain {
 			if k.groups[c] != 0 {
 				group = k.groups[c] + uint32(o.first[c])
 				break
 			}
 		}
-		if group == noGroup && k.kind == categories.Public && o.plan.External == policy.ExternalInternet {
-			group = internetGroup
+		if group == cells.NoGroup && k.kind == categories.Public && o.plan.External == policy.ExternalInternet {
+			group = cells.InternetGroup
 		}
-		if group != noGroup {
+		if group != cells.NoGroup {
 			n := out[groupOf{k.vrf, group}]
 			if k.ipv4 {
 				n.ipv4 += k.count
@@ -293,16 +294,16 @@ func (o *order) known() map[groupOf]hosts {
 
 // heldOut counts the later sessions that rules learned before would deny. Rules are sound and complete, so they
 // permit the cells that they were learned from and no other.
-func (o *order) heldOut(learn, later []part) *HeldOut {
-	learned := map[cellKey]bool{}
+func (o *order) heldOut(learn, later []cells.Part) *HeldOut {
+	learned := map[cells.Key]bool{}
 	for _, c := range o.support(learn) {
-		learned[c.key] = true
+		learned[c.Key] = true
 	}
 	h := new(HeldOut)
 	for _, c := range judge(later, o.plan) {
-		h.Sessions += c.sessions
-		if !learned[c.key] {
-			h.Denied += c.sessions
+		h.Sessions += c.Sessions
+		if !learned[c.Key] {
+			h.Denied += c.Sessions
 		}
 	}
 	return h

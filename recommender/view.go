@@ -12,6 +12,7 @@ import (
 
 	"cordon/categories"
 	"cordon/internal/sqltext"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -117,7 +118,7 @@ func dropTables(ctx context.Context, conn driver.Conn, prefix string, older time
 func (l *Listing) judged() string {
 	r := l.r
 	from, why, note := r.fates(true)
-	numbers, labels := []string{strconv.FormatUint(uint64(internetGroup), 10)}, []string{sqltext.Text(r.internet.Group)}
+	numbers, labels := []string{strconv.FormatUint(uint64(cells.InternetGroup), 10)}, []string{sqltext.Text(r.internet.Group)}
 	for i, label := range r.labels {
 		numbers, labels = append(numbers, strconv.Itoa(i+1)), append(labels, sqltext.Text(label.Group))
 	}
