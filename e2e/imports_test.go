@@ -79,6 +79,12 @@ var groundFloor = []string{"internal/iana", "internal/sqltext", "internal/text"}
 // ground floor either.
 var importNone = []string{"internal/chdb", "internal/datafolder", "internal/killtest", "recommender/cover", "recommender/prefixcover"}
 
+// pure are the packages of the recommender that ask nobody, and what each may import of Cordon's.
+var pure = map[string][]string{
+	"recommender/cells":  {"recommender/policy", "categories"},
+	"recommender/decide": {"recommender/cells", "recommender/policy", "recommender/prefixcover", "categories", "internal/iana"},
+}
+
 // Dependencies point one way: from the commands down to schema and categories.
 func TestImports(t *testing.T) {
 	const module = "cordon/"
@@ -105,6 +111,13 @@ func TestImports(t *testing.T) {
 		if !known {
 			t.Errorf("folder %s has no rule here: say what it may import", from)
 			continue
+		}
+		if only, ok := pure[strings.TrimPrefix(p.ImportPath, module)]; ok {
+			for _, i := range p.Imports {
+				if strings.Contains(i, "clickhouse") || i == "context" || strings.HasPrefix(i, module) && !slices.Contains(only, strings.TrimPrefix(i, module)) {
+					t.Errorf("%s imports %s; it has no connection, and of Cordon's it may import %v", p.ImportPath, i, only)
+				}
+			}
 		}
 		if strings.HasPrefix(p.ImportPath, module+"recommender/target") {
 			for _, i := range p.Imports {

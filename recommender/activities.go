@@ -8,6 +8,7 @@ import (
 	"cordon/categories"
 	"cordon/categories/infer"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -96,7 +97,7 @@ func (r *run) findDynamicPorts(ctx context.Context) (uint64, error) {
 			GROUP BY vrf, at, proto, port
 		)
 		GROUP BY vrf, at, proto HAVING count() >= ?`,
-		r.table("sessions"), from, to, r.included(), hasPorts("proto"), firstDynamicPort), r.PortRanges)
+		r.table("sessions"), from, to, r.included(), hasPorts("proto"), decide.FirstDynamicPort), r.PortRanges)
 	if err != nil {
 		return 0, err
 	}
@@ -131,13 +132,13 @@ func (r *run) findDynamicPorts(ctx context.Context) (uint64, error) {
 
 // weakPortsOf gives those ports of one destination that are no services, if there are enough of them.
 func (r *run) weakPortsOf(proto uint8, ports []uint16, clients, hours []uint64) []uint16 {
-	uses := map[uint16]portUse{}
+	uses := map[uint16]decide.PortUse{}
 	for i, port := range ports {
 		if !r.named(categories.Service{Proto: proto, Port: port}) {
-			uses[port] = portUse{int(clients[i]), int(hours[i])}
+			uses[port] = decide.PortUse{Clients: int(clients[i]), Hours: int(hours[i])}
 		}
 	}
-	strong := strongPorts(uses)
+	strong := decide.StrongPorts(uses)
 	if uint64(len(uses)-len(strong)) < r.PortRanges {
 		return nil
 	}
@@ -164,7 +165,7 @@ func (r *run) readActivities(ctx context.Context) ([]infer.Activity, error) {
 		ARRAY JOIN [(asker, %[7]d, asked = toIPv6('::')), (asked, %[8]d, asker = toIPv6('::'))] AS e
 		WHERE host != toIPv6('::')
 		GROUP BY host, role, proto, number, dynamic, public`,
-		r.table("sessions"), from, to, r.table("dynamic"), firstDynamicPort, r.included(), infer.Client, infer.Server))
+		r.table("sessions"), from, to, r.table("dynamic"), decide.FirstDynamicPort, r.included(), infer.Client, infer.Server))
 	if err != nil {
 		return nil, err
 	}

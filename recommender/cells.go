@@ -11,6 +11,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
 
@@ -76,14 +77,14 @@ func (p *plan) literal(e cells.Endpoint) policy.Endpoint {
 }
 
 // readUses gives the use of parts by their hash, for the destinations that may have a range.
-func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
+func (r *run) readUses(ctx context.Context) (map[uint64]*decide.Use, error) {
 	ends := "vrf, destination_group, destination_address, cell_proto"
 	// Where pairs are asked for, the arrays have the client, the server and the hours of one session after the other.
 	columns := "groupUniqArray(client), groupUniqArray(server), [groupUniqArrayArray(hours)]"
 	if r.Recurring > 1 {
 		columns = "groupArray(client), groupArray(server), groupArray(hours)"
 	}
-	where := fmt.Sprintf("reason = 0 AND %s AND cell_port >= %d", hasPorts("cell_proto"), firstDynamicPort)
+	where := fmt.Sprintf("reason = 0 AND %s AND cell_port >= %d", hasPorts("cell_proto"), decide.FirstDynamicPort)
 	rows, err := r.conn.Query(ctx, fmt.Sprintf(`SELECT cell, %[4]s
 		FROM %[1]s
 		WHERE %[2]s AND (%[3]s) IN
@@ -96,7 +97,7 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
 		return nil, err
 	}
 	defer rows.Close()
-	out := map[uint64]*use{}
+	out := map[uint64]*decide.Use{}
 	for rows.Next() {
 		var hash uint64
 		var clients, servers []net.IP
@@ -104,18 +105,18 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*use, error) {
 		if err := rows.Scan(&hash, &clients, &servers, &hours); err != nil {
 			return nil, err
 		}
-		u := newUse()
+		u := decide.NewUse()
 		for _, ip := range clients {
-			u.clients[address(ip)] = true
+			u.Clients[address(ip)] = true
 		}
 		for _, ip := range servers {
-			u.servers[address(ip)] = true
+			u.Servers[address(ip)] = true
 		}
 		for i, list := range hours {
 			for _, h := range list {
-				u.hours[h.Unix()] = true
+				u.Hours[h.Unix()] = true
 				if r.Recurring > 1 {
-					u.pairs[visit{address(clients[i]), address(servers[i]), h.Unix()}] = true
+					u.Pairs[decide.Visit{Client: address(clients[i]), Server: address(servers[i]), Hour: h.Unix()}] = true
 				}
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"cordon/recommender/cells"
 	"cordon/recommender/cover"
 	"cordon/recommender/cover/check"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
 
@@ -45,7 +46,7 @@ func (p *plan) cover(ctx context.Context, vrf string, list []cells.Cell, parts [
 	c.sources = distinct(c.sources, cells.Endpoint.Compare)
 	c.dests = distinct(c.dests, cells.Endpoint.Compare)
 	c.services = distinct(c.services, categories.ServiceTerm.Compare)
-	ranged := rangedCells(list)
+	ranged := decide.RangedCells(list)
 	problem := cover.Problem{Dims: [3]int{len(c.sources), len(c.dests), len(c.services)}}
 	for i := range list {
 		k := &list[i].Key
@@ -53,7 +54,7 @@ func (p *plan) cover(ctx context.Context, vrf string, list []cells.Cell, parts [
 		d, inD := slices.BinarySearchFunc(c.dests, k.Dst, cells.Endpoint.Compare)
 		v, inV := slices.BinarySearchFunc(c.services, k.Service, categories.ServiceTerm.Compare)
 		switch at := (cover.Cell{int32(s), int32(d), int32(v)}); {
-		case list[i].Included && !slices.ContainsFunc(ranged[cells.Pair{k.Src, k.Dst}], func(r *cells.Cell) bool { return r.Included && cells.Inside(k.Service, r.Key.Service) }):
+		case list[i].Included && !slices.ContainsFunc(ranged[cells.Pair{Src: k.Src, Dst: k.Dst}], func(r *cells.Cell) bool { return r.Included && cells.Inside(k.Service, r.Key.Service) }):
 			problem.Ones = append(problem.Ones, at)
 		case inS && inD && inV:
 			problem.DontCare = append(problem.DontCare, at)
@@ -178,7 +179,7 @@ func (p *plan) permittedCells(c *covered, list []cells.Cell, parts []cells.Part)
 	for s, src := range c.sources {
 		for d, dst := range c.dests {
 			for v, service := range c.services {
-				if p.permitted(cells.Key{list[0].Key.VRF, src, dst, service}, hostClass) {
+				if p.permitted(cells.Key{VRF: list[0].Key.VRF, Src: src, Dst: dst, Service: service}, hostClass) {
 					out = append(out, cover.Cell{int32(s), int32(d), int32(v)})
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"cordon/categories"
 	"cordon/recommender/cells"
 	"cordon/recommender/cover"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
 
@@ -33,9 +34,9 @@ func (p *plan) total(vrf string, parts []cells.Part) (total, permitted, already 
 		switch w := p.weight(&parts[i]); parts[i].Reason {
 		case 0:
 			total, permitted = total+w, permitted+w
-		case alreadyPermittedNumber:
+		case decide.AlreadyPermittedNumber:
 			total, permitted, already = total+w, permitted+w, already+w
-		case belowSupportNumber:
+		case decide.BelowSupportNumber:
 			if parts[i].Note == shareNote {
 				total += w
 			}
@@ -64,7 +65,7 @@ func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cells
 			return one, ok
 		}
 		one, ok := find(k.Service)
-		for _, r := range ranged[cells.Pair{k.Src, k.Dst}] {
+		for _, r := range ranged[cells.Pair{Src: k.Src, Dst: k.Dst}] {
 			if !ok && r.Included && cells.Inside(k.Service, r.Key.Service) {
 				one, ok = find(r.Key.Service)
 			}
@@ -100,7 +101,7 @@ func (p *plan) leaveOut(d *draft, parts []cells.Part) {
 			case held[j]:
 				c.Included = true
 			default:
-				parts[j].Reason, parts[j].Note = belowSupportNumber, shareNote
+				parts[j].Reason, parts[j].Note = decide.BelowSupportNumber, shareNote
 				d.left = append(d.left, j)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
 
@@ -198,7 +199,7 @@ func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]po
 			WHERE why != 0
 			GROUP BY vrf, why, share
 		)
-		ORDER BY vrf, why, share`, reason, note, from, maxExamples, belowSupportNumber, shareNote))
+		ORDER BY vrf, why, share`, reason, note, from, maxExamples, decide.BelowSupportNumber, shareNote))
 	if err != nil {
 		return nil, err
 	}

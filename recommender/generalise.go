@@ -173,12 +173,12 @@ func (p *plan) unseen(c *covered, vrf string, list []cells.Cell, parts []cells.P
 	seen := map[cells.Pair][]categories.ServiceTerm{}
 	for i := range parts {
 		if k := &parts[i].Key; k.VRF == vrf {
-			at := cells.Pair{k.Src, k.Dst}
+			at := cells.Pair{Src: k.Src, Dst: k.Dst}
 			seen[at] = append(seen[at], parts[i].Service.Term())
 		}
 	}
 	for i := range list { // what is in a range is permitted with it
-		at := cells.Pair{list[i].Key.Src, list[i].Key.Dst}
+		at := cells.Pair{Src: list[i].Key.Src, Dst: list[i].Key.Dst}
 		seen[at] = append(seen[at], list[i].Key.Service)
 	}
 	for at, terms := range seen {
@@ -201,7 +201,7 @@ func (p *plan) unseen(c *covered, vrf string, list []cells.Cell, parts []cells.P
 			for dst, column := range m.to[at] {
 				d, inD := slices.BinarySearchFunc(c.dests, dst, cells.Endpoint.Compare)
 				if !inS || !inD || src == dst && src.Group == cells.NoGroup || p.levelOf(src, dst) != at.level ||
-					meets(seen[cells.Pair{src, dst}], at.service) {
+					meets(seen[cells.Pair{Src: src, Dst: dst}], at.service) {
 					continue
 				}
 				below := p.Generalise * (1 - 1e-9) // what equals the level but for rounding is not below it
@@ -209,7 +209,7 @@ func (p *plan) unseen(c *covered, vrf string, list []cells.Cell, parts []cells.P
 				if probability < below {
 					continue
 				}
-				if k := (cells.Key{vrf, src, dst, at.service}); p.closed(k, hostClass) || len(p.existing.statements) > 0 && p.permitted(k, hostClass) {
+				if k := (cells.Key{VRF: vrf, Src: src, Dst: dst, Service: at.service}); p.closed(k, hostClass) || len(p.existing.statements) > 0 && p.permitted(k, hostClass) {
 					continue // no choice of ours
 				}
 				l := p.levels[at.level].resolver

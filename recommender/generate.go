@@ -9,6 +9,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -53,8 +54,8 @@ func (r *run) loadEnds(ctx context.Context) error {
 //
 //	loadEnds   what stands for an address, and who scans    run.go, scanners.go
 //	readLossy  exporters with loss around the window        evidence.go
-//	count      each session into a part of a cell, or out   classify.go, cells.go
-//	decide     policies, port ranges, support               fates.go, ranges.go
+//	count      each session into a part of a cell, or out   classify.go, cells
+//	decide     policies, port ranges, support               decide
 func (r *run) decided(ctx context.Context) (parts []cells.Part, list []cells.Cell, err error) {
 	if err := r.loadEnds(ctx); err != nil {
 		return nil, nil, err
@@ -77,7 +78,7 @@ func (r *run) decided(ctx context.Context) (parts []cells.Part, list []cells.Cel
 //
 //	decided         the sessions as cells, and what becomes of each   above
 //	readiness       how far they are known                            readiness_document.go
-//	mergeUngrouped  hosts in no group into prefixes                   prefixes.go
+//	mergeUngrouped  hosts in no group into prefixes                   decide/hosts.go
 //	coverDrafts     the cells of each VRF into rules                  cover_rules.go, cover
 //	measure         evidence, and what is left out                    evidence.go, inforce.go
 //	assemble        the documents, sealed                             below
@@ -116,16 +117,16 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 
 // mergeUngrouped makes cells of prefixes of those of hosts in no group, where the
 // settings ask for it, and gives the prefixes by VRF.
-func (r *run) mergeUngrouped(ctx context.Context, list []cells.Cell, parts []cells.Part) (_ []cells.Cell, prefixes map[string][]hostPrefix, err error) {
+func (r *run) mergeUngrouped(ctx context.Context, list []cells.Cell, parts []cells.Part) (_ []cells.Cell, prefixes map[string][]decide.HostPrefix, err error) {
 	if r.Ungrouped != policy.UngroupedPrefix {
 		return list, nil, nil
 	}
 	err = r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
-		h := ungrouped{maxExtra: r.MaxExtra, named: r.file.Hosts(), alike: r.classes.alike}
-		if h.seen, err = r.readUngrouped(ctx); err != nil {
+		h := decide.Ungrouped{MaxExtra: r.MaxExtra, Named: r.file.Hosts(), Alike: r.classes.alike}
+		if h.Seen, err = r.readUngrouped(ctx); err != nil {
 			return 0, err
 		}
-		list, prefixes, err = mergeHosts(list, parts, &h)
+		list, prefixes, err = decide.MergeHosts(list, parts, &h)
 		return uint64(len(list)), err
 	})
 	return list, prefixes, err
@@ -142,7 +143,7 @@ type verdicts struct {
 func (r *run) coverDrafts(ctx context.Context, drafts []*draft, parts []cells.Part) (*verdicts, error) {
 	var v verdicts
 	for i := range parts {
-		if parts[i].Reason >= guardrailNumber || parts[i].Reason == excludedNumber {
+		if parts[i].Reason >= decide.GuardrailNumber || parts[i].Reason == decide.ExcludedNumber {
 			v.list = append(v.list, verdict{i, noRule})
 		}
 	}
@@ -261,7 +262,7 @@ func (r *run) count(ctx context.Context) (parts []cells.Part, err error) {
 // decide applies policies and support to the parts, and gives the cells that rules are made of.
 func (r *run) decide(ctx context.Context, parts []cells.Part) (list []cells.Cell, err error) {
 	if err := r.step("decide", false, func() (uint64, error) {
-		list = judge(parts, r)
+		list = decide.Judge(parts, r)
 		return uint64(len(list)), nil
 	}); err != nil {
 		return nil, err
@@ -272,20 +273,20 @@ func (r *run) decide(ctx context.Context, parts []cells.Part) (list []cells.Cell
 			if err != nil {
 				return 0, err
 			}
-			list = ranges(list, parts, r.PortRanges, uses, r, r.named)
+			list = decide.Ranges(list, parts, r.PortRanges, uses, r, r.named)
 			return uint64(len(list)), nil
 		}); err != nil {
 			return nil, err
 		}
 	}
 	breadthOf := func(c *cells.Cell) cells.Breadth { return parts[c.Parts[0]].Breadth }
-	if needsBreadth(&r.Settings.Settings) && r.needsClasses() {
+	if decide.NeedsBreadth(&r.Settings.Settings) && r.needsClasses() {
 		// A client may be in several parts of a cell, so the parts' counts do not add up.
 		var counts map[cells.Key]cells.Breadth
 		if err := r.step("count clients, hours and pairs", true, func() (uint64, error) {
 			var verdicts []verdict
 			for i := range parts {
-				if parts[i].Reason == excludedNumber || parts[i].Reason == guardrailNumber {
+				if parts[i].Reason == decide.ExcludedNumber || parts[i].Reason == decide.GuardrailNumber {
 					verdicts = append(verdicts, verdict{i, noRule})
 				}
 			}
@@ -300,7 +301,7 @@ func (r *run) decide(ctx context.Context, parts []cells.Part) (list []cells.Cell
 		}
 		breadthOf = func(c *cells.Cell) cells.Breadth { return counts[c.Key] }
 	}
-	return support(list, parts, &r.Settings.Settings, breadthOf), nil
+	return decide.Support(list, parts, &r.Settings.Settings, breadthOf), nil
 }
 
 // draft is a proposal in the making.
@@ -313,14 +314,14 @@ type draft struct {
 	boxes []boxed
 	left  []int // parts that the share asked for does without
 
-	prefixes []hostPrefix // in order
+	prefixes []decide.HostPrefix // in order
 }
 
 // boxed is a rule's box in endpoints of the run.
 type boxed struct{ sources, dests []cells.Endpoint }
 
 // drafts begins a proposal for each VRF with a session, in order.
-func (r *run) drafts(parts []cells.Part, list []cells.Cell, prefixes map[string][]hostPrefix) []*draft {
+func (r *run) drafts(parts []cells.Part, list []cells.Cell, prefixes map[string][]decide.HostPrefix) []*draft {
 	byVRF := map[string]*draft{}
 	var out []*draft
 	for i := range parts {
@@ -364,7 +365,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) erro
 
 	byPair := make(map[cells.Pair][]*cells.Cell, len(d.cells))
 	for i := range d.cells {
-		at := cells.Pair{d.cells[i].Key.Src, d.cells[i].Key.Dst}
+		at := cells.Pair{Src: d.cells[i].Key.Src, Dst: d.cells[i].Key.Dst}
 		byPair[at] = append(byPair[at], &d.cells[i])
 	}
 	unseen := map[policy.Cell]bool{}
@@ -387,7 +388,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) erro
 		for _, s := range b.Sets[0] {
 			box.sources = append(box.sources, c.sources[s])
 			for _, t := range b.Sets[1] {
-				for _, x := range byPair[cells.Pair{c.sources[s], c.dests[t]}] {
+				for _, x := range byPair[cells.Pair{Src: c.sources[s], Dst: c.dests[t]}] {
 					holds := func(t categories.ServiceTerm) bool {
 						return services[t] || slices.ContainsFunc(wide, func(r categories.ServiceTerm) bool { return cells.Inside(t, r) })
 					}
@@ -408,10 +409,10 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) erro
 		for _, t := range b.Sets[1] {
 			box.dests = append(box.dests, c.dests[t])
 		}
-		if err := checkRanges(&d.Rules[n], in, parts, r); err != nil {
+		if err := decide.CheckRanges(&d.Rules[n], in, parts, r); err != nil {
 			return err
 		}
-		d.Rules[n].PortRanges = portRanges(&d.Rules[n], held, parts)
+		d.Rules[n].PortRanges = decide.PortRanges(&d.Rules[n], held, parts)
 		d.held, d.boxes = append(d.held, held), append(d.boxes, box)
 	}
 	if r.partial() {
@@ -524,8 +525,8 @@ func (d *draft) pairs(b *boxed, known map[groupOf]hosts) uint64 {
 		if e.Group != cells.NoGroup {
 			return known[groupOf{d.VRF, e.Group}]
 		}
-		if p := findPrefix(d.prefixes, e); p != nil {
-			return hostsOf(e.Prefix.Addr(), p.Hosts+p.named)
+		if p := decide.FindPrefix(d.prefixes, e); p != nil {
+			return hostsOf(e.Prefix.Addr(), p.Hosts+p.Named)
 		}
 		return hostsOf(e.Prefix.Addr(), 1)
 	}

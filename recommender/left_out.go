@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cordon/internal/sqltext"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
 
@@ -43,18 +44,18 @@ func (r *run) sendNotes(ctx context.Context) (uint64, error) {
 	nobody := netip.IPv6Unspecified()
 	for c, s := range r.scanners {
 		if c.vrf == r.VRF {
-			if err := batch.Append(scannerNumber, int32(-1), as16(c.client), s.note()); err != nil {
+			if err := batch.Append(decide.ScannerNumber, int32(-1), as16(c.client), s.note()); err != nil {
 				return 0, err
 			}
 		}
 	}
-	if err := batch.Append(belowSupportNumber, int32(shareNote), nobody, policy.DetailCoverage); err != nil {
+	if err := batch.Append(decide.BelowSupportNumber, int32(shareNote), nobody, policy.DetailCoverage); err != nil {
 		return 0, err
 	}
 	for _, of := range []struct {
 		reason  uint8
 		matcher *matcher
-	}{{excludedNumber, r.exclusions}, {guardrailNumber, r.guardrails}, {alreadyPermittedNumber, r.existing}} {
+	}{{decide.ExcludedNumber, r.exclusions}, {decide.GuardrailNumber, r.guardrails}, {decide.AlreadyPermittedNumber, r.existing}} {
 		for place := range of.matcher.statements {
 			if err := batch.Append(of.reason, int32(place), nobody, r.note(of.reason, int32(place), clientOf{})); err != nil {
 				return 0, err
@@ -91,6 +92,6 @@ func (l *Listing) LeftOut(reasons []policy.Reason) string {
         WHERE s.vrf = %[9]s AND why IN (%[10]s)
     ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
     LEFT JOIN %[11]s AS n ON n.reason = m.why AND n.place = m.place AND n.client = m.told
-)`, strings.Join(numbers, ", "), strings.Join(names, ", "), scannerNumber, listedColumns, r.whole(), why, note, from, sqltext.Text(r.VRF),
+)`, strings.Join(numbers, ", "), strings.Join(names, ", "), decide.ScannerNumber, listedColumns, r.whole(), why, note, from, sqltext.Text(r.VRF),
 		strings.Join(asked, ", "), r.table("notes"))
 }

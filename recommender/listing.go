@@ -8,6 +8,7 @@ import (
 	"cordon/categories"
 	"cordon/internal/iana"
 	"cordon/internal/sqltext"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -129,7 +130,7 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 			continue
 		}
 		held := false
-		if pt.Reason == 0 || pt.Reason == alreadyPermittedNumber {
+		if pt.Reason == 0 || pt.Reason == decide.AlreadyPermittedNumber {
 			for rule := range r.listedRules.all(pt.SrcClass, pt.DstClass, pt.Service) {
 				held = true
 				if asked[rule] {
@@ -140,11 +141,11 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 		switch {
 		case pt.Reason != 0 || held:
 		case p.Summary.Coverage != nil:
-			pt.Reason, pt.Note = belowSupportNumber, shareNote
+			pt.Reason, pt.Note = decide.BelowSupportNumber, shareNote
 		default:
 			pt.Reason = noRuleNumber
 		}
-		if pt.Reason >= guardrailNumber || pt.Reason == excludedNumber {
+		if pt.Reason >= decide.GuardrailNumber || pt.Reason == decide.ExcludedNumber {
 			verdicts = append(verdicts, verdict{i, noRule})
 		}
 	}

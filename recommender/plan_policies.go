@@ -8,6 +8,7 @@ import (
 	"cordon/internal/iana"
 	"cordon/recommender/cells"
 	"cordon/recommender/cover"
+	"cordon/recommender/decide"
 )
 
 // Excluded is of policies.
@@ -65,18 +66,18 @@ func (p *plan) named(s categories.Service) bool {
 
 // note says what a session's reason rests on.
 func (r *run) note(reason uint8, note int32, client clientOf) string {
-	if reason == scannerNumber {
+	if reason == decide.ScannerNumber {
 		return r.scanners[client].note()
 	}
 	if note < 0 {
 		return ""
 	}
 	switch reason {
-	case excludedNumber:
+	case decide.ExcludedNumber:
 		return r.exclusions.statements[note].note
-	case guardrailNumber:
+	case decide.GuardrailNumber:
 		return r.guardrails.statements[note].note
-	case alreadyPermittedNumber:
+	case decide.AlreadyPermittedNumber:
 		return r.existing.statements[note].note
 	}
 	return ""

@@ -10,6 +10,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/simulate"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -67,7 +68,7 @@ func (r *run) learn(ctx context.Context, list []cells.Cell, parts []cells.Part) 
 func (r *run) learnt(list []cells.Cell, parts []cells.Part) *learning {
 	var l learning
 	add := func(k cells.Key, of []int, never bool) {
-		permitted := !slices.ContainsFunc(of, func(i int) bool { return parts[i].Reason != alreadyPermittedNumber })
+		permitted := !slices.ContainsFunc(of, func(i int) bool { return parts[i].Reason != decide.AlreadyPermittedNumber })
 		for _, i := range of {
 			l.verdicts = append(l.verdicts, verdict{i, uint32(len(l.cells))})
 		}
@@ -79,7 +80,7 @@ func (r *run) learnt(list []cells.Cell, parts []cells.Part) *learning {
 		add(list[i].Key, list[i].Parts, false)
 	}
 	for i := range parts {
-		if parts[i].Reason == belowSupportNumber {
+		if parts[i].Reason == decide.BelowSupportNumber {
 			add(parts[i].Key, []int{i}, true)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"cordon/categories"
 	"cordon/internal/iana"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 	"cordon/schema"
 )
@@ -354,7 +355,7 @@ func (x *reference) ranges(vrf string, support map[refCell][]*refSession) map[re
 		bySource := map[string][]refCell{}
 		for _, c := range all {
 			n, _, h := spread(ports[c.service.Lo])
-			if float64(n) <= strongTimes*(1+clients/width)+1e-9 && float64(h) <= strongTimes*(1+hours/width)+1e-9 {
+			if float64(n) <= decide.StrongTimes*(1+clients/width)+1e-9 && float64(h) <= decide.StrongTimes*(1+hours/width)+1e-9 {
 				bySource[c.src] = append(bySource[c.src], c)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -100,7 +101,7 @@ func (v *proposing) later(ctx context.Context, s Settings, learned []policy.Prop
 			case 0:
 				h.Denied += parts[i].Sessions
 				h.Sessions += parts[i].Sessions
-			case alreadyPermittedNumber:
+			case decide.AlreadyPermittedNumber:
 				h.Sessions += parts[i].Sessions
 			}
 		}
@@ -116,7 +117,7 @@ func (r *run) laterParts(ctx context.Context) ([]cells.Part, error) {
 	}
 	parts, err := r.count(ctx)
 	if err == nil {
-		judge(parts, r)
+		decide.Judge(parts, r)
 	}
 	return parts, err
 }

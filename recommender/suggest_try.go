@@ -9,6 +9,7 @@ import (
 	"cordon/categories"
 	"cordon/recommender/cells"
 	"cordon/recommender/cover"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
 
@@ -123,8 +124,8 @@ func (v *survey) namesOf(chain []int) []string {
 
 // support gives the cells with enough support, and the other parts their reason.
 func (o *order) support(parts []cells.Part) []cells.Cell {
-	list := judge(parts, o.plan)
-	return support(list, parts, &o.plan.Settings.Settings, func(c *cells.Cell) cells.Breadth {
+	list := decide.Judge(parts, o.plan)
+	return decide.Support(list, parts, &o.plan.Settings.Settings, func(c *cells.Cell) cells.Breadth {
 		return parts[c.Parts[0]].Breadth // without policies a cell has one part
 	})
 }
@@ -146,9 +147,9 @@ func (o *order) sessions() string {
 	local := func(end string) string {
 		return fmt.Sprintf("%[1]s_naming != 0 AND bitAnd(%[1]s_naming, %[2]d) = 0", end, o.selected())
 	}
-	reasons := fmt.Sprintf("own_reason = %[1]d OR %[2]s OR %[3]s, %[1]d, ", localNumber, local("client"), local("server"))
+	reasons := fmt.Sprintf("own_reason = %[1]d OR %[2]s OR %[3]s, %[1]d, ", decide.LocalNumber, local("client"), local("server"))
 	if len(o.survey.run.exclusions.statements) > 0 {
-		reasons += fmt.Sprintf("(client_class, server_class, proto, port) IN (SELECT client_class, server_class, proto, port FROM %s), %d, ", o.survey.run.table("excluded"), excludedNumber)
+		reasons += fmt.Sprintf("(client_class, server_class, proto, port) IN (SELECT client_class, server_class, proto, port FROM %s), %d, ", o.survey.run.table("excluded"), decide.ExcludedNumber)
 	}
 	reasons += "own_reason != 0, own_reason, "
 	alone := func(kind categories.AddressKind, reason policy.Reason) string {
@@ -201,7 +202,7 @@ func (c *covered) inside(vrf string, b *cover.Box) (box boxed, list []cells.Key)
 		box.sources = append(box.sources, c.sources[s])
 		for _, d := range b.Sets[1] {
 			for _, v := range b.Sets[2] {
-				list = append(list, cells.Key{vrf, c.sources[s], c.dests[d], c.services[v]})
+				list = append(list, cells.Key{VRF: vrf, Src: c.sources[s], Dst: c.dests[d], Service: c.services[v]})
 			}
 		}
 	}
@@ -300,7 +301,7 @@ func (o *order) heldOut(learn, later []cells.Part) *HeldOut {
 		learned[c.Key] = true
 	}
 	h := new(HeldOut)
-	for _, c := range judge(later, o.plan) {
+	for _, c := range decide.Judge(later, o.plan) {
 		h.Sessions += c.Sessions
 		if !learned[c.Key] {
 			h.Denied += c.Sessions

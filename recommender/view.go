@@ -13,6 +13,7 @@ import (
 	"cordon/categories"
 	"cordon/internal/sqltext"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -148,7 +149,7 @@ func (l *Listing) judged() string {
         WHERE s.vrf = %[9]s
     ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
     LEFT JOIN %[10]s AS n ON n.reason = m.why AND n.place = m.place AND n.client = m.told`,
-		listedColumns, r.whole(), why, note, scannerNumber, from, r.table("verdicts"), noRule, sqltext.Text(r.VRF), r.table("notes"))
+		listedColumns, r.whole(), why, note, decide.ScannerNumber, from, r.table("verdicts"), noRule, sqltext.Text(r.VRF), r.table("notes"))
 	return fmt.Sprintf(`SELECT * EXCEPT (client_number, server_number, why, c, d), %[1]s AS client_group, %[2]s AS server_group,
     %[3]s AS client_public, %[4]s AS server_public, %[5]s AS source, %[6]s AS destination,
     transform(why, [%[7]s], [%[8]s], '') AS reason

@@ -1,4 +1,4 @@
-package recommender
+package decide
 
 import (
 	"cmp"
@@ -14,14 +14,14 @@ import (
 	"cordon/recommender/prefixcover"
 )
 
-// hostPrefix is a prefix that stands for ungrouped hosts of a VRF.
-type hostPrefix struct {
+// HostPrefix is a prefix that stands for ungrouped hosts of a VRF.
+type HostPrefix struct {
 	policy.HostPrefix
 	members []cells.Endpoint
-	named   uint64 // other addresses in it that groups of categories which are not selected name
+	Named   uint64 // other addresses in it that groups of categories which are not selected name
 }
 
-// mergeHosts covers the ungrouped hosts of each VRF with the fewest prefixes that
+// MergeHosts covers the ungrouped hosts of each VRF with the fewest prefixes that
 // have at most Settings.MaxExtra extra addresses together, and makes cells of
 // prefixes of the cells of hosts. It returns the cells in order, and the prefixes of
 // more than one address, in order, by VRF. Parts get the prefixes as their ends too.
@@ -32,16 +32,16 @@ type hostPrefix struct {
 // whatever became of it; exclusions and guardrails treat them and the hosts alike.
 //
 // Hosts that need no rule are covered where that helps; the others need to be.
-func mergeHosts(list []cells.Cell, parts []cells.Part, h *ungrouped) ([]cells.Cell, map[string][]hostPrefix, error) {
+func MergeHosts(list []cells.Cell, parts []cells.Part, h *Ungrouped) ([]cells.Cell, map[string][]HostPrefix, error) {
 	var out []cells.Cell
-	prefixes := map[string][]hostPrefix{}
+	prefixes := map[string][]HostPrefix{}
 	for len(list) > 0 {
 		vrf := list[0].Key.VRF
 		n := slices.IndexFunc(list, func(c cells.Cell) bool { return c.Key.VRF != vrf })
 		if n < 0 {
 			n = len(list)
 		}
-		prefixes[vrf] = h.prefixes(h.seen[vrf], list[:n])
+		prefixes[vrf] = h.prefixes(h.Seen[vrf], list[:n])
 		merged, err := mergeCells(list[:n], prefixes[vrf])
 		if err != nil {
 			return nil, nil, err
@@ -55,16 +55,16 @@ func mergeHosts(list []cells.Cell, parts []cells.Part, h *ungrouped) ([]cells.Ce
 	return out, prefixes, nil
 }
 
-// ungrouped is what is known of private addresses in no group.
-type ungrouped struct {
-	maxExtra uint64                  // see Settings.MaxExtra
-	seen     map[string][]netip.Addr // by VRF: those that are an end of any session of the window, in order
-	named    []netip.Addr            // those that groups of any category name, in order
-	alike    func(netip.Prefix) bool // whether a prefix has only such addresses, which exclusions and guardrails treat all alike
+// Ungrouped is what is known of private addresses in no group.
+type Ungrouped struct {
+	MaxExtra uint64                  // see Settings.MaxExtra
+	Seen     map[string][]netip.Addr // by VRF: those that are an end of any session of the window, in order
+	Named    []netip.Addr            // those that groups of any category name, in order
+	Alike    func(netip.Prefix) bool // whether a prefix has only such addresses, which exclusions and guardrails treat all alike
 }
 
 // prefixes gives the prefixes with more than one address for the hosts of a VRF.
-func (h *ungrouped) prefixes(seen []netip.Addr, list []cells.Cell) []hostPrefix {
+func (h *Ungrouped) prefixes(seen []netip.Addr, list []cells.Cell) []HostPrefix {
 	role, needed := roles(list)
 	hosts := make([]prefixcover.Host, len(seen))
 	for i, a := range seen {
@@ -74,22 +74,22 @@ func (h *ungrouped) prefixes(seen []netip.Addr, list []cells.Cell) []hostPrefix 
 			hosts[i].Class = k
 		}
 	}
-	var out []hostPrefix
-	for _, c := range prefixcover.Cover(hosts, h.maxExtra, h.alike) {
+	var out []HostPrefix
+	for _, c := range prefixcover.Cover(hosts, h.MaxExtra, h.Alike) {
 		if c.IsSingleIP() {
 			continue
 		}
-		of := hostPrefix{HostPrefix: policy.HostPrefix{Prefix: c.Prefix, Hosts: uint64(c.Hosts), ExtraAddresses: c.Extra}}
+		of := HostPrefix{HostPrefix: policy.HostPrefix{Prefix: c.Prefix, Hosts: uint64(c.Hosts), ExtraAddresses: c.Extra}}
 		for _, m := range hosts[c.First : c.First+c.Hosts] {
 			of.members = append(of.members, cells.NewEndpoint(cells.NoGroup, m.Addr))
 		}
-		from, _ := slices.BinarySearchFunc(h.named, c.Prefix.Addr(), netip.Addr.Compare)
-		for _, a := range h.named[from:] {
+		from, _ := slices.BinarySearchFunc(h.Named, c.Prefix.Addr(), netip.Addr.Compare)
+		for _, a := range h.Named[from:] {
 			if !c.Prefix.Contains(a) {
 				break
 			}
 			if _, seen := slices.BinarySearchFunc(seen, a, netip.Addr.Compare); !seen {
-				of.named++
+				of.Named++
 			}
 		}
 		out = append(out, of)
@@ -228,9 +228,9 @@ func roles(list []cells.Cell) (role map[cells.Endpoint]int, needed map[cells.End
 // mergeCells gives the cells of one VRF with prefixes for the hosts in them, in
 // order. It makes sure, without a look at roles, that every cell of a prefix is one
 // of all its hosts.
-func mergeCells(list []cells.Cell, prefixes []hostPrefix) ([]cells.Cell, error) {
+func mergeCells(list []cells.Cell, prefixes []HostPrefix) ([]cells.Cell, error) {
 	size := func(e cells.Endpoint) int {
-		if p := findPrefix(prefixes, e); p != nil {
+		if p := FindPrefix(prefixes, e); p != nil {
 			return len(p.members)
 		}
 		return 1
@@ -273,11 +273,11 @@ func mergeCells(list []cells.Cell, prefixes []hostPrefix) ([]cells.Cell, error) 
 }
 
 // mergedInto gives the prefix that a host is in, else the endpoint.
-func mergedInto(prefixes []hostPrefix, e cells.Endpoint) cells.Endpoint {
+func mergedInto(prefixes []HostPrefix, e cells.Endpoint) cells.Endpoint {
 	if e.Group != cells.NoGroup || len(prefixes) == 0 {
 		return e
 	}
-	i, found := slices.BinarySearchFunc(prefixes, e.Prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Addr().Compare(p.Addr()) })
+	i, found := slices.BinarySearchFunc(prefixes, e.Prefix, func(h HostPrefix, p netip.Prefix) int { return h.Prefix.Addr().Compare(p.Addr()) })
 	if !found {
 		i--
 	}
@@ -287,12 +287,12 @@ func mergedInto(prefixes []hostPrefix, e cells.Endpoint) cells.Endpoint {
 	return e
 }
 
-// findPrefix gives the prefix that an endpoint is, or nil.
-func findPrefix(prefixes []hostPrefix, e cells.Endpoint) *hostPrefix {
+// FindPrefix gives the prefix that an endpoint is, or nil.
+func FindPrefix(prefixes []HostPrefix, e cells.Endpoint) *HostPrefix {
 	if e.Group != cells.NoGroup || e.Prefix.IsSingleIP() {
 		return nil
 	}
-	i, ok := slices.BinarySearchFunc(prefixes, e.Prefix, func(h hostPrefix, p netip.Prefix) int { return h.Prefix.Compare(p) })
+	i, ok := slices.BinarySearchFunc(prefixes, e.Prefix, func(h HostPrefix, p netip.Prefix) int { return h.Prefix.Compare(p) })
 	if !ok {
 		return nil
 	}

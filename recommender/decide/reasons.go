@@ -1,4 +1,4 @@
-package recommender
+package decide
 
 import (
 	"slices"
@@ -9,27 +9,27 @@ import (
 
 // Numbers of the reasons that Go decides.
 var (
-	localNumber            = uint8(cells.ReasonNumber(policy.Local))
-	scannerNumber          = uint8(cells.ReasonNumber(policy.Scanner))
-	excludedNumber         = uint8(cells.ReasonNumber(policy.Excluded))
-	guardrailNumber        = uint8(cells.ReasonNumber(policy.Guardrail))
-	alreadyPermittedNumber = uint8(cells.ReasonNumber(policy.AlreadyPermitted))
-	belowSupportNumber     = uint8(cells.ReasonNumber(policy.BelowSupport))
+	LocalNumber            = uint8(cells.ReasonNumber(policy.Local))
+	ScannerNumber          = uint8(cells.ReasonNumber(policy.Scanner))
+	ExcludedNumber         = uint8(cells.ReasonNumber(policy.Excluded))
+	GuardrailNumber        = uint8(cells.ReasonNumber(policy.Guardrail))
+	AlreadyPermittedNumber = uint8(cells.ReasonNumber(policy.AlreadyPermitted))
+	BelowSupportNumber     = uint8(cells.ReasonNumber(policy.BelowSupport))
 )
 
-// judge gives each part the reasons that rest on policies: excluded, guardrail
+// Judge gives each part the reasons that rest on policies: excluded, guardrail
 // and already-permitted. It returns the cells of what remains, those
 // already permitted among it, in order.
-func judge(parts []cells.Part, by policies) []cells.Cell {
+func Judge(parts []cells.Part, by policies) []cells.Cell {
 	index := map[cells.Key]int{}
 	var list []cells.Cell
 	for i := range parts {
 		pt := &parts[i]
-		if pt.Reason == localNumber {
+		if pt.Reason == LocalNumber {
 			continue
 		}
 		if j := by.Excluded(pt.Key.VRF, pt.SrcClass, pt.DstClass, pt.Service); j >= 0 {
-			pt.Reason, pt.Note = excludedNumber, int32(j)
+			pt.Reason, pt.Note = ExcludedNumber, int32(j)
 			continue
 		}
 		if pt.Reason != 0 {
@@ -37,11 +37,11 @@ func judge(parts []cells.Part, by policies) []cells.Cell {
 		}
 		src, dst := by.ClassesOf(pt.Key.Src, pt.SrcClass), by.ClassesOf(pt.Key.Dst, pt.DstClass)
 		if j := by.Denied(pt.Key.VRF, src, dst, pt.Service); j >= 0 {
-			pt.Reason, pt.Note = guardrailNumber, int32(j)
+			pt.Reason, pt.Note = GuardrailNumber, int32(j)
 			continue
 		}
 		if j := by.Permitted(pt.Key.VRF, pt.SrcClass, pt.DstClass, pt.Service); j >= 0 {
-			pt.Reason, pt.Note = alreadyPermittedNumber, int32(j)
+			pt.Reason, pt.Note = AlreadyPermittedNumber, int32(j)
 		}
 		at, ok := index[pt.Key]
 		if !ok {
@@ -63,16 +63,16 @@ func enough(b cells.Breadth, s *policy.Settings) bool {
 	return (s.MinHosts <= 1 || b.Clients >= s.MinHosts) && (s.MinHours <= 1 || b.Hours >= s.MinHours) && b.Recurring >= s.Recurring
 }
 
-// needsBreadth reports whether a cell needs more than a number of sessions.
-func needsBreadth(s *policy.Settings) bool {
+// NeedsBreadth reports whether a cell needs more than a number of sessions.
+func NeedsBreadth(s *policy.Settings) bool {
 	return s.MinHosts > 1 || s.MinHours > 1 || s.Recurring > 1
 }
 
-// support takes out the cells that have too little, and returns the rest.
-func support(list []cells.Cell, parts []cells.Part, s *policy.Settings, breadthOf func(*cells.Cell) cells.Breadth) []cells.Cell {
+// Support takes out the cells that have too little, and returns the rest.
+func Support(list []cells.Cell, parts []cells.Part, s *policy.Settings, breadthOf func(*cells.Cell) cells.Breadth) []cells.Cell {
 	return slices.DeleteFunc(list, func(c cells.Cell) bool {
 		if c.Sessions >= s.MinSessions {
-			if !needsBreadth(s) {
+			if !NeedsBreadth(s) {
 				return false
 			}
 			b := c.Breadth
@@ -86,7 +86,7 @@ func support(list []cells.Cell, parts []cells.Part, s *policy.Settings, breadthO
 		}
 		for _, i := range c.Parts {
 			if parts[i].Reason == 0 {
-				parts[i].Reason = belowSupportNumber
+				parts[i].Reason = BelowSupportNumber
 			}
 		}
 		return true

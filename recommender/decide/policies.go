@@ -1,4 +1,4 @@
-package recommender
+package decide
 
 import (
 	"cordon/categories"

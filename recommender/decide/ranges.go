@@ -1,4 +1,4 @@
-package recommender
+package decide
 
 import (
 	"cmp"
@@ -16,9 +16,9 @@ import (
 const (
 	// firstDynamicPort is where ports begin that need no privilege: what serves
 	// below is a service, used by few or not.
-	firstDynamicPort = 1024
+	FirstDynamicPort = 1024
 	// strongTimes is how much more than its share a strong port is used.
-	strongTimes = 4
+	StrongTimes = 4
 	// rangeGap is the largest gap between neighbours in a range. Dynamic ports
 	// are spread over some ten thousand (IANA's and Linux's ephemeral ranges).
 	rangeGap = 8192
@@ -27,36 +27,36 @@ const (
 	portsPerServer = 2
 )
 
-// use is who used the sessions of a part, and when.
-type use struct {
-	clients, servers map[netip.Addr]bool
-	hours            map[int64]bool
-	pairs            map[visit]bool // only where Settings.Recurring asks for them
+// Use is who used the sessions of a part, and when.
+type Use struct {
+	Clients, Servers map[netip.Addr]bool
+	Hours            map[int64]bool
+	Pairs            map[Visit]bool // only where Settings.Recurring asks for them
 }
 
-// visit is an hour in which a client used a server.
-type visit struct {
-	client, server netip.Addr
-	hour           int64
+// Visit is an hour in which a client used a server.
+type Visit struct {
+	Client, Server netip.Addr
+	Hour           int64
 }
 
-func newUse() *use {
-	return &use{map[netip.Addr]bool{}, map[netip.Addr]bool{}, map[int64]bool{}, map[visit]bool{}}
+func NewUse() *Use {
+	return &Use{map[netip.Addr]bool{}, map[netip.Addr]bool{}, map[int64]bool{}, map[Visit]bool{}}
 }
 
-func (u *use) add(o *use) {
-	maps.Copy(u.clients, o.clients)
-	maps.Copy(u.servers, o.servers)
-	maps.Copy(u.hours, o.hours)
-	maps.Copy(u.pairs, o.pairs)
+func (u *Use) add(o *Use) {
+	maps.Copy(u.Clients, o.Clients)
+	maps.Copy(u.Servers, o.Servers)
+	maps.Copy(u.Hours, o.Hours)
+	maps.Copy(u.Pairs, o.Pairs)
 }
 
 // breadth counts what support is made of.
-func (u *use) breadth() *cells.Breadth {
-	b := &cells.Breadth{Clients: uint64(len(u.clients)), Hours: uint64(len(u.hours))}
+func (u *Use) breadth() *cells.Breadth {
+	b := &cells.Breadth{Clients: uint64(len(u.Clients)), Hours: uint64(len(u.Hours))}
 	hours := map[[2]netip.Addr]uint64{}
-	for v := range u.pairs {
-		at := [2]netip.Addr{v.client, v.server}
+	for v := range u.Pairs {
+		at := [2]netip.Addr{v.Client, v.Server}
 		hours[at]++
 		b.Recurring = max(b.Recurring, hours[at])
 	}
@@ -76,10 +76,10 @@ type destination struct {
 type candidate struct {
 	cell int
 	port uint16
-	use  *use
+	use  *Use
 }
 
-// ranges joins the weak ports that one source uses at one destination into
+// Ranges joins the weak ports that one source uses at one destination into
 // one cell with a range as its service, if there are many of them.
 //
 // A port is strong, and stays a service of its own, if it is below
@@ -96,21 +96,21 @@ type candidate struct {
 // of the range gets none.
 //
 // Least is Settings.PortRanges, uses are those of parts by their hash, and named tells services with a name of their own.
-func ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64]*use, by policies, named func(categories.Service) bool) []cells.Cell {
+func Ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64]*Use, by policies, named func(categories.Service) bool) []cells.Cell {
 	byDestination := map[destination][]candidate{}
 	for i := range list {
 		k := &list[i].Key
 		one := categories.Service{Proto: k.Service.Proto, Port: k.Service.Lo}
-		if one.Kind() != categories.KindPort || one.Port < firstDynamicPort || named(one) {
+		if one.Kind() != categories.KindPort || one.Port < FirstDynamicPort || named(one) {
 			continue
 		}
-		u := newUse()
+		u := NewUse()
 		for _, p := range list[i].Parts {
 			if o := uses[parts[p].Hash]; o != nil {
 				u.add(o)
 			}
 		}
-		if len(u.clients) > 0 {
+		if len(u.Clients) > 0 {
 			at := destination{k.VRF, k.Dst, k.Service.Proto}
 			byDestination[at] = append(byDestination[at], candidate{i, one.Port, u})
 		}
@@ -120,7 +120,7 @@ func ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64
 	for _, candidates := range byDestination { // in any order: what comes of one does not depend on another
 		for _, weak := range clusters(weakPorts(candidates)) {
 			for _, c := range rangesOf(list, parts, weak, least, by) {
-				all := newUse()
+				all := NewUse()
 				out := cells.Cell{Key: list[c.members[0].cell].Key}
 				out.Key.Service = c.term
 				for _, m := range c.members {
@@ -150,43 +150,43 @@ func ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64
 // weakPorts leaves out the candidates of one destination whose port is strong,
 // and gives the others in order of port.
 func weakPorts(candidates []candidate) []candidate {
-	ports := map[uint16]*use{}
+	ports := map[uint16]*Use{}
 	for _, c := range candidates {
 		u := ports[c.port]
 		if u == nil {
-			u = newUse()
+			u = NewUse()
 			ports[c.port] = u
 		}
 		u.add(c.use)
 	}
-	counts := make(map[uint16]portUse, len(ports))
+	counts := make(map[uint16]PortUse, len(ports))
 	for port, u := range ports {
-		counts[port] = portUse{len(u.clients), len(u.hours)}
+		counts[port] = PortUse{len(u.Clients), len(u.Hours)}
 	}
-	strong := strongPorts(counts)
+	strong := StrongPorts(counts)
 	weak := slices.DeleteFunc(slices.Clone(candidates), func(c candidate) bool { return strong[c.port] })
 	slices.SortFunc(weak, func(a, b candidate) int { return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.cell, b.cell)) })
 	return weak
 }
 
-// portUse is how many distinct clients used a port of a destination, and in how many distinct hours.
-type portUse struct{ clients, hours int }
+// PortUse is how many distinct clients used a port of a destination, and in how many distinct hours.
+type PortUse struct{ Clients, Hours int }
 
-// strongPorts gives the ports of one destination that are used more than chance explains; see ranges.
-func strongPorts(ports map[uint16]portUse) map[uint16]bool {
+// StrongPorts gives the ports of one destination that are used more than chance explains; see ranges.
+func StrongPorts(ports map[uint16]PortUse) map[uint16]bool {
 	var clients, hours int
 	lo, hi := uint16(65535), uint16(0)
 	for port, u := range ports {
-		clients += u.clients
-		hours += u.hours
+		clients += u.Clients
+		hours += u.Hours
 		lo, hi = min(lo, port), max(hi, port)
 	}
 	// n > strongTimes * (1 + total/width), in whole numbers.
 	width := int(hi) - int(lo) + 1
-	beyond := func(n, total int) bool { return n*width > strongTimes*(width+total) }
+	beyond := func(n, total int) bool { return n*width > StrongTimes*(width+total) }
 	out := map[uint16]bool{}
 	for port, u := range ports {
-		if beyond(u.clients, clients) || beyond(u.hours, hours) {
+		if beyond(u.Clients, clients) || beyond(u.Hours, hours) {
 			out[port] = true
 		}
 	}
@@ -225,12 +225,12 @@ func rangesOf(list []cells.Cell, parts []cells.Part, weak []candidate, least uin
 	}
 	var out []rangeOf
 	for _, members := range bySource {
-		all := newUse()
+		all := NewUse()
 		for _, m := range members {
 			all.add(m.use)
 		}
 		// A source has one cell for each port.
-		if n := uint64(len(members)); n >= least && n >= portsPerServer*uint64(len(all.servers)) {
+		if n := uint64(len(members)); n >= least && n >= portsPerServer*uint64(len(all.Servers)) {
 			out = append(out, rangeOf{members: members})
 		}
 	}
@@ -255,20 +255,20 @@ func rangesOf(list []cells.Cell, parts []cells.Part, weak []candidate, least uin
 	return out
 }
 
-// rangedCells gives the cells whose service is a range.
-func rangedCells(list []cells.Cell) map[cells.Pair][]*cells.Cell {
+// RangedCells gives the cells whose service is a range.
+func RangedCells(list []cells.Cell) map[cells.Pair][]*cells.Cell {
 	out := map[cells.Pair][]*cells.Cell{}
 	for i := range list {
 		if k := &list[i].Key; cells.IsRange(k.Service) {
-			out[cells.Pair{k.Src, k.Dst}] = append(out[cells.Pair{k.Src, k.Dst}], &list[i])
+			out[cells.Pair{Src: k.Src, Dst: k.Dst}] = append(out[cells.Pair{Src: k.Src, Dst: k.Dst}], &list[i])
 		}
 	}
 	return out
 }
 
-// portRanges counts the ports of a rule's ranges: held are the parts that it
+// PortRanges counts the ports of a rule's ranges: held are the parts that it
 // permits, those of another range that lie in its own too.
-func portRanges(r *policy.Rule, held []int, parts []cells.Part) []policy.PortRange {
+func PortRanges(r *policy.Rule, held []int, parts []cells.Part) []policy.PortRange {
 	var out []policy.PortRange
 	for _, s := range r.Services {
 		if !cells.IsRange(s.Term) {
@@ -285,10 +285,10 @@ func portRanges(r *policy.Rule, held []int, parts []cells.Part) []policy.PortRan
 	return out
 }
 
-// checkRanges makes sure of what joining ports could have broken: each session
+// CheckRanges makes sure of what joining ports could have broken: each session
 // of the cells that a rule holds is matched by one of its services, and no
 // range has a port that a guardrail denies. It does not use how the ranges were found.
-func checkRanges(r *policy.Rule, held []*cells.Cell, parts []cells.Part, by policies) error {
+func CheckRanges(r *policy.Rule, held []*cells.Cell, parts []cells.Part, by policies) error {
 	for _, c := range held {
 		for _, i := range c.Parts {
 			if !slices.ContainsFunc(r.Services, func(s policy.Service) bool { return s.Matches(parts[i].Service) }) {
