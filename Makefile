@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find . -name '*.go' -not -path './.cache/*') go.mod go.sum $(shell find . -name '*.sql' -not -path './.cache/*') $(shell find internal/web/dist -type f)
 
-.PHONY: demo build deps web boards test browse race real lint bench fuzz clean help
+.PHONY: demo build deps web boards test browse race real targets lint bench fuzz clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ race: deps ## the packages that run goroutines, under the race detector (needs a
 
 real: deps ## tests against real exporters: softflowd and pmacctd must be installed
 	CORDON_REAL_EXPORTERS=1 $(GO) test -count=1 -run 'Softflowd|Pmacctd' ./e2e
+
+targets: ## what is written for Kubernetes and Cilium, judged by their own code (downloads and builds it: minutes, once)
+	cd recommender/target/kubernetestest && CGO_ENABLED=0 $(GO) test -count=1 ./...
 
 lint: ## gofmt, go vet, staticcheck, and functions that no program reaches
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "gofmt wants:" $$files >&2; exit 1; }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -325,59 +322,6 @@ func (a *app) writeProposals(format, output string, proposals []policy.Proposal,
 		return write(a.stdout)
 	}
 	return writeFileBy(output, write)
-}
-
-// writeOutput writes to a file or, without a name, to standard output.
-func (a *app) writeOutput(output string, data []byte) error {
-	if output == "" {
-		_, err := a.stdout.Write(data)
-		return err
-	}
-	return writeFile(output, data)
-}
-
-// writeFile writes a file completely or not at all. What is no regular file,
-// such as a device or a pipe, is written to instead of being replaced.
-func writeFile(name string, data []byte) error {
-	return writeFileBy(name, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
-}
-
-// writeFileBy is writeFile for what need not be held as a whole.
-func writeFileBy(name string, write func(io.Writer) error) error {
-	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
-		f, err := os.OpenFile(name, os.O_WRONLY, 0)
-		if err != nil {
-			return outputError(name, err)
-		}
-		if err := errors.Join(write(f), f.Close()); err != nil {
-			return outputError(name, err)
-		}
-		return nil
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
-	if err != nil {
-		return outputError(name, err)
-	}
-	defer os.Remove(tmp.Name())
-	if err := errors.Join(write(tmp), tmp.Chmod(0o644), tmp.Close()); err != nil {
-		return outputError(name, err)
-	}
-	if err := os.Rename(tmp.Name(), name); err != nil {
-		return outputError(name, err)
-	}
-	return nil
-}
-
-// outputError says that an output could not be written.
-func outputError(name string, err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err // it may name a file that stands in for a while
-	}
-	return usagef("--output %s: %w", name, err)
 }
 
 // stepClock gathers where the time of a run goes.

@@ -161,14 +161,16 @@ func (a *app) writeTarget(t target.Target, out target.Output, output string) err
 	if !t.Several {
 		return a.writeOutput(output, out.Files[0].Data)
 	}
+	var files outputFiles
+	defer files.discard()
 	for _, f := range out.Files {
 		name := filepath.Join(output, f.Name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return outputError(output, err)
 		}
-		if err := writeFile(name, f.Data); err != nil {
+		if err := files.stage(name, bytesTo(f.Data)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return files.commit()
 }
