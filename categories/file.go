@@ -34,6 +34,9 @@ func (f *File) Digest() string {
 		for j := range f.Categories[i].Groups {
 			g := &f.Categories[i].Groups[j]
 			fmt.Fprintf(h, "group %q %q %s\n", f.Categories[i].Name, g.Name, g.Prefixes)
+			for k, t := range g.times {
+				fmt.Fprintf(h, "times %d %s\n", k, t)
+			}
 		}
 	}
 	for i := range f.Services {
@@ -66,6 +69,7 @@ type Group struct {
 	Line int // line in the file, 0 if made otherwise
 
 	lines []int32 // line of each prefix
+	times []Times // times of the first prefixes; the others belong to the group all the time
 }
 
 // Pods selects pods of Kubernetes: those of a namespace that have all of the labels.

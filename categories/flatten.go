@@ -47,11 +47,20 @@ type selection struct {
 type entry struct {
 	prefix netip.Prefix
 	group  int32
+	times  Times
 }
 
 // selectGroups fails for a category that the file does not have, or that is
-// selected twice.
+// selected twice, and for a file with times: which of them count is for the caller to say.
 func selectGroups(f *File, selected []string) (*selection, error) {
+	if f.Timed() {
+		return nil, fmt.Errorf("BUG: the groups of %s are looked up without a time", f.Path)
+	}
+	return selectMembers(f, selected)
+}
+
+// selectMembers is selectGroups with the prefixes of all times.
+func selectMembers(f *File, selected []string) (*selection, error) {
 	names := f.CategoryNames()
 	if len(selected) == 0 {
 		selected = names
@@ -71,8 +80,8 @@ func selectGroups(f *File, selected []string) (*selection, error) {
 		}
 		slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.Name, b.Name) })
 		for _, g := range groups {
-			for _, p := range g.Prefixes {
-				s.entries = append(s.entries, entry{p, int32(len(s.groups))})
+			for i, p := range g.Prefixes {
+				s.entries = append(s.entries, entry{p, int32(len(s.groups)), g.TimesOf(i)})
 			}
 			s.groups = append(s.groups, Ref{name, g.Name})
 			s.category = append(s.category, int32(place))
@@ -168,7 +177,7 @@ func withoutMapped(entries []entry) []entry {
 				aside = half(at, 1)
 			}
 			if !own[aside] {
-				rest = append(rest, entry{aside, e.group})
+				rest = append(rest, entry{prefix: aside, group: e.group})
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // LintFile parses and checks a groups file for `cordon groups lint`. What is
@@ -47,9 +48,13 @@ func lintParseError(f *File, parse *ParseError) []Finding {
 // Lint looks for what is allowed in a groups file but may not be meant: bits
 // behind a prefix's length, prefixes given twice or in two groups, groups that
 // get no address, empty ones, special-purpose and public ranges, services that
-// overlap. The last finding counts what the file covers. The order is by line.
-func Lint(f *File) []Finding {
-	l := &linter{file: f, out: slices.Clone(f.notes)}
+// overlap. Of a file with times it looks at the groups as they are now, and at owners of one prefix that follow each other. The last finding counts what the file covers. The order is by line.
+func Lint(f *File) []Finding { return lintAt(f, time.Now()) }
+
+func lintAt(f *File, now time.Time) []Finding {
+	l := &linter{file: f.At(now), out: slices.Clone(f.notes)}
+	l.times(f, now)
+	f = l.file
 	for i := range f.Categories {
 		l.category(&f.Categories[i])
 	}
@@ -64,6 +69,8 @@ func Lint(f *File) []Finding {
 type linter struct {
 	file *File
 	out  []Finding
+
+	otherTimes map[Ref]bool // groups that have no prefix now, and had some or will have
 }
 
 func (l *linter) add(s Severity, line int, category, group, format string, args ...any) {
@@ -76,6 +83,9 @@ func (l *linter) category(c *Category) {
 	}
 	for i := range c.Groups {
 		g := &c.Groups[i]
+		if l.otherTimes[Ref{c.Name, g.Name}] {
+			continue
+		}
 		if len(g.Prefixes) == 0 {
 			l.add(Warning, g.Line, c.Name, g.Name, "has no prefixes: no address is in it")
 			continue

@@ -55,24 +55,25 @@ func isCSV(path string, data []byte) bool {
 	return false
 }
 
-// addPrefix appends one address or prefix of the file to a group.
-func (p *parser) addPrefix(category string, g *Group, text string, line, column int) {
+// addPrefix appends one address or prefix of the file to a group. It reports false where it has said what is wrong.
+func (p *parser) addPrefix(category string, g *Group, text string, line, column int) bool {
 	field := prefixField(g)
 	text = strings.TrimSpace(text)
 	if text == "" {
 		p.add(line, column, field, "%v", errNoAddress)
-		return
+		return false
 	}
 	prefix, hostBits, err := ParsePrefix(text)
 	if err != nil {
 		p.add(line, column, field, "%v", err)
-		return
+		return false
 	}
 	if hostBits {
 		p.note(Warning, line, category, g.Name, "%s has bits set behind its length: read as %s, write that or a bare address", quote(text), prefix)
 	}
 	g.Prefixes = append(g.Prefixes, prefix)
 	g.lines = append(g.lines, int32(min(line, math.MaxInt32)))
+	return true
 }
 
 func prefixField(g *Group) string {

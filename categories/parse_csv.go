@@ -10,7 +10,7 @@ import (
 )
 
 // csvColumns are the indexes of the columns we use, -1 if missing.
-type csvColumns struct{ category, group, prefix int }
+type csvColumns struct{ category, group, prefix, from, until int }
 
 var csvHeader = []string{"category", "group", "prefix"}
 
@@ -18,14 +18,14 @@ func headerColumns(header []string) csvColumns {
 	index := func(name string) int {
 		return slices.IndexFunc(header, func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), name) })
 	}
-	return csvColumns{index(csvHeader[0]), index(csvHeader[1]), index(csvHeader[2])}
+	return csvColumns{index(csvHeader[0]), index(csvHeader[1]), index(csvHeader[2]), index("from"), index("until")}
 }
 
 func (c csvColumns) complete() bool { return c.category >= 0 && c.group >= 0 && c.prefix >= 0 }
 
 // parseCSV reads one row per category, group and prefix, under a header with
-// these columns in any order; other columns are left alone, and so are lines
-// that begin with '#'. Rows of one group add up wherever they are. Categories and
+// these columns in any order. Columns from and until, where there are any, say when
+// a prefix belongs to its group. Other columns are left alone, and so are lines that begin with '#'. Rows of one group add up wherever they are. Categories and
 // groups are in the order in which they first appear.
 func (p *parser) parseCSV(data []byte) {
 	r := csv.NewReader(bytes.NewReader(data))
@@ -49,7 +49,7 @@ func (p *parser) parseCSV(data []byte) {
 		return
 	}
 	for i, name := range header {
-		if i != columns.category && i != columns.group && i != columns.prefix {
+		if !slices.Contains([]int{columns.category, columns.group, columns.prefix, columns.from, columns.until}, i) {
 			line, _ := r.FieldPos(i)
 			p.note(Info, line, "", "", "column %s is not used", quote(name))
 		}
@@ -104,7 +104,22 @@ func (p *parser) parseCSV(data []byte) {
 			c.groups[group] = g
 		}
 		line, column := r.FieldPos(columns.prefix)
-		p.addPrefix(f.Categories[c.index].Name, &(*groups)[g], row[columns.prefix], line, column)
+		optional := func(i int) (at textAt) {
+			if i >= 0 && i < len(row) {
+				at.text = strings.TrimSpace(row[i])
+				at.line, at.column = r.FieldPos(i)
+			}
+			return at
+		}
+		times := Times{}
+		if columns.from >= 0 || columns.until >= 0 {
+			if times, ok = p.times("a prefix", optional(columns.from), optional(columns.until)); !ok {
+				continue
+			}
+		}
+		if to := &(*groups)[g]; p.addPrefix(f.Categories[c.index].Name, to, row[columns.prefix], line, column) {
+			to.setTimes(times)
+		}
 	}
 }
 

@@ -255,12 +255,14 @@ func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 	var name, id textAt
 	named := true
 	var prefixes, pods *yaml.Node
-	if !w.mapping(n, "group", map[string]func(*yaml.Node){
+	fields := map[string]func(*yaml.Node){
 		"id":       func(n *yaml.Node) { id, _ = w.text(n, "id of a group") },
 		"name":     func(n *yaml.Node) { name, named = w.text(n, "name of a group") },
 		"prefixes": func(n *yaml.Node) { prefixes = n },
 		"selector": func(n *yaml.Node) { pods = n },
-	}) {
+	}
+	from, until := w.moments(fields, "a group")
+	if !w.mapping(n, "group", fields) {
 		return
 	}
 	if name.line == 0 {
@@ -279,19 +281,58 @@ func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 		w.add(id.line, id.column, "id of a group", "it has %d bytes, more than %d", len(id.text), MaxNameBytes)
 		ok = false
 	}
+	always, timed := w.times("group "+quote(name.text), *from, *until)
+	ok = ok && timed
 	g := Group{Name: name.text, ID: id.text, Line: name.line}
 	if pods != nil {
 		g.Pods = w.pods(pods, "selector of group "+quote(g.Name))
 	}
 	if prefixes != nil {
 		w.sequence(prefixes, "prefixes of group "+quote(g.Name), func(n *yaml.Node) {
-			if at, ok := w.text(n, prefixField(&g)); ok {
-				w.addPrefix(c.Name, &g, at.text, at.line, at.column)
-			}
+			w.member(n, c.Name, &g, always)
 		})
 	}
 	if ok {
 		c.Groups = append(c.Groups, g)
+	}
+}
+
+// moments reads the keys from and until of a map.
+func (w *yamlWalker) moments(fields map[string]func(*yaml.Node), what string) (from, until *textAt) {
+	from, until = new(textAt), new(textAt)
+	for name, to := range map[string]*textAt{"from": from, "until": until} {
+		fields[name] = func(n *yaml.Node) { *to, _ = w.text(n, name+" of "+what) }
+	}
+	return from, until
+}
+
+// member reads a prefix, alone or as a map with the times when it belongs to the group; always is when those without times do.
+func (w *yamlWalker) member(n *yaml.Node, category string, g *Group, always Times) {
+	if at, ok := w.resolve(n); !ok || at.Kind != yaml.MappingNode {
+		w.left++ // text looks at it again
+		if at, ok := w.text(n, prefixField(g)); ok && w.addPrefix(category, g, at.text, at.line, at.column) {
+			g.setTimes(always)
+		}
+		return
+	}
+	prefix := textAt{line: n.Line, column: n.Column}
+	readable := true
+	fields := map[string]func(*yaml.Node){"prefix": func(n *yaml.Node) { prefix, readable = w.text(n, prefixField(g)) }}
+	from, until := w.moments(fields, "a prefix of group "+quote(g.Name))
+	found := w.count()
+	if !w.mapping(n, prefixField(g), fields) || !readable || w.count() > found {
+		return
+	}
+	times, ok := w.times("a prefix of group "+quote(g.Name), *from, *until)
+	if !ok {
+		return
+	}
+	if times = times.within(always); !times.Always() && !times.Until.IsZero() && !times.From.Before(times.Until) {
+		w.add(prefix.line, prefix.column, prefixField(g), "%s is in the group at no time: its own times and those of the group have no moment in common", quote(prefix.text))
+		return
+	}
+	if w.addPrefix(category, g, prefix.text, prefix.line, prefix.column) {
+		g.setTimes(times)
 	}
 }
 

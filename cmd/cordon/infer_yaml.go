@@ -10,6 +10,8 @@ import (
 	"cordon/categories/infer"
 
 	"go.yaml.in/yaml/v3"
+	"net/netip"
+	"time"
 )
 
 // yamlGroups and what follows are a groups file as the YAML encoder takes it.
@@ -25,9 +27,35 @@ type yamlCategory struct {
 }
 
 type yamlGroup struct {
-	Name     string   `yaml:"name"`
-	ID       string   `yaml:"id,omitempty"`
-	Prefixes []string `yaml:"prefixes"`
+	Name     string    `yaml:"name"`
+	ID       string    `yaml:"id,omitempty"`
+	Prefixes []any     `yaml:"prefixes"` // texts, and yamlMember where a prefix has times
+	Selector *yamlPods `yaml:"selector,omitempty"`
+}
+
+type yamlMember struct {
+	Prefix string `yaml:"prefix"`
+	From   string `yaml:"from,omitempty"`
+	Until  string `yaml:"until,omitempty"`
+}
+
+// memberOf gives a prefix as the groups file writes it.
+func memberOf(p netip.Prefix, t categories.Times) any {
+	if t.Always() {
+		return p.String()
+	}
+	m := yamlMember{Prefix: p.String()}
+	for to, at := range map[*string]time.Time{&m.From: t.From, &m.Until: t.Until} {
+		if !at.IsZero() {
+			*to = at.Format(time.RFC3339Nano)
+		}
+	}
+	return m
+}
+
+type yamlPods struct {
+	Namespace string            `yaml:"namespace"`
+	Labels    map[string]string `yaml:"labels,omitempty"`
 }
 
 type yamlService struct {
@@ -52,7 +80,7 @@ func writeInferredYAML(w io.Writer, found *infer.Grouping, file *categories.File
 	fmt.Fprintf(out, "# Each percentage is the share of the group's members that do so. Keep the ids: they carry names from run to run.\n")
 	var before, after yamlGroups
 	if file != nil {
-		before.Categories, after = yamlOf(file)
+		before.Categories, after = yamlOf(file, infer.Category)
 	}
 	if len(before.Categories) == 0 {
 		fmt.Fprintln(out, "categories:")
@@ -115,17 +143,20 @@ func reasonsText(reasons []infer.Reason) string {
 // oneLine keeps a text inside a comment.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// yamlOf gives the categories of a groups file but the inferred one, and apart from them the rest of the file.
-func yamlOf(file *categories.File) (list []yamlCategory, rest yamlGroups) {
+// yamlOf gives the categories of a groups file but one, and apart from them the rest of the file.
+func yamlOf(file *categories.File, without string) (list []yamlCategory, rest yamlGroups) {
 	for _, c := range file.Categories {
-		if c.Name == infer.Category {
+		if c.Name == without {
 			continue
 		}
 		out := yamlCategory{Name: c.Name}
 		for _, g := range c.Groups {
-			group := yamlGroup{Name: g.Name, ID: g.ID}
-			for _, p := range g.Prefixes {
-				group.Prefixes = append(group.Prefixes, p.String())
+			group := yamlGroup{Name: g.Name, ID: g.ID, Prefixes: []any{}}
+			if g.Pods != nil {
+				group.Selector = &yamlPods{g.Pods.Namespace, g.Pods.Labels}
+			}
+			for i, p := range g.Prefixes {
+				group.Prefixes = append(group.Prefixes, memberOf(p, g.TimesOf(i)))
 			}
 			out.Groups = append(out.Groups, group)
 		}
