@@ -117,6 +117,7 @@ func TestViewsSayWhatTheReferenceSays(t *testing.T) {
 			t.Errorf("%s (-reference +views):\n%.3000s", c.view, d)
 		}
 	}
+	checkHours(t, s)
 	// The quick way and the long one have both been taken.
 	for _, view := range []string{"sessions_plain", "sessions_marked"} {
 		if n := s.rows("SELECT count() > 200 FROM {db}." + view); n[0] != "1" {
