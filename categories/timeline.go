@@ -43,6 +43,23 @@ func (t *Timeline) LookupIndex(addr netip.Addr, at time.Time) int {
 	return t.lookUp(addr, func(times Times) bool { return times.Holds(at) })
 }
 
+// LookupDuring is LookupIndex for a time in which no owner of the address changes, see Tenures.
+func (t *Timeline) LookupDuring(addr netip.Addr, times Times) int {
+	return t.lookUp(addr, func(o Times) bool { return o.Overlaps(times.From, times.Until) })
+}
+
+// NamesLocal reports whether, in a time in which no owner of a Local address changes, a selected group names the address by a
+// prefix inside its special-purpose range.
+func (t *Timeline) NamesLocal(addr netip.Addr, times Times) bool {
+	addr = addr.Unmap().WithZone("")
+	for p, owners := range t.table.Supernets(netip.PrefixFrom(addr, addr.BitLen())) {
+		if insideLocal(p) && slices.ContainsFunc(owners, func(o owner) bool { return o.times.Overlaps(times.From, times.Until) }) {
+			return true
+		}
+	}
+	return false
+}
+
 func (t *Timeline) lookUp(addr netip.Addr, holds func(Times) bool) int {
 	addr = addr.Unmap().WithZone("")
 	best, bits := -1, 0
@@ -75,7 +92,7 @@ type Tenure struct {
 func (t *Timeline) Tenures(addr netip.Addr) []Tenure {
 	var out []Tenure
 	for _, times := range Slices(t.changes(addr)) {
-		g := t.lookUp(addr, func(o Times) bool { return o.Overlaps(times.From, times.Until) }) // it holds in all of the slice, or in none of it
+		g := t.LookupDuring(addr, times)
 		if n := len(out); n > 0 && out[n-1].Group == g {
 			out[n-1].Until = times.Until
 			continue

@@ -391,6 +391,24 @@ var caseTexts = map[string]string{
 10.0.0.1,10.0.0.2,tcp,800000
 10.0.0.3,10.0.0.2,tcp,80
 `,
+	"14-address-reused-over-time/flows.csv": `src_ip,dst_ip,proto,src_port,dst_port,start_time,bytes,packets
+10.244.1.7,10.244.9.9,tcp,0,5432,2026-11-19T08:00:00Z,900,10
+10.244.1.7,10.244.8.8,tcp,0,8080,2026-11-20T08:00:00Z,900,10
+`,
+	"14-address-reused-over-time/timed.yaml": `categories:
+  - name: app
+    groups:
+      - {name: job, prefixes: [{prefix: 10.244.1.7, until: 2026-11-20T00:00:00Z}]}
+      - {name: web, prefixes: [{prefix: 10.244.1.7, from: 2026-11-20T00:00:00Z}]}
+      - {name: db, prefixes: [10.244.9.9]}
+      - {name: api, prefixes: [10.244.8.8]}
+`,
+	"14-address-reused-over-time/timed.csv": `category,group,prefix,from,until
+app,job,10.244.1.7,,2026-11-20T00:00:00Z
+app,web,10.244.1.7,2026-11-20T00:00:00Z,
+app,db,10.244.9.9,,
+app,api,10.244.8.8,,
+`,
 	"17-leftover-rule/groups.yaml": `categories:
   - name: app
     groups:

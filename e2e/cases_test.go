@@ -95,7 +95,14 @@ var fieldCases = []fieldCase{
 	{name: "11-needs-8-GiB-free", elsewhere: [2]string{"../internal/natsserver/disk_linux_test.go", "TestDiskFull"}},
 	{name: "12-disk-full-never-recovers", elsewhere: [2]string{"../internal/natsserver/disk_linux_test.go", "TestDiskFull"}},
 	{name: "13-grafana-ad-hoc-filters", run: caseFilters},
-	{name: "14-address-reused-over-time", later: "the groups file has no from and until for a membership yet"},
+	{
+		name: "14-address-reused-over-time", file: "@flows.csv", args: []string{"--from", "@flows.csv", "--groups", "@timed.yaml"},
+		want: []string{"allow group:job -> group:db tcp/5432", "allow group:web -> group:api tcp/8080"},
+	},
+	{
+		name: "14-address-reused-over-time", file: "@timed.csv", args: []string{"--from", "@flows.csv", "--groups", "@timed.csv"},
+		want: []string{"allow group:job -> group:db tcp/5432", "allow group:web -> group:api tcp/8080"},
+	},
 	{name: "15-template-from-another-port", run: caseOtherPort},
 	{name: "16-import-that-fails", run: caseFailedImport},
 	{

@@ -24,6 +24,9 @@ import (
 // a *policy.SettingsError.
 func Activities(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []infer.Activity, err error) {
 	s.External, s.Ungrouped = policy.ExternalInternet, policy.UngroupedHost
+	if err := s.settle(ctx, conn, file); err != nil {
+		return nil, err
+	}
 	p, err := newPlan(s, file)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,9 @@ type classes struct {
 	byGroup  map[int][]uint32 // classes of each group
 	internet []uint32         // classes of public addresses in no group
 	spans    []policy.Span    // what prefixes of located hold, in order; At is the place in located
+
+	history *history // nil where no address changes its owner within the window
+	tracks  []track  // addresses that change it
 }
 
 func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets, c.each, c.naming) }
@@ -76,6 +79,11 @@ func (c *classes) addEndpoint(a *policy.Addresses, e policy.Endpoint, as policy.
 	out := member{any: m.Any, internet: m.Internet, group: m.Group, set: -1, ungrouped: m.Ungrouped}
 	if !m.Any && !m.Internet && m.Group < 0 {
 		out.set = c.addSet(m.Prefixes)
+		if h := c.history; h != nil && e.IsGroup() {
+			h.derive(out.set, h.members(a.Ref(e.Group)))
+		} else if h != nil && as == policy.Proposed {
+			h.derive(out.set, nil) // an address in a rule of a proposal means its present owner
+		}
 	}
 	return out, nil
 }
@@ -104,6 +112,9 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 	for p := range c.sets.All() {
 		d.all = append(d.all, aroundMapped(p)...)
 	}
+	if c.history != nil {
+		d.all = append(d.all, c.history.dividing...)
+	}
 	slices.SortFunc(d.all, netip.Prefix.Compare)
 	all := slices.Compact(d.all)
 
@@ -115,19 +126,28 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 		for _, sets := range c.sets.Supernets(p) {
 			cl.sets = append(cl.sets, sets...)
 		}
-		slices.Sort(cl.sets)
-		cl.sets = slices.Compact(cl.sets)
-		key := cl.key()
-		id, ok := ids[key]
-		if !ok {
-			id = uint32(len(c.list))
-			ids[key] = id
-			c.list = append(c.list, cl)
-		}
-		c.located[i] = located{p, id}
+		c.located[i] = located{p, c.number(cl, ids)}
 	}
 	c.spans = policy.Spans(all)
+	c.tracks = nil
+	if c.history != nil {
+		c.follow(d, ids)
+	}
 	c.sortOut()
+}
+
+// number gives the id of a class, which is new where ids do not have it.
+func (c *classes) number(cl class, ids map[string]uint32) uint32 {
+	slices.Sort(cl.sets)
+	cl.sets = slices.Compact(cl.sets)
+	key := cl.key()
+	id, ok := ids[key]
+	if !ok {
+		id = uint32(len(c.list))
+		ids[key] = id
+		c.list = append(c.list, cl)
+	}
+	return id
 }
 
 // sortOut lists the classes of each group, and the public ones in none. A prefix
@@ -137,6 +157,11 @@ func (c *classes) sortOut() {
 	inhabited[0] = true
 	for _, s := range c.spans {
 		inhabited[c.located[s.At].class] = true
+	}
+	for _, t := range c.tracks {
+		for _, x := range t.tenures {
+			inhabited[x.class] = true
+		}
 	}
 	c.byGroup = map[int][]uint32{}
 	for i := range c.list {
@@ -239,30 +264,35 @@ var mapped = netip.MustParsePrefix("::ffff:0:0/96")
 type addressRange struct {
 	first netip.Addr
 	class uint32
+	track uint32 // number of the track, its place plus one; 0 for addresses that do not change their owner
 }
 
 // ranges divides all addresses of both families, in order.
 func (c *classes) ranges() []addressRange {
 	var out []addressRange
-	add := func(first netip.Addr, class uint32) {
-		if n := len(out); n == 0 || out[n-1].class != class || out[n-1].first.BitLen() != first.BitLen() {
-			out = append(out, addressRange{first, class})
+	add := func(first netip.Addr, class, track uint32) {
+		if n := len(out); n == 0 || out[n-1].class != class || out[n-1].track != track || out[n-1].first.BitLen() != first.BitLen() {
+			out = append(out, addressRange{first, class, track})
 		}
+	}
+	tracks := make(map[int]uint32, len(c.tracks))
+	for i := range c.tracks {
+		tracks[c.tracks[i].span] = uint32(i + 1)
 	}
 	for _, next := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		family := next.BitLen()
-		for _, s := range c.spans {
+		for i, s := range c.spans {
 			if s.Lo.BitLen() != family {
 				continue
 			}
 			if next.Less(s.Lo) {
-				add(next, 0)
+				add(next, 0, 0)
 			}
-			add(s.Lo, c.located[s.At].class)
+			add(s.Lo, c.located[s.At].class, tracks[i])
 			next = s.Hi.Next() // invalid after the last address of the family
 		}
 		if next.IsValid() {
-			add(next, 0)
+			add(next, 0, 0)
 		}
 	}
 	return out

@@ -73,7 +73,6 @@ func (r *run) withScope(ctx context.Context) context.Context {
 // the reason is not 0 only the counts matter, so those rows share a cell, unless
 // somebody still asks what is in it. The salt goes into the hash.
 func (r *run) classify(ctx context.Context, salt int) error {
-	sessions, args := r.windowSessions(r.asked())
 	detailed := "reason = 0"
 	// Where generalised, a cell must not be taken for one without sessions; rules in force decide sessions whatever becomes of them.
 	if len(r.exclusions.statements) > 0 || r.Generalise > 0 || len(r.existing.statements) > 0 {
@@ -89,13 +88,14 @@ func (r *run) classify(ctx context.Context, salt int) error {
 	alone := func(kind categories.AddressKind) string {
 		return fmt.Sprintf("(c.1 = 0 AND c.2 = %[1]d OR s.1 = 0 AND s.2 = %[1]d)", kind)
 	}
-	external, ungrouped := "", ""
+	external, ungrouped := r.formerReasons()
 	if r.External == policy.ExternalReport {
-		external = fmt.Sprintf("%s, %d,", alone(categories.Public), cells.ReasonNumber(policy.External))
+		external += fmt.Sprintf("%s, %d,", alone(categories.Public), cells.ReasonNumber(policy.External))
 	}
 	if r.Ungrouped == policy.UngroupedReport {
-		ungrouped = fmt.Sprintf("%s, %d,", alone(categories.Private), cells.ReasonNumber(policy.Ungrouped))
+		ungrouped += fmt.Sprintf("%s, %d,", alone(categories.Private), cells.ReasonNumber(policy.Ungrouped))
 	}
+	lookedUp, args := r.sessionsWithEnds(r.asked(), "group_number", "kind", "class")
 	group := func(end string) string {
 		if r.External == policy.ExternalInternet {
 			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, cells.InternetGroup)
@@ -107,7 +107,7 @@ func (r *run) classify(ctx context.Context, salt int) error {
 		source_group UInt32, source_address IPv6, source_class UInt32,
 		destination_group UInt32, destination_address IPv6, destination_class UInt32,
 		cell_proto UInt8, cell_port UInt16, cell UInt64,
-		client_group UInt32, server_group UInt32, flows UInt64, bytes UInt64, hours Array(DateTime('UTC')),
+		client_group UInt32, server_group UInt32, client_tenure UInt32, server_tenure UInt32, flows UInt64, bytes UInt64, hours Array(DateTime('UTC')),
 		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC'),
 		sampling UInt32, lossy Array(LowCardinality(String))
 	) ENGINE = MergeTree ORDER BY ()`); err != nil {
@@ -125,11 +125,11 @@ SELECT
     if(detailed, proto, 0) AS cell_proto,
     if(detailed, port, 0) AS cell_port,
     cityHash64(vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port, {salt}) AS cell,
-    client_group, server_group, flows, bytes, hours, first_seen, last_seen, sampling, lossy
+    client_group, server_group, client_tenure, server_tenure, flows, bytes, hours, first_seen, last_seen, sampling, lossy
 FROM
 (
     SELECT
-        vrf, client, server, proto, port, flows, bytes, hours, first_seen, last_seen, sampling, lossy,
+        vrf, client, server, proto, port, flows, bytes, hours, first_seen, last_seen, sampling, lossy, client_tenure, server_tenure,
         multiIf(
             {own_reasons}
             {external}
@@ -145,7 +145,7 @@ FROM
 )`, sqltext.Values{
 		"table": r.table("sessions"), "own_reasons": r.ownReasons(), "external": external, "ungrouped": ungrouped,
 		"client_group_of": group("c"), "server_group_of": group("s"), "client_class_of": class("c"), "server_class_of": class("s"),
-		"is_detailed": detailed, "looked_up": r.lookUpEnds(sessions, "group_number", "kind", "class"), "salt": salt,
+		"is_detailed": detailed, "looked_up": lookedUp, "salt": salt,
 	})
 	return r.conn.Exec(r.withScope(ctx), query, args...)
 }
@@ -179,14 +179,42 @@ func neverAnswers(column string) string {
 	return fmt.Sprintf("%[1]s >= toIPv6('ff00::') OR %[1]s BETWEEN toIPv6('::ffff:224.0.0.0') AND toIPv6('::ffff:239.255.255.255') OR %[1]s = toIPv6('::ffff:255.255.255.255')", column)
 }
 
-// lookUpEnds gives a query for sessions with what is known of client and server, as c and s.
-func (r *run) lookUpEnds(sessions string, attributes ...string) string {
-	return r.lookUp(r.lookUp(sessions, "client", "c", attributes...), "server", "s", attributes...)
+// sessionsWithEnds is a query for the sessions of a window that the settings select, with what is known of client and server, as c
+// and s, and its arguments. A session of an address that changes its owner counts once for each owner, with the hours of that one.
+func (r *run) sessionsWithEnds(w window, attributes ...string) (query string, args []any) {
+	sessions, args := r.windowSessions(w)
+	query = r.lookUp(r.lookUp(sessions, "client", "c", attributes...), "server", "s", attributes...)
+	if len(r.classes.tracks) == 0 {
+		return query, args
+	}
+	former, more := r.tenureSessions(w, attributes)
+	return "SELECT " + sessionColumns + ", c, s FROM (" + query + ") UNION ALL SELECT " + sessionColumns + ", c, s FROM (" + former + ")", append(args, more...)
 }
 
-// windowSessions is a query for the sessions of a window that the settings select, one row each, and its arguments.
+// sessionColumns are those of windowSessions.
+const sessionColumns = "vrf, client, server, proto, port, flows, bytes, hours, first_seen, last_seen, complete, half_open, denied, basis, sampling, lossy, client_tenure, server_tenure"
+
+// windowSessions is a query for the sessions of a window that the settings select, one row each, and its arguments. Those of
+// addresses that change their owner are not among them.
 func (r *run) windowSessions(w window) (query string, args []any) {
-	window, where, args := r.sessionsIn(w)
+	from, where, args := r.sessionsIn(w)
+	if len(r.classes.tracks) > 0 {
+		where = and(where, "NOT "+r.touched("client_ip", "server_ip"))
+	}
+	return r.sessionsFrom(from, where, "0::UInt32 AS client_tenure, 0::UInt32 AS server_tenure", ""), args
+}
+
+// and adds a condition to a WHERE clause, which may be empty.
+func and(where, condition string) string {
+	if where == "" {
+		return "WHERE " + condition
+	}
+	return where + " AND " + condition
+}
+
+// sessionsFrom puts together the sessions of what is named behind FROM. Tenures are the SQL of client_tenure and server_tenure, and
+// of what else there is of both; by lists what of that tells sessions apart.
+func (r *run) sessionsFrom(from, where, tenures, by string) string {
 	where, having := r.scoped(where)
 	hours := "[]::Array(DateTime('UTC'))"
 	if r.needsHours() {
@@ -204,12 +232,12 @@ func (r *run) windowSessions(w window) (query string, args []any) {
             min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen,
             sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
             max(w.direction_basis::UInt8) AS basis,
-            max(w.sampling) AS sampling, {lossy} AS lossy
+            max(w.sampling) AS sampling, {lossy} AS lossy, {tenures}
         FROM {sessions} AS w
         {where}
-        GROUP BY vrf, client, server, proto, port
+        GROUP BY vrf, client, server, proto, port{by}
         {having}`, sqltext.Values{
 		"icmp": iana.ICMP, "icmpv_six": iana.ICMPv6, "bytes": bytes, "hours": hours, "lossy": r.lossyOf("w.exporters"),
-		"sessions": window, "where": where, "having": having,
-	}), args
+		"tenures": tenures, "by": by, "sessions": from, "where": where, "having": having,
+	})
 }

@@ -19,6 +19,9 @@ import (
 // order of VRF. The connection's database is the one with the sessions. A mistake
 // in the settings is a *policy.SettingsError. A nil file has no groups.
 func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []policy.Proposal, err error) {
+	if err := s.settle(ctx, conn, file); err != nil {
+		return nil, err
+	}
 	p, err := newPlan(s, file)
 	if err != nil {
 		return nil, err
@@ -172,6 +175,7 @@ type measured struct {
 	seen       map[string][]int               // by VRF: the groups of the sessions
 	unproposed map[string][]policy.Unproposed // by VRF
 	sampling   map[string][]policy.Sampling   // by VRF
+	reused     map[string][]policy.Reused     // by VRF
 }
 
 // measure sends the verdicts and counts. It gives the drafts their windows, their
@@ -204,6 +208,10 @@ func (r *run) measure(ctx context.Context, drafts []*draft, parts []cells.Part, 
 			m.sampling, err = r.readSampling(ctx)
 			return uint64(len(m.sampling)), err
 		}},
+		{"re-used addresses", func() (n uint64, err error) {
+			m.reused, err = r.readReused(ctx)
+			return uint64(len(m.reused)), err
+		}},
 		{"loss", func() (uint64, error) { return r.readLoss(ctx, drafts) }},
 		{"rules in force", func() (n uint64, err error) {
 			for _, d := range drafts {
@@ -228,6 +236,9 @@ func (r *run) assemble(drafts []*draft, parts []cells.Part, m *measured) (out []
 		evidence := m.evidence
 		for _, d := range drafts {
 			n := len(d.Rules)
+			if d.Reused = m.reused[d.VRF]; !r.groupsAt.IsZero() {
+				d.GroupsAt = timeOrNone(r.groupsAt)
+			}
 			d.Sampling, d.ScaledBytes = m.sampling[d.VRF], r.ScaleSampled && len(m.sampling[d.VRF]) > 0
 			if err := r.finish(d, parts, evidence[:n], m.known, m.unproposed[d.VRF], m.seen[d.VRF]); err != nil {
 				return 0, err

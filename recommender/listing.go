@@ -53,6 +53,12 @@ func OpenListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, rule
 		// A proposal without categories was made without groups.
 		file = &categories.File{Path: file.Path, Exclude: file.Exclude, Services: file.Services}
 	}
+	if p.GroupsAt != nil {
+		s.groupsAt = p.GroupsAt.Time
+	}
+	if err := s.settle(ctx, conn, file); err != nil {
+		return nil, err
+	}
 	pl, err := newPlan(s, file)
 	if err != nil {
 		return nil, err

@@ -45,6 +45,11 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 		return nil, scopeError(err)
 	}
 	s.Scope = scope
+	if file != nil {
+		s.groupsAt = s.groupsAt.UTC()
+	}
+	whole := file // with the times of prefixes
+	file = file.At(s.groupsAt)
 	given := file
 	if file == nil {
 		file = &categories.File{}
@@ -61,6 +66,9 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 		p.labels = append(p.labels, policy.GroupEndpoint(p.resolver.Label(g)))
 	}
 	p.internet = policy.GroupEndpoint(p.resolver.Label(categories.Internet))
+	if p.classes.history, err = newHistory(whole, s); err != nil {
+		return nil, &SettingsError{"category", err}
+	}
 	p.merger = policy.NewMerger(p.addresses)
 	p.names = newNamer(nameTemplate, file)
 
@@ -106,13 +114,20 @@ func (p *plan) exclusionStatements() []statement {
 	for i := range p.file.Exclude {
 		x := &p.file.Exclude[i]
 		st := statement{note: x.Reason}
-		members := func(prefixes []netip.Prefix, all bool) []member {
+		members := func(prefixes []netip.Prefix, all bool, of []categories.Selector) []member {
 			if all {
 				return []member{{any: true, group: -1}}
 			}
-			return []member{{group: -1, set: p.classes.addSet(prefixes)}}
+			set := p.classes.addSet(prefixes)
+			if h := p.classes.history; h != nil {
+				h.derive(set, h.selected(of))
+			}
+			return []member{{group: -1, set: set}}
 		}
-		st.src, st.dst = members(x.SourcePrefixes()), members(x.DestinationPrefixes())
+		prefixes, all := x.SourcePrefixes()
+		st.src = members(prefixes, all, x.Sources)
+		prefixes, all = x.DestinationPrefixes()
+		st.dst = members(prefixes, all, x.Destinations)
 		for _, t := range x.Services {
 			st.services = append(st.services, policy.Service{Term: t})
 		}

@@ -20,6 +20,9 @@ import (
 // those that Generate would make rules of, and those that it keeps out for too little support. Sessions that are left out for
 // any other reason are in none. A mistake in the settings is a *policy.SettingsError.
 func Learn(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (_ []simulate.Learned, err error) {
+	if err := s.settle(ctx, conn, file); err != nil {
+		return nil, err
+	}
 	p, err := newPlan(s, file)
 	if err != nil {
 		return nil, err

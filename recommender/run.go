@@ -23,6 +23,8 @@ import (
 // with a name that no other run has:
 //
 //	<name>_ranges     what tells addresses apart, by the first address of each range
+//	<name>_tenures    what addresses that change their owner were, by track and the moment from which they were it
+//	<name>_touched    the prefixes of these addresses
 //	<name>_named      the known endpoints that groups of any category name
 //	<name>_scanners   clients that scan, where they are kept out
 //	<name>_sessions   each session of the window, looked up
@@ -43,6 +45,8 @@ type run struct {
 	name     string
 	scanners map[clientOf]scanner
 	lossy    []string // exporters with loss around the window, see readLossy
+
+	touchedBits []int // lengths of the prefixes in table touched
 }
 
 const (
@@ -65,7 +69,7 @@ func (r *run) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var err error
-	for _, suffix := range []string{"ranges", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends", "notes", "force", "dynamic"} {
+	for _, suffix := range []string{"ranges", "tenures", "touched", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends", "notes", "force", "dynamic"} {
 		err = errors.Join(err, r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table(suffix)+" SYNC"))
 	}
 	return err
@@ -143,14 +147,14 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 // loadRanges makes the table of ranges: the kind and the class of the addresses
 // of each, and further columns ("name Type"), whose values for a class more gives.
 func (r *run) loadRanges(ctx context.Context, columns []string, more func(*class) []any) (uint64, error) {
-	names, typed := []string{"address", "kind", "class"}, ""
+	names, typed := []string{"address", "kind", "class", "track"}, ""
 	for _, c := range columns {
 		name, _, _ := strings.Cut(c, " ")
 		names, typed = append(names, name), typed+", "+c
 	}
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("ranges")+` (
 		address IPv6, first UInt128 MATERIALIZED toUInt128(address), ipv4 UInt8 MATERIALIZED `+isIPv4("first")+`,
-		kind UInt8, class UInt32`+typed+`
+		kind UInt8, class UInt32, track UInt32`+typed+`
 	) ENGINE = MergeTree ORDER BY ()`); err != nil {
 		return 0, err
 	}
@@ -162,11 +166,14 @@ func (r *run) loadRanges(ctx context.Context, columns []string, more func(*class
 	ranges := r.classes.ranges()
 	for _, g := range ranges {
 		c := &r.classes.list[g.class]
-		if err := batch.Append(append([]any{as16(g.first), uint8(c.kind), g.class}, more(c)...)...); err != nil {
+		if err := batch.Append(append([]any{as16(g.first), uint8(c.kind), g.class, g.track}, more(c)...)...); err != nil {
 			return 0, err
 		}
 	}
-	return uint64(len(ranges)), batch.Send()
+	if err := batch.Send(); err != nil {
+		return 0, err
+	}
+	return uint64(len(ranges)), r.loadTenures(ctx, names[3:], typed, more)
 }
 
 // lookUp gives a query for the rows of another one, with what is known of the

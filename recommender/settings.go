@@ -52,6 +52,8 @@ type Settings struct {
 	withoutReadiness bool
 	// listed are rules to find the sessions under, see Listing.
 	listed []policy.Policy
+	// groupsAt is the moment whose groups count, of a groups file with times; see settle.
+	groupsAt time.Time
 }
 
 // Step is a part of a run and where its time went.

@@ -46,6 +46,9 @@ const (
 )
 
 func newSurvey(ctx context.Context, conn driver.Conn, s SuggestSettings, file *categories.File) (*survey, error) {
+	if err := s.settle(ctx, conn, file); err != nil {
+		return nil, err
+	}
 	p, err := newPlan(s.Settings, file)
 	if err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func newSurvey(ctx context.Context, conn driver.Conn, s SuggestSettings, file *c
 		return nil, policy.WrongSetting("category", fmt.Errorf("%d categories: %d is the most that can be compared", len(v.candidates), maxCategories))
 	}
 	for _, name := range v.candidates {
-		r, err := categories.NewResolver(file, []string{name})
+		r, err := categories.NewResolver(p.file, []string{name})
 		if err != nil {
 			return nil, policy.WrongSetting("category", err)
 		}
@@ -64,6 +67,7 @@ func newSurvey(ctx context.Context, conn driver.Conn, s SuggestSettings, file *c
 	for _, a := range p.file.Hosts() {
 		v.naming[a] = true
 	}
+	p.classes.history = nil // orders are compared by the groups of one moment
 	p.classes.build(p.resolver, v.categories...)
 	p.exclusions = newMatcher(p.exclusions.statements, &p.classes)
 	v.run, err = newRun(ctx, conn, p)
@@ -175,7 +179,7 @@ func (v *survey) look(ctx context.Context, part int, w window) (n uint64, err er
 			return 0, err
 		}
 	}
-	sessions, args := v.run.windowSessions(w)
+	lookedUp, args := v.run.sessionsWithEnds(w, append([]string{"class", "kind", "naming"}, v.columns("g")...)...)
 	var groups strings.Builder
 	for _, end := range []string{"c", "s"} {
 		for i := range v.candidates {
@@ -192,7 +196,7 @@ SELECT
 FROM
 (
 %[5]s
-)`, v.run.table("sessions"), part, v.run.ownReasons(), groups.String(), v.run.lookUpEnds(sessions, append([]string{"class", "kind", "naming"}, v.columns("g")...)...)), args...); err != nil {
+)`, v.run.table("sessions"), part, v.run.ownReasons(), groups.String(), lookedUp), args...); err != nil {
 		return 0, err
 	}
 	return n, v.run.conn.QueryRow(ctx, "SELECT count() FROM "+v.run.table("sessions")+" WHERE part = ?", uint8(part)).Scan(&n)

@@ -175,7 +175,7 @@ func groupsFile(cmd *cobra.Command) *categories.File {
 	if f == nil || f.Value.String() == "" {
 		return nil
 	}
-	file, err := categories.ReadFile(f.Value.String())
+	file, err := readGroupsAt(f.Value.String(), time.Time{})
 	if err != nil {
 		return nil
 	}

@@ -165,10 +165,8 @@ func (a *app) explain(ctx context.Context, args []string, f *explainFlags) error
 	}
 	var file *categories.File
 	var err error
-	if f.groups != "" {
-		if file, err = categories.ReadFile(f.groups); err != nil {
-			return usageError(err)
-		}
+	if file, err = readGroups(f.groups); err != nil {
+		return err
 	}
 	q, err := parseQuestion(args, file)
 	if err != nil {
@@ -291,6 +289,14 @@ func (x *explainer) seen(ctx context.Context, client, server netip.Addr) ([]seen
 	return out, nil
 }
 
+// moment is when groups are looked up: the end of the window that was asked for, or now.
+func (x *explainer) moment() time.Time {
+	if x.q.until.IsZero() {
+		return time.Now()
+	}
+	return x.q.until.Add(-time.Microsecond)
+}
+
 // findProposal finds the proposal that gives the reason, and where no policy is named it names it.
 func (x *explainer) findProposal(ctx context.Context) error {
 	if len(x.named) == 0 && len(x.f.from) == 0 {
@@ -336,7 +342,7 @@ func (x *explainer) end(addr netip.Addr, selected []string) (explainedEnd, error
 	if x.file == nil {
 		return out, nil
 	}
-	list, err := x.file.Memberships(selected, addr)
+	list, err := x.file.At(x.moment()).Memberships(selected, addr)
 	out.Groups = append(out.Groups, list...)
 	return out, usageError(err)
 }
@@ -344,7 +350,7 @@ func (x *explainer) end(addr netip.Addr, selected []string) (explainedEnd, error
 func (x *explainer) verdicts(ctx context.Context) error {
 	x.out.Verdicts = []simulate.Verdict{}
 	for _, t := range x.named {
-		c, err := x.a.candidate(ctx, x.st, t, x.file, x.f.categories, policy.Action(x.f.end))
+		c, err := x.a.candidate(ctx, x.st, t, x.file.At(x.moment()), x.f.categories, policy.Action(x.f.end))
 		if err != nil {
 			return err
 		}

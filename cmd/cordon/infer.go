@@ -90,11 +90,7 @@ func (g *inferFlags) complete() (file *categories.File, err error) {
 	if s.Scope, err = g.scope.scope(); err != nil {
 		return nil, err
 	}
-	if g.groups == "" {
-		return nil, nil
-	}
-	file, err = categories.ReadFile(g.groups)
-	return file, usageError(err)
+	return readGroupsAt(g.groups, s.Until)
 }
 
 // activities counts what hosts do.
@@ -214,7 +210,7 @@ func (g *inferFlags) earlier() (*categories.File, error) {
 	if g.previous == "" {
 		return nil, nil
 	}
-	file, err := categories.ReadFile(g.previous)
+	file, err := readGroupsAt(g.previous, time.Time{})
 	if err != nil {
 		return nil, usageError(err)
 	}

@@ -35,6 +35,15 @@ func readGroups(path string) (*categories.File, error) {
 	return file, usageError(err)
 }
 
+// readGroupsAt reads a groups file as it was at a moment, now for the zero time; nil for no path.
+func readGroupsAt(path string, at time.Time) (*categories.File, error) {
+	if at.IsZero() {
+		at = time.Now()
+	}
+	file, err := readGroups(path)
+	return file.At(at), err
+}
+
 // storedGroups is the groups file that generate-rules used last, nil for none.
 func storedGroups(ctx context.Context, conn clickhouse.Conn) (*categories.File, error) {
 	var rows []struct {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"bytes"
 	"slices"
 	"strings"
@@ -74,7 +76,7 @@ func (a *app) convert(path string, f *convertFlags) error {
 	if err != nil {
 		return err
 	}
-	if opts.Groups, err = readGroups(f.groups); err != nil {
+	if opts.Groups, err = readGroupsAt(f.groups, time.Time{}); err != nil {
 		return err
 	}
 	names, err := readRuleNames(f.names)

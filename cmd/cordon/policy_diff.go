@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"bytes"
 	"context"
 	"encoding/json"
@@ -134,10 +136,8 @@ func (a *app) policyDiff(cmd *cobra.Command, running, next string, f *policyDiff
 	if err != nil {
 		return err
 	}
-	if f.groups != "" {
-		if opts.Groups, err = categories.ReadFile(f.groups); err != nil {
-			return usageError(err)
-		}
+	if opts.Groups, err = readGroupsAt(f.groups, time.Time{}); err != nil {
+		return err
 	}
 	var sides [2]policyFile
 	for i, name := range []string{running, next} {

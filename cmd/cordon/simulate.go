@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"cordon/categories"
 	"cordon/internal/sessions"
 	"cordon/recommender/policy"
 	"cordon/recommender/simulate"
@@ -177,10 +176,8 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 		a.policyNotes(namedPolicies{{notes: t.file.notes()}})
 		texts = append(texts, t)
 	}
-	if s.groups != "" {
-		if set.Groups, err = categories.ReadFile(s.groups); err != nil {
-			return usageError(err)
-		}
+	if set.Groups, err = readGroupsAt(s.groups, set.Until); err != nil {
+		return err
 	}
 	st, err := a.sessionsOf(ctx, s.from)
 	if err != nil {

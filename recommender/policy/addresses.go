@@ -74,6 +74,9 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 	for i := range f.Categories {
 		for j := range f.Categories[i].Groups {
 			g := &f.Categories[i].Groups[j]
+			if at, selected := place[categories.Ref{Category: f.Categories[i].Name, Group: g.Name}]; selected && len(g.Prefixes) == 0 {
+				a.index[r.Label(r.Groups()[at])] = at // no address is in it, of another moment perhaps one was
+			}
 			ref := categories.Ref{Category: f.Categories[i].Name, Group: g.Name}
 			a.prefixes[ref] = g.Prefixes
 			a.refs[r.Label(ref)] = ref
@@ -92,6 +95,9 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 
 // Resolver is the resolver behind the literals.
 func (a *Addresses) Resolver() *categories.Resolver { return a.resolver }
+
+// Ref gives the group that has a label; the zero Ref where there is none.
+func (a *Addresses) Ref(label string) categories.Ref { return a.refs[label] }
 
 // Check fails for a group that the file does not have.
 func (a *Addresses) Check(e Endpoint) error {

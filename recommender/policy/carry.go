@@ -260,7 +260,7 @@ func (c *carrier) resolved(at int) []netip.Prefix {
 	var out []netip.Prefix
 	held := c.held[at]
 	for _, s := range held {
-		out = append(out, s.prefixes()...)
+		out = append(out, s.Prefixes()...)
 	}
 	for _, p := range c.a.prefixes[c.a.resolver.Groups()[at]] {
 		i, _ := slices.BinarySearchFunc(held, p.Addr(), func(s Span, lo netip.Addr) int { return s.Hi.Compare(lo) })
@@ -342,19 +342,19 @@ func (a *Addresses) ungroupedPublic() []netip.Prefix {
 		at, _ := slices.BinarySearchFunc(a.spans, lo, func(s Span, lo netip.Addr) int { return s.Hi.Compare(lo) })
 		for ; at < len(a.spans) && a.spans[at].Lo.Compare(hi) <= 0 && lo.IsValid() && lo.Compare(hi) <= 0; at++ {
 			if s := a.spans[at]; lo.Less(s.Lo) {
-				out = append(out, Span{Lo: lo, Hi: s.Lo.Prev()}.prefixes()...)
+				out = append(out, Span{Lo: lo, Hi: s.Lo.Prev()}.Prefixes()...)
 			}
 			lo = a.spans[at].Hi.Next()
 		}
 		if lo.IsValid() && within(lo, hi) {
-			out = append(out, Span{Lo: lo, Hi: hi}.prefixes()...)
+			out = append(out, Span{Lo: lo, Hi: hi}.Prefixes()...)
 		}
 	}
 	return out
 }
 
-// prefixes gives the fewest prefixes that hold exactly the addresses of a range, in order.
-func (s Span) prefixes() (out []netip.Prefix) {
+// Prefixes gives the fewest prefixes that hold exactly the addresses of a range, in order.
+func (s Span) Prefixes() (out []netip.Prefix) {
 	for lo := s.Lo; ; {
 		bits := lo.BitLen()
 		for bits > 0 {

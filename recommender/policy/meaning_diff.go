@@ -286,7 +286,7 @@ func (d *divided) endpoints(one, side int, set []literal, classes bits) (out []E
 		span := d.span(at)
 		n.Add(n, span.size())
 		if !said[at] {
-			rest = append(rest, span.prefixes()...)
+			rest = append(rest, span.Prefixes()...)
 		}
 	}
 	for _, p := range categories.Aggregate(rest) {

@@ -45,6 +45,11 @@ type Proposal struct {
 	// sampling, and so estimates.
 	ScaledBytes bool `json:"scaledBytes,omitempty" yaml:"scaledBytes,omitempty"`
 
+	// Reused are the addresses of the sessions that changed their owner about the window, in order. Each session was judged by what its
+	// addresses were when it was seen. GroupsAt is the moment whose groups the rules mean; nil where the groups file has no times.
+	Reused   []Reused `json:"reused,omitempty" yaml:"reused,omitempty"`
+	GroupsAt *Time    `json:"groupsAt,omitempty" yaml:"groupsAt,omitempty"`
+
 	// What the proposal was made with, as far as it is concerned; see Carry.
 	GroupsFile string             `json:"groupsFile,omitempty" yaml:"groupsFile,omitempty"`      // see categories.File.Digest; empty for none
 	Groups     []CarriedGroup     `json:"groups,omitempty" yaml:"groups,omitempty"`              // sorted by category, in the order of the file, and name
@@ -60,6 +65,21 @@ type Proposal struct {
 type Window struct {
 	From Time `json:"from" yaml:"from"`
 	To   Time `json:"to" yaml:"to"`
+}
+
+// Reused is a range of addresses with one owner after another.
+type Reused struct {
+	Prefix netip.Prefix `json:"prefix" yaml:"prefix"`
+	Owners []Owner      `json:"owners" yaml:"owners"` // in order of time; neighbours differ
+}
+
+// Owner is a group that addresses belonged to for a time.
+type Owner struct {
+	Group string `json:"group,omitempty" yaml:"group,omitempty"` // label; empty for none of the selected categories
+	From  *Time  `json:"from,omitempty" yaml:"from,omitempty"`   // nil where the side is open
+	Until *Time  `json:"until,omitempty" yaml:"until,omitempty"` // first moment that no longer counts
+	// Named are the labels of the groups that exclusions, guardrails or policies in force name and that had the addresses then, in order.
+	Named []string `json:"named,omitempty" yaml:"named,omitempty,flow"`
 }
 
 // Reason says why a session is not proposed.

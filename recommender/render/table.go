@@ -84,6 +84,7 @@ func (t table) proposal(p *policy.Proposal) {
 	t.inForce(p)
 	t.missing(p)
 	t.unproposed(p)
+	t.reused(p)
 	s := &p.Summary
 	if c := s.Coverage; c != nil {
 		t.para("", fmt.Sprintf("For %s of the %s: %s", askedFor(p), c.By, Certificate(&p.Certificate)))

@@ -18,15 +18,15 @@ func (o *Options) given(p *policy.Proposal) error {
 	if o.Guardrails == nil {
 		o.Guardrails = guardrails
 	}
-	if o.Groups != nil || p.GroupsFile == "" {
-		return nil
-	}
 	var err error
-	o.alone = true
-	if o.Groups, err = p.CarriedFile(); err != nil {
-		return fmt.Errorf("%w: %w", ErrCarried, err)
+	if o.Groups == nil && p.GroupsFile != "" {
+		o.alone = true
+		if o.Groups, err = p.CarriedFile(); err != nil {
+			return fmt.Errorf("%w: %w", ErrCarried, err)
+		}
 	}
-	return nil
+	o.owners, err = newOwners(p, o)
+	return err
 }
 
 // carried compares the groups and policies that the document carries with those that it is held against. Where no
@@ -169,7 +169,7 @@ func (v *verifier) lacking(in map[string]bool) {
 	if v.o.Scope == nil && !v.o.alone {
 		r := v.addresses.Resolver()
 		for i := range v.c.Sessions {
-			for _, a := range []netip.Addr{v.c.Sessions[i].Client, v.c.Sessions[i].Server} {
+			for _, a := range []netip.Addr{plain(v.c.Sessions[i].Client), plain(v.c.Sessions[i].Server)} {
 				if g, ok := r.Lookup(a); ok {
 					need([]policy.Endpoint{policy.GroupEndpoint(r.Label(g))})
 				}

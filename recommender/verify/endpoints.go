@@ -23,6 +23,7 @@ type endpoints struct {
 	spans    []policy.Span // ranges that are in groups, in order; At is the group's place
 	found    map[netip.Addr]end
 	prefixes []*hostPrefix // the document's prefixes, in its order
+	owners   *owners       // nil where no address changed its owner
 }
 
 // end is the endpoint of an address, or why it has none.
@@ -70,7 +71,9 @@ func (x *endpoints) of(addr netip.Addr) end {
 		return e
 	}
 	var e end
-	if g := x.resolver.LookupIndex(addr); g >= 0 {
+	if f, was := x.owners.formerly(addr); was {
+		e = x.ofFormer(f)
+	} else if g := x.resolver.LookupIndex(addr); g >= 0 {
 		e.id = x.groups[g]
 	} else {
 		host := x.settings.Ungrouped != policy.UngroupedReport // Hosts become prefixes there too; see joinHosts.
@@ -92,6 +95,19 @@ func (x *endpoints) of(addr netip.Addr) end {
 	}
 	x.found[addr] = e
 	return e
+}
+
+// ofFormer is of for the address of a former owner: where that was in no group, nobody knows whose the address was.
+func (x *endpoints) ofFormer(f *former) end {
+	switch public := categories.KindOf(f.addr) == categories.Public; {
+	case f.group >= 0:
+		return end{id: x.groups[f.group]}
+	case public && x.settings.External == "internet" && !f.times.Always():
+		return end{id: x.id(policy.GroupEndpoint(x.resolver.Label(categories.Internet)))}
+	case public:
+		return end{outside: policy.External}
+	}
+	return end{outside: policy.Ungrouped}
 }
 
 // maxListed is how many addresses in no group a literal is taken apart into.
@@ -212,6 +228,13 @@ func (x *endpoints) representatives(prefixes []netip.Prefix) map[int32][]netip.A
 	for _, h := range x.hosts {
 		id := x.of(h).id
 		out[id] = append(out[id], h)
+	}
+	if x.owners != nil {
+		for _, a := range x.owners.all(slices.Collect(maps.Keys(begins))) {
+			if e := x.of(a); e.outside == "" {
+				out[e.id] = append(out[e.id], a)
+			}
+		}
 	}
 	for _, h := range x.prefixes {
 		out[h.id] = append(out[h.id], h.Prefix.Addr())

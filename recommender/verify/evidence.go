@@ -18,7 +18,10 @@ type tally struct {
 }
 
 // isPair tells whether two addresses are a pair of policy.Excess: no host with itself, and none of IPv4 with one of IPv6.
-func isPair(client, server netip.Addr) bool { return client != server && client.Is4() == server.Is4() }
+func isPair(client, server netip.Addr) bool {
+	client, server = plain(client), plain(server)
+	return client != server && client.Is4() == server.Is4()
+}
 
 // sessionsInRules checks completeness, that every rule is needed, and the
 // numbers of each rule.
@@ -47,7 +50,7 @@ func (v *verifier) sessionsInRules() {
 			held = append(held, int32(r))
 			t := &tallies[r]
 			if isPair(s.Client, s.Server) {
-				t.pairs[[2]netip.Addr{s.Client, s.Server}] = struct{}{}
+				t.pairs[[2]netip.Addr{plain(s.Client), plain(s.Server)}] = struct{}{}
 			}
 			if len(v.p.Rules[r].PortRanges) > 0 || v.wide(r) {
 				if v.ports[r] == nil {
@@ -64,7 +67,7 @@ func (v *verifier) sessionsInRules() {
 		}
 		if len(held) == 0 {
 			if missing++; len(examples) < v.o.Examples {
-				examples = append(examples, fmt.Sprintf("%s -> %s %s%s", s.Client, s.Server, s.Service, v.nearly(s)))
+				examples = append(examples, fmt.Sprintf("%s -> %s %s%s", plain(s.Client), plain(s.Server), s.Service, v.nearly(s)))
 			}
 			continue
 		}
@@ -87,8 +90,15 @@ func (v *verifier) sessionsInRules() {
 // known gives the known endpoints: addresses seen in the window, and those that groups name by themselves.
 func (v *verifier) known() map[netip.Addr]struct{} {
 	out := map[netip.Addr]struct{}{}
+	var former []netip.Addr
 	for i := range v.c.Sessions {
-		out[v.c.Sessions[i].Client], out[v.c.Sessions[i].Server] = struct{}{}, struct{}{}
+		for _, a := range [2]netip.Addr{v.c.Sessions[i].Client, v.c.Sessions[i].Server} {
+			if a.Zone() != "" {
+				former = append(former, a)
+				continue
+			}
+			out[a] = struct{}{}
+		}
 	}
 	for _, c := range v.judge.file.Categories { // selected or not
 		for _, g := range c.Groups {
@@ -99,7 +109,26 @@ func (v *verifier) known() map[netip.Addr]struct{} {
 			}
 		}
 	}
+	v.addFormer(out, former)
 	return out
+}
+
+// addFormer adds the addresses of former owners that are in a group. An address that one group had twice is one endpoint of it.
+func (v *verifier) addFormer(out map[netip.Addr]struct{}, former []netip.Addr) {
+	type member struct {
+		addr netip.Addr
+		end  int32
+	}
+	there := map[member]bool{}
+	for _, a := range former {
+		e := v.ends.of(a)
+		at := member{plain(a), e.id}
+		if _, now := out[at.addr]; e.outside != "" || there[at] || now && v.ends.of(at.addr) == e {
+			continue
+		}
+		there[at] = true
+		out[a] = struct{}{}
+	}
 }
 
 // nearly names the first rule that holds a session but for one side, "" if none does.
@@ -141,7 +170,7 @@ func (t *tally) add(s *Session, scaled bool) {
 			t.LossyExporters = append(t.LossyExporters, e)
 		}
 	}
-	t.clients[s.Client], t.servers[s.Server] = struct{}{}, struct{}{}
+	t.clients[plain(s.Client)], t.servers[plain(s.Server)] = struct{}{}, struct{}{}
 	if t.FirstSeen.IsZero() || s.First.Before(t.FirstSeen.Time) {
 		t.FirstSeen = policy.NewTime(s.First)
 	}
@@ -202,7 +231,7 @@ func (v *verifier) numbers(tallies []tally, known map[netip.Addr]struct{}) {
 	clients, servers, both := make([][2]uint64, len(v.p.Rules)), make([][2]uint64, len(v.p.Rules)), make([]uint64, len(v.p.Rules))
 	for a := range known {
 		family := 0
-		if a.Is6() {
+		if plain(a).Is6() {
 			family = 1
 		}
 		src, dst := v.rules.address(0, a), v.rules.address(1, a)

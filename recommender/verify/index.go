@@ -102,6 +102,11 @@ func (x *index) address(side int, addr netip.Addr) bitset {
 	if b, ok := end.known[addr]; ok {
 		return b
 	}
+	if f, was := x.meanings.owners.formerly(addr); was {
+		b := x.formerRules(side, f)
+		end.known[addr] = b
+		return b
+	}
 	b := x.empty()
 	add := func(o bitset) {
 		for w := range o {

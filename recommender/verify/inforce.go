@@ -235,7 +235,7 @@ func (t *trial) compare() {
 			first, rest := t.first(s.Client, s.Server, s.Service, none), t.first(s.Client, s.Server, s.Service, t.gone)
 			if t.does(first) == 1 && t.does(rest) != 1 {
 				if lost++; len(examples) < t.v.o.Examples {
-					examples = append(examples, fmt.Sprintf("%s -> %s %s", s.Client, s.Server, s.Service))
+					examples = append(examples, fmt.Sprintf("%s -> %s %s", plain(s.Client), plain(s.Server), s.Service))
 				}
 			}
 			if t.does(rest) == 1 && rest < t.n {

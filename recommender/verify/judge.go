@@ -43,7 +43,7 @@ type judge struct {
 }
 
 func newJudge(p *policy.Proposal, ends *endpoints, file *categories.File, o *Options) *judge {
-	m := newMeanings(ends.addresses, file)
+	m := newMeanings(ends.addresses, file, ends.owners)
 	return &judge{
 		vrf: p.VRF, ends: ends, file: file, settings: o.Settings, namedLocal: localNames(file, p.Categories),
 		existing: newIndex(m, statements(o.Existing, false)), guardrails: newIndex(m, statements(o.Guardrails, true)),
@@ -110,7 +110,7 @@ func (j *judge) alone(s *Session) (policy.Reason, cell) {
 	case policy.HalfOpenAllowUDP:
 		halfOpen = halfOpen && s.Service.Proto != iana.UDP
 	}
-	_, scans := j.scans[s.Client]
+	_, scans := j.scans[plain(s.Client)]
 	switch {
 	case !s.Complete && s.Denied:
 		return policy.Denied, cell{}
@@ -130,7 +130,12 @@ func (j *judge) alone(s *Session) (policy.Reason, cell) {
 
 // exclusion gives the place of the first exclusion that matches, or -1.
 func (j *judge) exclusion(s *Session) int {
-	return slices.IndexFunc(j.file.Exclude, func(x categories.Exclusion) bool { return x.Matches(s.Client, s.Server, s.Service) })
+	return slices.IndexFunc(j.file.Exclude, func(x categories.Exclusion) bool {
+		if o := j.ends.owners; o != nil {
+			return o.excludes(&x, s)
+		}
+		return x.Matches(s.Client, s.Server, s.Service)
+	})
 }
 
 // policies applies guardrails and the policy in force, and gives the cells of

@@ -30,12 +30,13 @@ func localNames(file *categories.File, selected []string) (out []netip.Prefix) {
 // local reports whether sessions of an address are local, since it is link-local, multicast or the like and no selected
 // group names it.
 func (j *judge) local(a netip.Addr) bool {
+	a = plain(a)
 	return categories.KindOf(a) == categories.Local && !slices.ContainsFunc(j.namedLocal, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // standsForMany reports whether an address is a multicast or the broadcast address: no answer comes from it.
 func standsForMany(a netip.Addr) bool {
-	if a.Is4() {
+	if a = plain(a); a.Is4() {
 		first := a.As4()[0]
 		return first>>4 == 14 || a == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	}

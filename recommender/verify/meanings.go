@@ -22,10 +22,11 @@ type meanings struct {
 	addresses *policy.Addresses
 	file      *categories.File
 	denied    map[string]*bart.Lite // keyed by label of the group
+	owners    *owners
 }
 
-func newMeanings(a *policy.Addresses, file *categories.File) *meanings {
-	return &meanings{a, file, map[string]*bart.Lite{}}
+func newMeanings(a *policy.Addresses, file *categories.File, o *owners) *meanings {
+	return &meanings{a, file, map[string]*bart.Lite{}, o}
 }
 
 // whole gives every prefix that the groups file puts into the group with a label.

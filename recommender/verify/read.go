@@ -20,6 +20,8 @@ type Collected struct {
 	Sessions []Session
 	Loss     []policy.Loss     // loss of every exporter that has any in the hours of receipt, in order
 	Sampling []policy.Sampling // sorted by exporter
+
+	whole []Session // sessions as Sessions, but not apart by owners of addresses; nil where no address changed its owner
 }
 
 const timeFormat = "2006-01-02 15:04:05.000000"
@@ -49,6 +51,15 @@ func Read(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Options) 
 	}
 	if c.Sessions, err = readSessions(ctx, conn, p, &o, c.Loss); err != nil {
 		return nil, fmt.Errorf("ClickHouse: read sessions: %w", err)
+	}
+	if x := o.owners; x != nil {
+		c.whole = c.Sessions
+		c.Sessions = slices.DeleteFunc(slices.Clone(c.whole), func(s Session) bool { return x.touches(s.Client) || x.touches(s.Server) })
+		former, err := x.readHours(ctx, conn, p, c.Loss)
+		if err != nil {
+			return nil, fmt.Errorf("ClickHouse: read sessions of addresses that changed their owner: %w", err)
+		}
+		c.Sessions = append(c.Sessions, former...)
 	}
 	return &c, nil
 }

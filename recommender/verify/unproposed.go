@@ -87,7 +87,7 @@ func (v *verifier) namedExamples(r policy.Reason, of []int, said []policy.Exampl
 		want, have := "none", "none"
 		if i < len(of) {
 			s := &v.c.Sessions[of[i]]
-			want = exampleText(policy.Example{Source: s.Client.String(), Destination: s.Server.String(), Service: s.Service.String(), Note: v.note(of[i])})
+			want = exampleText(policy.Example{Source: plain(s.Client).String(), Destination: plain(s.Server).String(), Service: s.Service.String(), Note: v.note(of[i])})
 		}
 		if i < len(said) {
 			have = exampleText(said[i])
@@ -117,7 +117,7 @@ func (v *verifier) note(i int) string {
 	case policy.Excluded:
 		return j.file.Exclude[j.exclusion(s)].Reason
 	case policy.Scanner:
-		return j.scans[s.Client].note()
+		return j.scans[plain(s.Client)].note()
 	case policy.Guardrail:
 		return j.guardrails.statements[j.guardrail(j.at[i])].name
 	case policy.AlreadyPermitted:

@@ -27,7 +27,8 @@ type Options struct {
 	// Examples is how many are named of what a finding counts; 0 means 5.
 	Examples int
 
-	alone bool // Groups are those that the proposal carries
+	alone  bool    // Groups are those that the proposal carries
+	owners *owners // nil where no address changed its owner
 }
 
 // ErrGroups says that a proposal cannot be understood without its groups file.
@@ -46,7 +47,7 @@ func Proposal(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Optio
 	if err != nil {
 		return nil, err
 	}
-	c, err := Read(ctx, conn, p, o)
+	c, err := Read(ctx, conn, p, v.o)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +106,11 @@ func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
 		return nil, fmt.Errorf("%w: %w", ErrGroups, err)
 	}
 	v := &verifier{p: p, o: o, bounds: bounds, addresses: a, ends: newEndpoints(a, o.Settings, p.Prefixes)}
+	if v.ends.owners = v.o.owners; v.ends.owners != nil {
+		if err := v.ends.owners.prepare(a, file, p.Categories, &v.o); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrGroups, err)
+		}
+	}
 	v.judge = newJudge(p, v.ends, file, &v.o)
 	v.report = Report{Proposal: p.ID, VRF: p.VRF, Window: p.Window, Rules: len(p.Rules), Findings: []Finding{}}
 	for i := range p.Rules {
@@ -126,7 +132,11 @@ func (v *verifier) check(c *Collected) *Report {
 	v.c, v.all = c, c.Sessions
 	v.edited()
 	v.form()
-	v.judge.scans = scanners(c.Sessions, v.o.Settings.ScannerTargets) // all sessions count, whatever the scope
+	whole := c.Sessions
+	if c.whole != nil {
+		whole = c.whole
+	}
+	v.judge.scans = scanners(whole, v.o.Settings.ScannerTargets) // all sessions count, whatever the scope
 	v.narrow()
 	v.judge.sessions(v.c.Sessions)
 	v.leftOut()
@@ -162,7 +172,7 @@ func (v *verifier) narrow() {
 	c.Sessions = nil
 	saw := map[netip.Addr]bool{netip.IPv6Unspecified(): true} // Nobody knows the exporter of these.
 	for _, s := range v.c.Sessions {
-		if v.bounds.Holds(s.Client, s.Server, s.SeenBy) {
+		if v.bounds.Holds(plain(s.Client), plain(s.Server), s.SeenBy) {
 			c.Sessions = append(c.Sessions, s)
 			for _, e := range s.SeenBy {
 				saw[e] = true

@@ -1,0 +1,146 @@
+package recommender
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"cordon/recommender/policy"
+	"cordon/schema"
+)
+
+// reusedGroups has an address that is a job's until half past twelve, and then a web server's.
+const reusedGroups = `categories:
+  - name: app
+    groups:
+      - {name: web, prefixes: [10.0.1.1, {prefix: 10.0.0.7, from: "2026-11-20T12:30:00Z"}]}
+      - {name: job, prefixes: [{prefix: 10.0.0.7, until: "2026-11-20T12:30:00Z"}]}
+      - {name: db, prefixes: [10.0.9.9]}
+      - {name: api, prefixes: [10.0.8.8]}
+`
+
+// reusedFlows are sessions of that address, on either side of the change and across it.
+func reusedFlows() (flows []flow) {
+	for _, f := range []struct {
+		server string
+		port   uint16
+		at     time.Duration
+	}{
+		{"10.0.9.9", 5432, 0}, {"10.0.8.8", 8080, 5 * time.Hour},
+		{"10.0.8.8", 9090, 0}, {"10.0.8.8", 9090, 5 * time.Hour},
+		{"10.0.8.8", 7000, 140 * time.Minute}, {"10.0.8.8", 7000, 160 * time.Minute},
+		{"10.0.8.8", 7001, 140 * time.Minute}, {"10.0.8.8", 7002, 160 * time.Minute},
+	} {
+		flows = append(flows, flow{client: "10.0.0.7", server: f.server, proto: 6, port: f.port, at: f.at, completeness: schema.Unknowable})
+	}
+	return append(flows, flow{client: "10.0.1.1", server: "10.0.8.8", proto: 6, port: 8080, completeness: schema.Unknowable})
+}
+
+// said lists what a proposal permits and leaves out, with how often.
+func said(p *policy.Proposal) string {
+	var out []string
+	for i := range p.Rules {
+		r := &p.Rules[i]
+		for _, s := range r.Sources {
+			for _, d := range r.Destinations {
+				for _, x := range r.Services {
+					out = append(out, fmt.Sprintf("%s > %s %s", strings.TrimPrefix(s.String(), "group:"), strings.TrimPrefix(d.String(), "group:"), x))
+				}
+			}
+		}
+	}
+	slices.Sort(out)
+	for _, u := range p.Unproposed {
+		out = append(out, fmt.Sprintf("%s %d", u.Reason, u.Sessions))
+	}
+	return strings.Join(append(out, fmt.Sprintf("%d of %d", p.Summary.Included, p.Summary.Sessions)), ", ")
+}
+
+// TestReusedAddress: a session is judged by what the address was when it was seen.
+func TestReusedAddress(t *testing.T) {
+	conn := store(t)
+	insertFlows(t, conn, reusedFlows())
+	hour := func(h int) time.Time { return base.Add(time.Duration(h) * time.Hour) }
+	for name, c := range map[string]struct {
+		settings Settings
+		groups   string
+		want     string
+		reused   string
+	}{
+		"both owners": {
+			want:   "job > api tcp/7001, job > api tcp/9090, job > db tcp/5432, web > api tcp/7002, web > api tcp/8080, web > api tcp/9090, ungrouped 1, 7 of 8",
+			reused: "10.0.0.7/32: job until 2026-11-20T12:30:00Z, web from 2026-11-20T12:30:00Z",
+		},
+		"the first owner": {
+			settings: Settings{Until: hour(2)},
+			want:     "job > api tcp/9090, job > db tcp/5432, web > api tcp/8080, 3 of 3",
+		},
+		"the second owner": {
+			settings: Settings{Since: hour(3)},
+			want:     "web > api tcp/8080, web > api tcp/9090, 2 of 2",
+		},
+		"nobody before": {
+			groups: "categories: [{name: app, groups: [{name: web, prefixes: [10.0.1.1, {prefix: 10.0.0.7, from: \"2026-11-20T12:30:00Z\"}]}, {name: api, prefixes: [10.0.8.8]}]}]",
+			want:   "web > api tcp/7002, web > api tcp/8080, web > api tcp/9090, ungrouped 4, 4 of 8",
+			reused: "10.0.0.7/32: nobody until 2026-11-20T12:30:00Z, web from 2026-11-20T12:30:00Z",
+		},
+		"a net, and a guardrail for the former owner": {
+			settings: Settings{Guardrails: []policy.Policy{{APIVersion: policy.APIVersion, Kind: policy.KindPolicy, Rules: []policy.StatementRule{
+				{Name: "jobs", Action: policy.Deny, Sources: []policy.Endpoint{policy.GroupEndpoint("job")}, Destinations: []policy.Endpoint{policy.GroupEndpoint("api")}, Services: []policy.Service{{Any: true}}},
+			}}}},
+			groups: strings.ReplaceAll(reusedGroups, "prefix: 10.0.0.7", "prefix: 10.0.0.0/29"),
+			want:   "job > db tcp/5432, web > api tcp/7002, web > api tcp/8080, web > api tcp/9090, ungrouped 1, guardrail 2, 5 of 8",
+			reused: "10.0.0.0/29: job until 2026-11-20T12:30:00Z, web from 2026-11-20T12:30:00Z",
+		},
+		"an exclusion of the former owner, and a change of no group that is selected": {
+			settings: Settings{Categories: []string{"app"}},
+			groups: `categories:
+  - {name: app, groups: [{name: web, prefixes: [10.0.1.1, 10.0.0.7]}, {name: db, prefixes: [10.0.9.9]}, {name: api, prefixes: [10.0.8.8]}]}
+  - {name: use, groups: [{name: batch, until: "2026-11-20T12:30:00Z", prefixes: [10.0.0.7]}]}
+exclude: [{reason: batch, sources: ["group:batch"], services: [tcp/9090]}]
+`,
+			want: "web > api tcp/7001, web > api tcp/7002, web > api tcp/8080, web > api tcp/9090, web > db tcp/5432, excluded 1, ungrouped 1, 6 of 8",
+		},
+	} {
+		groups := reusedGroups
+		if c.groups != "" {
+			groups = c.groups
+		}
+		got, err := Generate(t.Context(), conn, c.settings, parseGroups(t, groups))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &got[0]
+		verifyProposal(t, t, conn, p, c.settings, parseGroups(t, groups))
+		if said(p) != c.want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, said(p), c.want)
+		}
+		if c.reused != "" && reusedText(p) != c.reused {
+			t.Errorf("%s: re-used are %q, want %q", name, reusedText(p), c.reused)
+		}
+	}
+}
+
+func reusedText(p *policy.Proposal) string {
+	var out []string
+	for _, r := range p.Reused {
+		var owners []string
+		for _, o := range r.Owners {
+			text := o.Group
+			if text == "" {
+				text = "nobody"
+			}
+			if o.From != nil {
+				text += " from " + o.From.Format(time.RFC3339)
+			}
+			if o.Until != nil {
+				text += " until " + o.Until.Format(time.RFC3339)
+			}
+			owners = append(owners, text)
+		}
+		out = append(out, r.Prefix.String()+": "+strings.Join(owners, ", "))
+	}
+	return strings.Join(out, "; ")
+}

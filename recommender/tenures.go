@@ -1,0 +1,251 @@
+package recommender
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"cordon/categories"
+	"cordon/recommender/policy"
+	"cordon/schema"
+)
+
+// A session of an address that changes its owner is judged by what the address was when the session was seen. The store has
+// sessions by the hour, with the first and the last moment of each hour's flows. An hour belongs to the owner that the
+// address had at that first moment. Where the address changed between the first and the last moment, nobody knows which flows
+// were whose: the hour belongs to nobody, and its sessions are left out as those of an address in no group.
+
+// unknownTenure is the tenure of such hours.
+const unknownTenure = ^uint32(0)
+
+// typeOf gives the type of an attribute of addresses; see loadRanges.
+func typeOf(attribute string) string {
+	switch attribute {
+	case "kind":
+		return "UInt8"
+	case "naming":
+		return "UInt64"
+	}
+	return "UInt32"
+}
+
+// tenureNumber numbers the tenures of all tracks, from 1, each time that an address is of one class in one way: an address that is
+// the same again later has the same tenure.
+func (c *classes) tenureNumbers() [][]uint32 {
+	out := make([][]uint32, len(c.tracks))
+	next := uint32(0)
+	for i := range c.tracks {
+		t := c.tracks[i].tenures
+		for j := range t {
+			same := slices.IndexFunc(t[:j], func(o tenure) bool { return o.class == t[j].class && o.former == t[j].former })
+			if same >= 0 {
+				out[i] = append(out[i], out[i][same])
+				continue
+			}
+			next++
+			out[i] = append(out[i], next)
+		}
+	}
+	return out
+}
+
+// loadTenures makes the tables of addresses that change their owner, where there are any. The names are those of further columns
+// with their types, whose values more gives.
+func (r *run) loadTenures(ctx context.Context, names []string, typed string, more func(*class) []any) error {
+	if len(r.classes.tracks) == 0 {
+		return nil
+	}
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("tenures")+` (
+		track UInt32, since DateTime64(6, 'UTC'), until DateTime64(6, 'UTC'), tenure UInt32, kind UInt8, class UInt32`+typed+`
+	) ENGINE = MergeTree ORDER BY ()`); err != nil {
+		return err
+	}
+	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("tenures")+" ("+strings.Join(append([]string{"track", "since", "until", "tenure", "kind", "class"}, names[1:]...), ", ")+")")
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
+	numbers := r.classes.tenureNumbers()
+	for i, t := range r.classes.tracks {
+		for j := range t.tenures {
+			x := &t.tenures[j]
+			c := &r.classes.list[x.class]
+			since, until := schema.OpenWindow(x.From, x.Until)
+			if err := batch.Append(append([]any{uint32(i + 1), since, until, numbers[i][j], x.kindOf(c), x.class}, more(c)...)...); err != nil {
+				return err
+			}
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return err
+	}
+	return r.loadTouched(ctx)
+}
+
+// loadTouched makes the table of prefixes of the addresses that change their owner.
+func (r *run) loadTouched(ctx context.Context) error {
+	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("touched")+" (bits UInt8, address IPv6) ENGINE = MergeTree ORDER BY ()"); err != nil {
+		return err
+	}
+	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("touched")+" (bits, address)")
+	if err != nil {
+		return err
+	}
+	defer batch.Close()
+	r.touchedBits = nil
+	for _, p := range r.classes.changed() {
+		bits := p.Bits()
+		if p.Addr().Is4() {
+			bits += mapped.Bits()
+		}
+		if !slices.Contains(r.touchedBits, bits) {
+			r.touchedBits = append(r.touchedBits, bits)
+		}
+		if err := batch.Append(uint8(bits), as16(p.Addr())); err != nil {
+			return err
+		}
+	}
+	return batch.Send()
+}
+
+// changed gives the addresses that change their owner, as the fewest prefixes.
+func (c *classes) changed() []netip.Prefix {
+	var out []netip.Prefix
+	for _, t := range c.tracks {
+		out = append(out, c.spans[t.span].Prefixes()...)
+	}
+	return categories.Aggregate(out)
+}
+
+// touched is the SQL condition that an address in one of two columns changes its owner.
+func (r *run) touched(client, server string) string {
+	var any []string
+	for _, column := range []string{client, server} {
+		for _, bits := range r.touchedBits {
+			network := column
+			if bits < 128 {
+				network = fmt.Sprintf("IPv6CIDRToRange(%s, %d).1", column, bits)
+			}
+			any = append(any, fmt.Sprintf("%s GLOBAL IN (SELECT address FROM %s WHERE bits = %d)", network, r.table("touched"), bits))
+		}
+	}
+	return "(" + strings.Join(any, " OR ") + ")"
+}
+
+// tenureSessions is sessionsWithEnds for the sessions of addresses that change their owner.
+func (r *run) tenureSessions(w window, attributes []string) (query string, args []any) {
+	attributes = append(slices.Clone(attributes), "track")
+	hours := schema.HoursOf(w.since, w.until, r.touched)
+	where := ""
+	if r.VRF != "" {
+		where, args = "WHERE vrf = ?", append(args, r.VRF)
+	}
+	hours = r.atTheTime(r.lookUp(hours, "client_ip", "now", attributes...), "c", "client_tenure", attributes)
+	hours = r.atTheTime(r.lookUp(hours, "server_ip", "now", attributes...), "s", "server_tenure", attributes)
+	judged := "(" + schema.JudgedOf(hours, "client_tenure", "server_tenure", "c", "s") + ")"
+	return r.sessionsFrom(judged, where, "w.client_tenure AS client_tenure, w.server_tenure AS server_tenure, w.c AS c, w.s AS s", ", client_tenure, server_tenure, c, s"), args
+}
+
+// atTheTime gives a query for hours of sessions with what was known of an end in the hour, as as, and the tenure as tenure. The
+// query has what is known of the end in general as now, the track last.
+func (r *run) atTheTime(query, as, tenure string, attributes []string) string {
+	track := fmt.Sprintf("q.now.%d", len(attributes))
+	// The last moment of the flows, as far as the hour goes: a flow belongs to the hour in which it began.
+	last := "greatest(q.first_seen, least(q.last_seen, addMicroseconds(toDateTime64(q.hour, 6, 'UTC'), 3599999999)))"
+	var parts []string
+	for i, a := range attributes[:len(attributes)-1] {
+		unknown := fmt.Sprintf("0::%s", typeOf(a))
+		if a == "kind" {
+			unknown = fmt.Sprintf("multiIf(q.now.%[1]d = %[2]d, %[3]d, q.now.%[1]d = %[4]d, %[5]d, q.now.%[1]d)::UInt8", i+1, categories.Private, formerPrivate, categories.Public, formerPublic)
+		}
+		parts = append(parts, fmt.Sprintf("multiIf(%[1]s = 0, q.now.%[2]d, t.until <= %[3]s, %[4]s, t.%[5]s)::%[6]s", track, i+1, last, unknown, a, typeOf(a)))
+	}
+	return fmt.Sprintf(`SELECT q.* EXCEPT (now), tuple(%[1]s) AS %[2]s, multiIf(%[3]s = 0, 0, t.until <= %[4]s, %[5]d, t.tenure)::UInt32 AS %[6]s
+		FROM (SELECT *, now.%[9]d AS track FROM (%[7]s)) AS q ASOF LEFT JOIN %[8]s AS t ON t.track = q.track AND t.since <= q.first_seen`,
+		strings.Join(parts, ", "), as, track, last, unknownTenure, tenure, query, r.table("tenures"), len(attributes))
+}
+
+// formerReasons leaves out sessions of addresses that were in no group when they were seen, and have an owner now, as the beginning
+// of the arguments of a multiIf; see tenure.
+func (r *run) formerReasons() (external, ungrouped string) {
+	if len(r.classes.tracks) == 0 {
+		return "", ""
+	}
+	of := func(kind int, reason policy.Reason) string {
+		return fmt.Sprintf("c.2 = %[1]d OR s.2 = %[1]d, %[2]d, ", kind, reasonNumber(reason))
+	}
+	return of(formerPublic, policy.External), of(formerPrivate, policy.Ungrouped)
+}
+
+// readReused gives, for each VRF, the addresses with sessions in the window that changed their owner about it, with all their owners.
+func (r *run) readReused(ctx context.Context) (map[string][]policy.Reused, error) {
+	if len(r.classes.tracks) == 0 {
+		return nil, nil
+	}
+	sessions := r.table("sessions")
+	rows, err := r.conn.Query(ctx, "SELECT DISTINCT vrf, known.1 AS track FROM ("+r.lookUp(
+		"SELECT DISTINCT vrf, client AS address FROM "+sessions+" WHERE client_tenure != 0 UNION DISTINCT SELECT DISTINCT vrf, server FROM "+sessions+" WHERE server_tenure != 0",
+		"address", "known", "track")+") ORDER BY vrf, track")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string][]policy.Reused{}
+	for rows.Next() {
+		var vrf string
+		var track uint32
+		if err := rows.Scan(&vrf, &track); err != nil {
+			return nil, err
+		}
+		out[vrf] = append(out[vrf], r.reused(&r.classes.tracks[track-1])...)
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b policy.Reused) int { return a.Prefix.Compare(b.Prefix) })
+	}
+	return out, rows.Err()
+}
+
+// reused writes a track: the owners that the selected categories give its addresses, one after another, with the groups that
+// statements name.
+func (r *run) reused(t *track) (out []policy.Reused) {
+	var owners []policy.Owner
+	lo := r.classes.spans[t.span].Lo
+	for i := range t.tenures {
+		x := &t.tenures[i]
+		o := policy.Owner{From: timeOrNone(x.From), Until: timeOrNone(x.Until)}
+		if g := r.classes.list[x.class].group; g >= 0 {
+			o.Group = r.resolver.Label(r.resolver.Groups()[g])
+		}
+		for ref := range r.classes.history.named {
+			if ref != categories.Internet && slices.ContainsFunc(r.classes.history.members(ref), func(p timedPrefix) bool {
+				return p.prefix.Contains(lo) && p.times.Overlaps(x.From, x.Until)
+			}) {
+				o.Named = append(o.Named, r.resolver.Label(ref))
+			}
+		}
+		slices.Sort(o.Named)
+		if n := len(owners); n > 0 && owners[n-1].Group == o.Group && slices.Equal(owners[n-1].Named, o.Named) {
+			owners[n-1].Until = o.Until
+			continue
+		}
+		owners = append(owners, o)
+	}
+	if len(owners) < 2 {
+		return nil // what changes is nothing that the selected categories know
+	}
+	for _, p := range r.classes.spans[t.span].Prefixes() {
+		out = append(out, policy.Reused{Prefix: p, Owners: owners})
+	}
+	return out
+}
+
+func timeOrNone(t time.Time) *policy.Time {
+	if t.IsZero() {
+		return nil
+	}
+	at := policy.NewTime(t)
+	return &at
+}
