@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cordon/recommender/policy"
+	"cordon/recommender/verify"
 	"cordon/schema"
 )
 
@@ -116,6 +117,14 @@ exclude: [{reason: batch, sources: ["group:batch"], services: [tcp/9090]}]
 		verifyProposal(t, t, conn, p, c.settings, parseGroups(t, groups))
 		if said(p) != c.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, said(p), c.want)
+		}
+		if name == "both owners" {
+			wrong := *p
+			wrong.Reused = []policy.Reused{{Prefix: p.Reused[0].Prefix, Owners: []policy.Owner{{Group: "db", Until: p.Reused[0].Owners[0].Until}, p.Reused[0].Owners[1]}}}
+			r, err := verify.Proposal(t.Context(), conn, &wrong, verify.Options{Groups: parseGroups(t, groups)})
+			if err != nil || !strings.Contains(reportText(r), "the owners of re-used addresses are not those of the groups file") {
+				t.Errorf("an owner that is not the file's is not found: %v %s", err, reportText(r))
+			}
 		}
 		if c.reused != "" && reusedText(p) != c.reused {
 			t.Errorf("%s: re-used are %q, want %q", name, reusedText(p), c.reused)

@@ -62,6 +62,7 @@ func (p *Proposal) Head() []byte {
 	c.Kind, c.Rules, c.Unproposed = KindProposalHead, []Rule{}, []Unproposed{}
 	c.Certificate.Witness, c.Certificate.Parts = []Cell{}, nil
 	c.Groups, c.KnownHosts, c.Services, c.Exclude, c.Guardrails, c.InForce = nil, nil, nil, nil, nil, nil
+	c.Reused = nil
 	return c.JSON()
 }
 

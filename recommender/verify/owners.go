@@ -171,12 +171,8 @@ func (x *owners) of(a netip.Addr) []owner {
 			if !r.Prefix.Contains(a) {
 				continue
 			}
-			for _, o := range r.Owners {
-				group, ok := x.places[o.Group]
-				if !ok {
-					group = -1
-				}
-				add(owner{Times: categories.Times{From: timeOf(o.From), Until: timeOf(o.Until)}, group: group, named: strings.Join(o.Named, "\x00")})
+			for _, o := range x.fromDocument(r) {
+				add(o)
 			}
 		}
 	} else {
@@ -461,4 +457,74 @@ func (h *hoursOfSession) addHour(o *hoursOfSession) {
 	h.answered, h.refused, h.unheard, h.asked = h.answered+o.answered, h.refused+o.refused, h.unheard+o.unheard, h.asked+o.asked
 	h.replied, h.alone, h.unknown = h.replied+o.replied, h.alone+o.alone, h.unknown+o.unknown
 	h.turned = h.turned || o.turned
+}
+
+// reused compares the addresses that the document says changed their owner with the groups file.
+func (v *verifier) reused() {
+	x := v.ends.owners
+	if v.o.alone || x != nil && x.file == nil {
+		return // nothing to compare with
+	}
+	said := map[string]bool{}
+	for _, r := range v.p.Reused {
+		said[r.Prefix.String()] = false
+	}
+	var wrong []string
+	seen := map[netip.Addr]bool{}
+	for i := range v.c.Sessions {
+		for _, a := range [2]netip.Addr{plain(v.c.Sessions[i].Client), plain(v.c.Sessions[i].Server)} {
+			if x == nil || seen[a] || !x.touches(a) {
+				continue
+			}
+			seen[a] = true
+			are, say := "", ""
+			if list := x.of(a); len(list) > 1 {
+				are = v.ownersText(list)
+			}
+			for _, r := range v.p.Reused {
+				if r.Prefix.Contains(a) {
+					say, said[r.Prefix.String()] = v.ownersText(x.fromDocument(r)), true
+				}
+			}
+			if say != are {
+				wrong = append(wrong, fmt.Sprintf("%s: %q, where the groups file says %q", a, say, are))
+			}
+		}
+	}
+	for prefix, found := range said {
+		if !found {
+			wrong = append(wrong, prefix+" has no session, or one owner only")
+		}
+	}
+	if slices.Sort(wrong); len(wrong) > 0 {
+		f := v.report.find(WrongCarried, "", "the owners of re-used addresses are not those of the groups file:")
+		f.Count, f.Examples = uint64(len(wrong)), v.examples(wrong)
+	}
+}
+
+// fromDocument gives the owners of re-used addresses as the document has them.
+func (x *owners) fromDocument(r policy.Reused) (out []owner) {
+	for _, o := range r.Owners {
+		group, ok := x.places[o.Group]
+		if !ok {
+			group = -1
+		}
+		out = append(out, owner{Times: categories.Times{From: timeOf(o.From), Until: timeOf(o.Until)}, group: group, named: strings.Join(o.Named, "\x00")})
+	}
+	return out
+}
+
+func (v *verifier) ownersText(list []owner) string {
+	var out []string
+	for _, o := range list {
+		text := "nobody"
+		if o.group >= 0 {
+			text = v.ends.literals[v.ends.groups[o.group]].Group
+		}
+		if o.named != "" {
+			text += " (" + strings.ReplaceAll(o.named, "\x00", ", ") + ")"
+		}
+		out = append(out, text+" "+o.Times.String())
+	}
+	return strings.Join(out, ", ")
 }

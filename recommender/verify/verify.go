@@ -144,6 +144,7 @@ func (v *verifier) check(c *Collected) *Report {
 	for _, step := range []func(){
 		v.settings,
 		v.carried,
+		v.reused,
 		v.window,
 		v.prefixes,
 		v.soundness,
