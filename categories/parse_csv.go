@@ -38,21 +38,9 @@ func (p *parser) parseCSV(data []byte) {
 		p.csvError(err, "the file is empty: begin with the header category,group,prefix")
 		return
 	}
-	columns := headerColumns(header)
-	if !columns.complete() {
-		line, _ := r.FieldPos(0)
-		for i, at := range []int{columns.category, columns.group, columns.prefix} {
-			if at < 0 {
-				p.add(line, 0, "header", "column %q is missing: the header is category,group,prefix%s", csvHeader[i], csvSuggest(header, csvHeader[i]))
-			}
-		}
+	columns, ok := p.csvColumns(r, header)
+	if !ok {
 		return
-	}
-	for i, name := range header {
-		if !slices.Contains([]int{columns.category, columns.group, columns.prefix, columns.from, columns.until}, i) {
-			line, _ := r.FieldPos(i)
-			p.note(Info, line, "", "", "column %s is not used", quote(name))
-		}
 	}
 	need := 1 + max(columns.category, columns.group, columns.prefix)
 
@@ -103,23 +91,50 @@ func (p *parser) parseCSV(data []byte) {
 			*groups = append(*groups, Group{Name: group, Line: line})
 			c.groups[group] = g
 		}
-		line, column := r.FieldPos(columns.prefix)
-		optional := func(i int) (at textAt) {
-			if i >= 0 && i < len(row) {
-				at.text = strings.TrimSpace(row[i])
-				at.line, at.column = r.FieldPos(i)
+		p.csvMember(r, row, columns, f.Categories[c.index].Name, &(*groups)[g])
+	}
+}
+
+// csvColumns finds the columns of a header. It reports false where it has said what is missing.
+func (p *parser) csvColumns(r *csv.Reader, header []string) (csvColumns, bool) {
+	columns := headerColumns(header)
+	if !columns.complete() {
+		line, _ := r.FieldPos(0)
+		for i, at := range []int{columns.category, columns.group, columns.prefix} {
+			if at < 0 {
+				p.add(line, 0, "header", "column %q is missing: the header is category,group,prefix%s", csvHeader[i], csvSuggest(header, csvHeader[i]))
 			}
-			return at
 		}
-		times := Times{}
-		if columns.from >= 0 || columns.until >= 0 {
-			if times, ok = p.times("a prefix", optional(columns.from), optional(columns.until)); !ok {
-				continue
-			}
+		return columns, false
+	}
+	for i, name := range header {
+		if !slices.Contains([]int{columns.category, columns.group, columns.prefix, columns.from, columns.until}, i) {
+			line, _ := r.FieldPos(i)
+			p.note(Info, line, "", "", "column %s is not used", quote(name))
 		}
-		if to := &(*groups)[g]; p.addPrefix(f.Categories[c.index].Name, to, row[columns.prefix], line, column) {
-			to.setTimes(times)
+	}
+	return columns, true
+}
+
+// csvMember reads the prefix of a row, and its times.
+func (p *parser) csvMember(r *csv.Reader, row []string, columns csvColumns, category string, g *Group) {
+	optional := func(i int) (at textAt) {
+		if i >= 0 && i < len(row) {
+			at.text = strings.TrimSpace(row[i])
+			at.line, at.column = r.FieldPos(i)
 		}
+		return at
+	}
+	times := Times{}
+	if columns.from >= 0 || columns.until >= 0 {
+		var ok bool
+		if times, ok = p.times("a prefix", optional(columns.from), optional(columns.until)); !ok {
+			return
+		}
+	}
+	line, column := r.FieldPos(columns.prefix)
+	if p.addPrefix(category, g, row[columns.prefix], line, column) {
+		g.setTimes(times)
 	}
 }
 
