@@ -115,7 +115,7 @@ categories:
 func TestParseErrors(t *testing.T) {
 	for name, tc := range map[string]struct{ file, text, want string }{
 		"unknown key": {"g.yaml", "categoris: []\n",
-			`g.yaml:1:1: unknown key "categoris": the keys here are categories, exclude, services; did you mean "categories"?`},
+			`g.yaml:1:1: unknown key "categoris": the keys here are categories, exclude, services, sources; did you mean "categories"?`},
 		"unknown key in a group": {"g.yaml", "categories:\n- name: a\n  groups:\n  - {name: x, prefix: [10.0.0.1]}\n",
 			`g.yaml:4:15: group: unknown key "prefix": the keys here are from, id, name, prefixes, selector, until; did you mean "prefixes"?`},
 		"key twice": {"g.yaml", "categories: []\ncategories: []\n",
@@ -152,7 +152,7 @@ g.yaml:10:9: name of a category: "a\u202eb" has a control character: remove it`}
 			`g.yaml:1:13: categories: expected a list, found a map
 g.yaml:2:12: service: expected a map with the keys match, name, found "x"
 g.yaml:3:10: exclude: expected a list, found "5"`},
-		"not a map": {"g.yaml", "- a\n", `g.yaml:1:1: expected a map with the keys categories, exclude, services, found a list`},
+		"not a map": {"g.yaml", "- a\n", `g.yaml:1:1: expected a map with the keys categories, exclude, services, sources, found a list`},
 		"services": {"g.yaml", "services:\n- {name: A, match: [tcp/70000]}\n- {name: B}\n- {name: gre, match: [gre]}\n- {name: C, match: [tcp/1]}\n- {name: C, match: [tcp/2]}\n- {match: [tcp/3]}\n- {name: D, match: ['']}\n",
 			`g.yaml:2:21: match of service "A": service "tcp/70000": the port must be a number from 0 to 65535 or a range such as tcp/1-9; tcp alone means every port
 g.yaml:3:10: service "B": match is empty: list terms such as tcp/443 or udp/5000-5100

@@ -190,13 +190,16 @@ func (w *yamlWalker) document(n *yaml.Node) {
 		return
 	}
 	var drafts []exclusionDraft
-	categoryLines, serviceLines := map[string]int{}, map[string]int{}
+	categoryLines, serviceLines, sourceLines := map[string]int{}, map[string]int{}, map[string]int{}
 	w.mapping(n, "", map[string]func(*yaml.Node){
 		"categories": func(n *yaml.Node) {
 			w.sequence(n, "categories", func(n *yaml.Node) { w.category(n, categoryLines) })
 		},
 		"services": func(n *yaml.Node) {
 			w.sequence(n, "services", func(n *yaml.Node) { w.service(n, serviceLines) })
+		},
+		"sources": func(n *yaml.Node) {
+			w.sequence(n, "sources", func(n *yaml.Node) { w.source(n, sourceLines) })
 		},
 		"exclude": func(n *yaml.Node) {
 			w.sequence(n, "exclude", func(n *yaml.Node) {

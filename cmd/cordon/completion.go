@@ -175,11 +175,11 @@ func groupsFile(cmd *cobra.Command) *categories.File {
 	if f == nil || f.Value.String() == "" {
 		return nil
 	}
-	file, err := readGroupsAt(f.Value.String(), time.Time{})
+	file, err := categories.ReadFile(f.Value.String()) // completion asks no source
 	if err != nil {
 		return nil
 	}
-	return file
+	return file.At(time.Now())
 }
 
 func (a *app) categoryNames(cmd *cobra.Command) (names []string) {

@@ -25,7 +25,7 @@ func (a *app) groupsCommand() *cobra.Command {
 		RunE:  func(_ *cobra.Command, args []string) error { return a.groupsLint(format, args) },
 	}
 	lint.Flags().StringVarP(&format, "format", "f", "text", "text or json (one object a line)")
-	c.AddCommand(lint, a.suggestCommand(), a.inferCommand(), a.fitCommand(), a.groupsExportCommand())
+	c.AddCommand(lint, a.suggestCommand(), a.inferCommand(), a.fitCommand(), a.groupsExportCommand(), a.groupsSourcesCommand())
 	return c
 }
 

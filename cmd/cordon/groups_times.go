@@ -27,9 +27,9 @@ A group that had none stays, so that a policy that names it still can be read. S
 			if when.IsZero() {
 				when = now
 			}
-			file, err := categories.ReadFile(args[0])
+			file, err := readGroups(args[0])
 			if err != nil {
-				return usageError(err)
+				return err
 			}
 			return a.writeGroups(file.At(when), output)
 		},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"cordon/categories"
+	"cordon/categories/sources"
 	"cordon/collector/flowfile"
 	"cordon/recommender"
 	"fmt"
@@ -26,13 +27,22 @@ func oneArgument(what string) cobra.PositionalArgs {
 	}
 }
 
-// readGroups reads a groups file; nil for no path.
+// readGroups reads a groups file, with the groups of its sources as they are now; nil for no path.
 func readGroups(path string) (*categories.File, error) {
 	if path == "" {
 		return nil, nil
 	}
 	file, err := categories.ReadFile(path)
-	return file, usageError(err)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	for i := range file.Sources {
+		if err := sources.CheckTemplates(&file.Sources[i]); err != nil {
+			return nil, usagef("%s:%d: %w", path, file.Sources[i].Line, err)
+		}
+	}
+	file, _, err = sources.Read(context.Background(), file)
+	return file, err
 }
 
 // readGroupsAt reads a groups file as it was at a moment, now for the zero time; nil for no path.

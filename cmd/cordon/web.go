@@ -107,6 +107,9 @@ func askedFlags(asked api.Asked) (*generateFlags, *categories.File, error) {
 	if err != nil {
 		return nil, nil, usageError(fmt.Errorf("--groups: %w", err))
 	}
+	if len(file.Sources) > 0 { // they name files and commands of the server
+		return nil, nil, usagef("--groups: sources are read on the command line only; `cordon groups export` writes their groups into a file")
+	}
 	return &g, file, nil
 }
 

@@ -1,0 +1,194 @@
+package categories
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Source says where groups live, and how what is found there becomes groups: an item of sources in a groups file. Package
+// categories/sources reads it.
+type Source struct {
+	Name     string   // name in messages; unique in the file
+	Kind     string   // one of SourceKinds
+	Address  string   // path of a file, or URL
+	Command  []string // program and its arguments
+	Field    string   // field with the addresses of an object; empty to look at the usual ones
+	Headers  []SourceHeader
+	Interval time.Duration
+	Groups   []SourceCategory
+	Line     int
+}
+
+// SourceHeader is a header of HTTP requests whose value stands in a file or in the environment: it may be a secret, which a groups
+// file never holds.
+type SourceHeader struct {
+	Name, File, Env string
+	Prefix          string // word before the value, such as Bearer
+}
+
+// SourceCategory makes groups of a category from a label of objects: the template, of package text/template, gives the name of the
+// group from the label's value; an empty name makes no group.
+type SourceCategory struct {
+	Name, Label, Group string
+}
+
+// SourceKinds are the kinds of sources.
+var SourceKinds = []string{"command", "file", "http"}
+
+// DefaultSourceInterval is how often a source is asked where it does not say so.
+const DefaultSourceInterval = 5 * time.Minute
+
+// CheckName says what is wrong with the name of a group.
+func CheckName(s string) error { return checkName(s) }
+
+func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
+	s := Source{Interval: DefaultSourceInterval, Line: n.Line}
+	found := w.count()
+	texts := map[string]*textAt{}
+	fields := map[string]func(*yaml.Node){
+		"headers":    func(n *yaml.Node) { w.sequence(n, "headers", func(n *yaml.Node) { w.sourceHeader(n, &s) }) },
+		"categories": func(n *yaml.Node) { w.sequence(n, "categories", func(n *yaml.Node) { w.sourceCategory(n, &s) }) },
+		"command": func(n *yaml.Node) {
+			var list []textAt
+			w.texts(n, "command", &list)
+			for _, at := range list {
+				s.Command = append(s.Command, at.text)
+			}
+		},
+	}
+	for _, name := range []string{"name", "kind", "address", "field", "interval"} {
+		at := &textAt{line: n.Line, column: n.Column}
+		texts[name] = at
+		fields[name] = func(n *yaml.Node) { *at, _ = w.text(n, name+" of a source") }
+	}
+	if !w.mapping(n, "source", fields) || w.count() > found {
+		return
+	}
+	s.Name, s.Kind, s.Address, s.Field = texts["name"].text, texts["kind"].text, texts["address"].text, texts["field"].text
+	fail := func(at *textAt, field, format string, args ...any) { w.add(at.line, at.column, field, format, args...) }
+	if err := checkName(s.Name); err != nil {
+		fail(texts["name"], "name of a source", "%v", err)
+	} else {
+		w.unique(*texts["name"], "name of a source", "give them different names", lines)
+	}
+	switch {
+	case !slices.Contains(SourceKinds, s.Kind):
+		fail(texts["kind"], "kind of a source", "%s is not one of %s%s", quote(s.Kind), strings.Join(SourceKinds, ", "), suggest(s.Kind, SourceKinds))
+	case s.Kind == "command" && len(s.Command) == 0:
+		fail(texts["kind"], "source "+quote(s.Name), "a source of kind command needs command: the program and its arguments, as a list")
+	case s.Kind != "command" && s.Address == "":
+		fail(texts["kind"], "source "+quote(s.Name), "a source of kind %s needs address", s.Kind)
+	}
+	if text := texts["interval"].text; text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < time.Second {
+			fail(texts["interval"], "interval of a source", "%s is not a time of at least a second, such as 5m or 1h", quote(text))
+		}
+		s.Interval = d
+	}
+	if len(s.Groups) == 0 {
+		fail(texts["name"], "source "+quote(s.Name), "it makes no groups: list under categories which label makes groups of which category")
+	}
+	if w.count() == found {
+		w.file.Sources = append(w.file.Sources, s)
+	}
+}
+
+// sourceMap reads a map of texts.
+func (w *yamlWalker) sourceMap(n *yaml.Node, what string, into map[string]*string) bool {
+	fields := map[string]func(*yaml.Node){}
+	found := w.count()
+	for name, to := range into {
+		fields[name] = func(n *yaml.Node) {
+			at, _ := w.text(n, name+" of "+what)
+			*to = at.text
+		}
+	}
+	return w.mapping(n, what, fields) && w.count() == found
+}
+
+func (w *yamlWalker) sourceHeader(n *yaml.Node, s *Source) {
+	var h SourceHeader
+	if !w.sourceMap(n, "a header", map[string]*string{"name": &h.Name, "file": &h.File, "env": &h.Env, "prefix": &h.Prefix}) {
+		return
+	}
+	if h.Name == "" || (h.File == "") == (h.Env == "") {
+		w.add(n.Line, n.Column, "headers of a source", "a header needs a name, and either file or env: where its value stands, which may be a secret")
+		return
+	}
+	s.Headers = append(s.Headers, h)
+}
+
+func (w *yamlWalker) sourceCategory(n *yaml.Node, s *Source) {
+	c := SourceCategory{Group: "{{.}}"}
+	if !w.sourceMap(n, "a category of a source", map[string]*string{"name": &c.Name, "label": &c.Label, "group": &c.Group}) {
+		return
+	}
+	if err := checkCategoryName(c.Name); err != nil {
+		w.add(n.Line, n.Column, "name of a category of a source", "%v", err)
+		return
+	}
+	if c.Label == "" {
+		w.add(n.Line, n.Column, "label of category "+strconv.Quote(c.Name), "it is empty: name the label of the source's objects that makes the groups")
+		return
+	}
+	s.Groups = append(s.Groups, c)
+}
+
+// With gives the file with the groups of sources added: prefixes of a group that it has join those. Its digest is that of its groups then.
+func (f *File) With(categories []Category) *File {
+	out := *f
+	out.Categories, out.digest = slices.Clone(f.Categories), ""
+	for _, c := range categories {
+		i := slices.IndexFunc(out.Categories, func(o Category) bool { return o.Name == c.Name })
+		if i < 0 {
+			out.Categories = append(out.Categories, c)
+			continue
+		}
+		to := &out.Categories[i]
+		to.Groups = slices.Clone(to.Groups)
+		place := map[string]int{}
+		for j := range to.Groups {
+			place[to.Groups[j].Name] = j
+		}
+		for _, g := range c.Groups {
+			j, ok := place[g.Name]
+			if !ok {
+				to.Groups = append(to.Groups, g)
+				continue
+			}
+			old := &to.Groups[j]
+			joined := *old
+			joined.Prefixes = slices.Clone(old.Prefixes)
+			for k, p := range g.Prefixes {
+				joined.AddPrefix(p, g.TimesOf(k))
+			}
+			to.Groups[j] = joined
+		}
+	}
+	members := map[Ref][]Group{}
+	for i := range out.Categories {
+		for j := range out.Categories[i].Groups {
+			g := out.Categories[i].Groups[j]
+			members[Ref{out.Categories[i].Name, g.Name}] = []Group{g}
+		}
+	}
+	prefixes := func(selectors []Selector) []Selector {
+		selectors = slices.Clone(selectors)
+		for i := range selectors {
+			if g, ok := members[selectors[i].Group]; ok {
+				selectors[i].Prefixes = g[0].Prefixes
+			}
+		}
+		return selectors
+	}
+	out.Exclude = slices.Clone(f.Exclude)
+	for i := range out.Exclude {
+		out.Exclude[i].Sources, out.Exclude[i].Destinations = prefixes(out.Exclude[i].Sources), prefixes(out.Exclude[i].Destinations)
+	}
+	return &out
+}
