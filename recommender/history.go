@@ -63,15 +63,15 @@ func (s *Settings) settle(ctx context.Context, conn driver.Conn, file *categorie
 
 // newHistory gives nil where no prefix of the file changes its group about the window.
 func newHistory(file *categories.File, s Settings) (*history, error) {
-	since := s.Since
+	since := s.Since.Time
 	if !since.IsZero() {
 		since = since.Add(-aroundWindow)
 	}
-	changing := file.Changing(since, s.Until)
+	changing := file.Changing(since, s.Until.Time)
 	if len(changing) == 0 {
 		return nil, nil
 	}
-	h := &history{file: file.During(since, s.Until), at: s.groupsAt, internet: s.External == ExternalInternet, derived: map[int32]bool{}, named: map[categories.Ref]bool{}}
+	h := &history{file: file.During(since, s.Until.Time), at: s.groupsAt, internet: s.External == policy.ExternalInternet, derived: map[int32]bool{}, named: map[categories.Ref]bool{}}
 	var err error
 	if h.line, err = categories.NewTimeline(h.file, s.Categories); err != nil {
 		return nil, err

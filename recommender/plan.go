@@ -67,7 +67,7 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	}
 	p.internet = policy.GroupEndpoint(p.resolver.Label(categories.Internet))
 	if p.classes.history, err = newHistory(whole, s); err != nil {
-		return nil, &SettingsError{"category", err}
+		return nil, policy.WrongSetting("category", err)
 	}
 	p.merger = policy.NewMerger(p.addresses)
 	p.names = newNamer(nameTemplate, file)

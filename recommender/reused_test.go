@@ -75,11 +75,11 @@ func TestReusedAddress(t *testing.T) {
 			reused: "10.0.0.7/32: job until 2026-11-20T12:30:00Z, web from 2026-11-20T12:30:00Z",
 		},
 		"the first owner": {
-			settings: Settings{Until: hour(2)},
+			settings: Settings{Settings: policy.Settings{Until: policy.NewTime(hour(2))}},
 			want:     "job > api tcp/9090, job > db tcp/5432, web > api tcp/8080, 3 of 3",
 		},
 		"the second owner": {
-			settings: Settings{Since: hour(3)},
+			settings: Settings{Settings: policy.Settings{Since: policy.NewTime(hour(3))}},
 			want:     "web > api tcp/8080, web > api tcp/9090, 2 of 2",
 		},
 		"nobody before": {

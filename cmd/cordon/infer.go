@@ -90,7 +90,7 @@ func (g *inferFlags) complete() (file *categories.File, err error) {
 	if s.Scope, err = g.scope.scope(); err != nil {
 		return nil, err
 	}
-	return readGroupsAt(g.groups, s.Until)
+	return readGroupsAt(g.groups, s.Until.Time)
 }
 
 // activities counts what hosts do.

@@ -64,10 +64,10 @@ func newOwners(p *policy.Proposal, o *Options) (*owners, error) {
 		x.at = p.GroupsAt.Time
 	}
 	var since, until time.Time
-	if s := p.Settings; s != nil && s.Since != nil {
+	if s := p.Settings; s != nil && !s.Since.IsZero() {
 		since = s.Since.Add(-about)
 	}
-	if s := p.Settings; s != nil && s.Until != nil {
+	if s := p.Settings; s != nil && !s.Until.IsZero() {
 		until = s.Until.Time
 	}
 	if o.Groups.Timed() {
