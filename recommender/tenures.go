@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/recommender/cells"
 	"cordon/recommender/policy"
 	"cordon/schema"
 )
@@ -175,7 +176,7 @@ func (r *run) formerReasons() (external, ungrouped string) {
 		return "", ""
 	}
 	of := func(kind int, reason policy.Reason) string {
-		return fmt.Sprintf("c.2 = %[1]d OR s.2 = %[1]d, %[2]d, ", kind, reasonNumber(reason))
+		return fmt.Sprintf("c.2 = %[1]d OR s.2 = %[1]d, %[2]d, ", kind, cells.ReasonNumber(reason))
 	}
 	return of(formerPublic, policy.External), of(formerPrivate, policy.Ungrouped)
 }
