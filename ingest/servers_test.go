@@ -65,7 +65,7 @@ func newRig(t testing.TB) *rig {
 
 	db := clickhouse.OpenDB(engine.Options())
 	defer db.Close()
-	if _, _, err := schema.Migrate(t.Context(), db, schema.MigrateConfig{Database: r.database}); err != nil {
+	if _, _, err := schema.Migrate(t.Context(), db, schema.MigrateConfig{Database: r.database, Script: engine.Script}); err != nil {
 		t.Fatal(err)
 	}
 	var err error

@@ -54,7 +54,7 @@ const database = "cordon_recommender"
 var migrate = sync.OnceValue(func() error {
 	db := clickhouse.OpenDB(server.Options())
 	defer db.Close()
-	_, _, err := schema.Migrate(context.Background(), db, schema.MigrateConfig{Database: database})
+	_, _, err := schema.Migrate(context.Background(), db, schema.MigrateConfig{Database: database, Script: server.Script})
 	return err
 })
 

@@ -79,7 +79,7 @@ func openEngine(t testing.TB) *store {
 func newStore(t testing.TB) *store {
 	t.Helper()
 	s := openEngine(t)
-	if _, _, err := schema.Migrate(t.Context(), s.db, schema.MigrateConfig{Database: s.name}); err != nil {
+	if _, _, err := schema.Migrate(t.Context(), s.db, schema.MigrateConfig{Database: s.name, Script: engine.Script}); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -1,5 +1,7 @@
 package schema
 
+import "strings"
+
 // For tests in package schema_test.
 var (
 	StatsColumnNames = statsColumnNames
@@ -34,3 +36,6 @@ func HalfOpen(r *Record) bool {
 func Render(database, name, text string) ([]byte, error) {
 	return MigrateConfig{Database: database}.render(name, text)
 }
+
+// IsFresh reports whether an engine of this version makes an empty database in one step.
+func IsFresh(engine string) bool { return strings.HasPrefix(freshText, freshEngine+engine+"\n") }

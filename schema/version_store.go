@@ -46,20 +46,28 @@ func (s *versionStore) Tablename() string { return versionTable }
 // CreateVersionTable implements [database.Store]. Every node has the whole
 // table, so any node can be asked.
 func (s *versionStore) CreateVersionTable(ctx context.Context, db database.DBTxConn) error {
+	_, err := db.ExecContext(ctx, s.createTable())
+	return err
+}
+
+func (s *versionStore) createTable() string {
 	engine := "ReplacingMergeTree(applied)"
 	if s.cfg.Cluster != "" {
 		engine = "ReplicatedReplacingMergeTree('/clickhouse/tables/{uuid}', '{shard}-{replica}', applied)"
 	}
-	_, err := db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+s.table()+s.onCluster()+
-		" (version Int64, applied DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = "+engine+" ORDER BY version")
-	return err
+	return "CREATE TABLE IF NOT EXISTS " + s.table() + s.onCluster() +
+		" (version Int64, applied DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = " + engine + " ORDER BY version"
 }
 
 // Insert implements [database.Store].
 func (s *versionStore) Insert(ctx context.Context, db database.DBTxConn, req database.InsertRequest) error {
-	// VALUES would be taken for a batch by the database/sql driver.
-	_, err := db.ExecContext(ctx, "INSERT INTO "+s.table()+" (version) SELECT "+strconv.FormatInt(req.Version, 10))
+	_, err := db.ExecContext(ctx, s.insert(strconv.FormatInt(req.Version, 10)))
 	return err
+}
+
+// insert adds the versions that an expression gives. VALUES would be taken for a batch by the database/sql driver.
+func (s *versionStore) insert(versions string) string {
+	return "INSERT INTO " + s.table() + " (version) SELECT " + versions
 }
 
 // Delete implements [database.Store]. Migrations go forward only.

@@ -30,6 +30,7 @@ func (a *app) migrateStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var engine *clickhousehttp.Server
 	if opts != nil {
 		patientOptions(opts, a.wait("ClickHouse at "+strings.Join(opts.Addr, ",")), nil)
 	} else {
@@ -45,9 +46,9 @@ func (a *app) migrateStore(ctx context.Context) error {
 			return err
 		}
 		defer ch.Close(context.WithoutCancel(ctx))
-		opts = own
+		engine, opts = ch, own
 	}
-	from, to, err := a.migrateWith(ctx, opts)
+	from, to, err := a.migrateWith(ctx, opts, engine)
 	if err != nil {
 		return err
 	}

@@ -298,7 +298,7 @@ func (n *node) openClickHouse(ctx context.Context, r roles) error {
 		if n.clickhouse == nil {
 			patientOptions(&patient, n.wait("ClickHouse at "+redact(s.ClickHouse.DSN)), nil)
 		}
-		if err := a.migrate(ctx, &patient); err != nil {
+		if err := a.migrate(ctx, &patient, n.clickhouse); err != nil {
 			return err
 		}
 		changed, err := a.setRetention(ctx, &patient)

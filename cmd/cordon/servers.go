@@ -127,16 +127,16 @@ func (a *app) setRetention(ctx context.Context, opts *clickhouse.Options) ([]sch
 }
 
 // migrate brings the tables to this version and says so in the log, unless the
-// store is new.
-func (a *app) migrate(ctx context.Context, opts *clickhouse.Options) error {
-	from, to, err := a.migrateWith(ctx, opts)
+// store is new. own is the engine where it is this process's, else nil.
+func (a *app) migrate(ctx context.Context, opts *clickhouse.Options, own *clickhousehttp.Server) error {
+	from, to, err := a.migrateWith(ctx, opts, own)
 	if err == nil && from != 0 && from != to {
 		a.log.Info("schema migrated", "from", from, "to", to)
 	}
 	return err
 }
 
-func (a *app) migrateWith(ctx context.Context, opts *clickhouse.Options) (from, to int64, err error) {
+func (a *app) migrateWith(ctx context.Context, opts *clickhouse.Options, own *clickhousehttp.Server) (from, to int64, err error) {
 	// The database may not exist yet.
 	o := *opts
 	o.Auth.Database = "default"
@@ -145,7 +145,11 @@ func (a *app) migrateWith(ctx context.Context, opts *clickhouse.Options) (from, 
 	if err := db.PingContext(ctx); err != nil {
 		return 0, 0, unreachable(fmt.Errorf("ClickHouse: %w (is the server up, and clickhouse.dsn right?)", err))
 	}
-	from, to, err = schema.Migrate(ctx, db, a.settings.migration())
+	cfg := a.settings.migration()
+	if own != nil {
+		cfg.Script = own.Script
+	}
+	from, to, err = schema.Migrate(ctx, db, cfg)
 	if err != nil {
 		return from, to, fmt.Errorf("migrate: %w", err)
 	}

@@ -31,7 +31,8 @@ type store struct {
 
 	// Own is set where the servers run inside this process, so that nothing
 	// else ingests what is published.
-	Own bool
+	Own    bool
+	engine *clickhousehttp.Server // where it is Own
 
 	closers []func()
 }
@@ -86,7 +87,7 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 	}
 	opts.Auth.Database = database
 	if s.Own { // a running process has migrated its store, and `cordon migrate` an external one
-		if err := a.migrate(ctx, opts); err != nil {
+		if err := a.migrate(ctx, opts, s.engine); err != nil {
 			return err
 		}
 	}
@@ -138,7 +139,7 @@ func (s *store) openFolder(ctx context.Context, a *app, dir string, temporary, c
 		if err != nil {
 			return err
 		}
-		s.Own, opts = true, o
+		s.Own, s.engine, opts = true, ch, o
 		s.onClose(func() { ch.Close(context.WithoutCancel(ctx)) })
 		return nil
 	})

@@ -292,6 +292,25 @@ func (c *Server) Options() *clickhouse.Options {
 	}
 }
 
+// Script runs statements that ";" separates, with full access and without a result. The first error ends it.
+func (c *Server) Script(ctx context.Context, statements string) error {
+	if !c.begin() {
+		return errors.New("the ClickHouse engine is shutting down")
+	}
+	defer c.active.Done()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	conn, err := c.engine.Open()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return conn.Exec(statements)
+}
+
 // Close refuses new queries, waits for the running ones and stops the engine.
 // When ctx ends first, it cancels them. The data folder is left complete.
 func (c *Server) Close(ctx context.Context) error {

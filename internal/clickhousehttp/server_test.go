@@ -176,3 +176,29 @@ func TestCurl(t *testing.T) {
 		}
 	}
 }
+
+// A script's statements run one after another, and an error names the statement that is wrong.
+func TestScript(t *testing.T) {
+	ch := openTest(t, Config{})
+	conn := openConn(t, ch.Options())
+	if err := ch.Script(t.Context(), "CREATE DATABASE d;\nCREATE TABLE d.t (n UInt8) ENGINE = MergeTree ORDER BY n;\nINSERT INTO d.t SELECT 7"); err != nil {
+		t.Fatal(err)
+	}
+	var n uint8
+	if err := conn.QueryRow(t.Context(), "SELECT n FROM d.t").Scan(&n); err != nil || n != 7 {
+		t.Errorf("%d, %v; want 7", n, err)
+	}
+	if err := ch.Script(t.Context(), "DROP TABLE d.t; SELECT nonsense; DROP DATABASE d"); err == nil || !strings.Contains(err.Error(), "nonsense") {
+		t.Errorf("got %v, want that there is no `nonsense`", err)
+	}
+	var databases uint64
+	if err := conn.QueryRow(t.Context(), "SELECT count() FROM system.databases WHERE name = 'd'").Scan(&databases); err != nil || databases != 1 {
+		t.Errorf("%d databases, %v; want the one that the statement after the mistake would have dropped", databases, err)
+	}
+	if err := ch.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := ch.Script(t.Context(), "SELECT 1"); err == nil {
+		t.Error("a script ran after Close")
+	}
+}

@@ -63,7 +63,7 @@ func newRig(t *testing.T) *rig {
 	name := fmt.Sprintf("cordon_imports_%s_%d", strings.ToLower(strings.ReplaceAll(t.Name(), "/", "_")), rand.Uint32())
 	db := clickhouse.OpenDB(engine.Options())
 	defer db.Close()
-	if _, _, err := schema.Migrate(t.Context(), db, schema.MigrateConfig{Database: name}); err != nil {
+	if _, _, err := schema.Migrate(t.Context(), db, schema.MigrateConfig{Database: name, Script: engine.Script}); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := clickhouse.Open(engine.Options())

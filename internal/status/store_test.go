@@ -33,7 +33,7 @@ func TestOneWayExporters(t *testing.T) {
 	defer ch.Close(ctx)
 	db := clickhouse.OpenDB(ch.Options())
 	defer db.Close()
-	if _, _, err := schema.Migrate(ctx, db, schema.MigrateConfig{Database: "cordon_status"}); err != nil {
+	if _, _, err := schema.Migrate(ctx, db, schema.MigrateConfig{Database: "cordon_status", Script: ch.Script}); err != nil {
 		t.Fatal(err)
 	}
 	opts := ch.Options()
