@@ -1,20 +1,16 @@
 package main
 
 import (
-	"time"
-
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
-	"cordon/categories"
 	"cordon/internal/text"
 	"cordon/recommender"
 	"cordon/recommender/cover"
@@ -22,7 +18,6 @@ import (
 	"cordon/recommender/target"
 	"cordon/recommender/target/eos"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
@@ -32,8 +27,9 @@ const policyDiffHelp = `Compares a policy that is running with one that is to co
 Policy, a proposal, or a running-config of Arista EOS.
 
 First by meaning: what becomes permitted (+) and what no longer is (-), by which rules,
-answers included. With --from, how many sessions of those files that concerns, and which
-rules of the running policy decide none of them, or permit more than was seen.
+answers included. With --sessions or --from, how many of the collected sessions, or of those
+files, that concerns, and which rules of the running policy decide none of them, or permit
+more than was seen.
 
 Then as configuration of EOS: how many lines are added and removed, what to type on the
 device, and what to type to undo it. Only policies that are bound in a VRF are touched,
@@ -49,7 +45,8 @@ type policyDiffFlags struct {
 	groups, format, output string
 	categories, from       []string
 	session, timer, limits string
-	lines                  bool
+	lines, collected       bool
+	window                 window
 	target                 targetFlags
 }
 
@@ -60,6 +57,7 @@ func (a *app) policyDiffCommand() *cobra.Command {
 		Short: "What changes from one policy to another, by meaning and by configuration line",
 		Long:  policyDiffHelp,
 		Example: `  cordon policy diff switch.cfg proposal.yaml --groups groups.yaml
+  cordon policy diff switch.cfg proposal.yaml --groups groups.yaml --sessions --last 30d
   cordon policy diff switch.cfg proposal.yaml --groups groups.yaml --session cordon > commands.txt`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
@@ -80,6 +78,8 @@ func (f *policyDiffFlags) flags(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.groups, "groups", "g", "", "groups file, where a policy names groups")
 	fs.StringSliceVar(&f.categories, "category", nil, "selected categories of the groups file, in order of precedence (default: those of a proposal, else all)")
 	fs.StringArrayVar(&f.from, "from", nil, "count the sessions of this file that are concerned, and judge the running rules by them (may be repeated)")
+	fs.BoolVar(&f.collected, "sessions", false, "count the collected sessions that are concerned, and judge the running rules by them")
+	f.window.flags(fs)
 	fs.StringVarP(&f.format, "format", "f", "text", "text or json")
 	fs.StringVarP(&f.output, "output", "o", "", "write to this file instead of standard output")
 	fs.BoolVar(&f.lines, "lines", false, "show the lines that are added and removed, too")
@@ -107,13 +107,6 @@ type policyChange struct {
 	runningPrices []eos.Price
 }
 
-// removable is a rule of the running policy that can go.
-type removable struct {
-	policy.InForce
-	VRF   string `json:"vrf,omitempty"`
-	Lines int    `json:"linesSaved"`
-}
-
 var (
 	sessionName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,63}$`)
 	timerText   = regexp.MustCompile(`^\d\d:[0-5]\d:[0-5]\d$`)
@@ -127,6 +120,14 @@ func (a *app) policyDiff(cmd *cobra.Command, running, next string, f *policyDiff
 		return usagef("--session %q: a name has letters, digits, _, - and .", f.session)
 	case !timerText.MatchString(f.timer):
 		return usagef("--commit-timer %q: a time looks like 00:05:00", f.timer)
+	case f.collected && len(f.from) > 0:
+		return usagef("--sessions and --from exclude each other")
+	case !f.collected && len(f.from) == 0 && f.window != (window{}):
+		return usagef("--since, --until, --last and --tz go with --sessions or --from")
+	}
+	settings := recommender.Settings{Effort: cover.EffortQuick}
+	if err := f.window.settings(time.Now(), &settings.Settings); err != nil {
+		return err
 	}
 	opts, err := f.target.options("eos", f.output)
 	if err != nil {
@@ -150,8 +151,9 @@ func (a *app) policyDiff(cmd *cobra.Command, running, next string, f *policyDiff
 	if err != nil {
 		return err
 	}
-	if len(f.from) > 0 {
-		if err := a.countSessions(cmd.Context(), change, sides[0].policies, opts.Groups, f); err != nil {
+	if f.collected || len(f.from) > 0 {
+		settings.Existing, settings.Categories = sides[0].policies, f.categories
+		if err := a.countSessions(cmd.Context(), change, settings, opts.Groups, f.from); err != nil {
 			return err
 		}
 	}
@@ -216,7 +218,7 @@ func (a *app) compare(sides *[2]policyFile, f *policyDiffFlags, o target.Options
 	}
 	out.Findings = append(out.Findings, configs[1].Lint(lint)...)
 	out.runningPrices = configs[0].Prices()
-	out.Removable = append(out.Removable, removables(documents[0], out.runningPrices, o.Groups)...)
+	out.Removable = append(out.Removable, withoutTwins(removables(documents[0], out.runningPrices, o.Groups))...)
 	return out, nil
 }
 
@@ -291,94 +293,6 @@ func (a *app) compareMeaning(documents [2][]target.Document, out *policyChange) 
 	return nil
 }
 
-// maxAudited is how many rules are compared with one another.
-const maxAudited = 2000
-
-// removables lists the rules of a running policy that others make needless, with the lines that they take.
-func removables(documents []target.Document, prices []eos.Price, groups *categories.File) (out []removable) {
-	if groups == nil {
-		groups = &categories.File{}
-	}
-	addresses, err := policy.NewAddresses(groups, nil)
-	if err != nil {
-		return nil
-	}
-	for i := range documents {
-		d := &documents[i]
-		statements, _, err := d.Sessions(false)
-		if err != nil || len(statements) != len(d.Rules) || len(statements) > maxAudited {
-			continue // a rule in several parts, of which some may go, or too many rules
-		}
-		var rules []policy.AuditRule
-		for j := range statements {
-			rules = append(rules, policy.AuditRule{StatementRule: statements[j], Label: statements[j].Label(j)})
-		}
-		for _, found := range addresses.Audit(rules, nil, nil) {
-			if found.Finding != policy.Redundant && found.Finding != policy.Shadowed {
-				continue
-			}
-			out = append(out, newRemovable(found, &d.Policy, prices))
-		}
-	}
-	return out
-}
-
-// newRemovable gives a finding with the lines that its rule takes.
-func newRemovable(found policy.InForce, of *policy.Policy, prices []eos.Price) removable {
-	r := removable{InForce: found, VRF: of.VRF}
-	for _, p := range prices {
-		if p.Rule == found.Rule && (p.Policy == of.Name || of.Name == "") {
-			r.Lines += p.Lines
-		}
-	}
-	return r
-}
-
-// audited are the findings that policy diff tells, in its order.
-var audited = []policy.Audited{policy.Redundant, policy.Shadowed, policy.Unused, policy.WiderThanSeen}
-
-// bySessions replaces what can go by what the sessions of a store say of each rule of the running policies: besides those
-// that others make needless, rules under which nothing was seen, and rules that permit more than was seen. A policy of
-// every VRF is judged by the sessions of all.
-func (c *policyChange) bySessions(ctx context.Context, conn driver.Conn, running []policy.Policy, groups *categories.File, selected []string) error {
-	proposals, err := recommender.Generate(ctx, conn, recommender.Settings{Existing: running, Categories: selected, Effort: cover.EffortQuick}, groups)
-	if err != nil {
-		return err
-	}
-	out := []removable{}
-	for i := range running {
-		d := &running[i]
-		known := map[string]bool{} // names of the rules of this policy
-		for j := range d.Rules {
-			known[d.Rules[j].Label(j)] = true
-		}
-		found := map[string]int{}
-		judged := 0
-		for j := range proposals {
-			if d.VRF == "" || d.VRF == proposals[j].VRF {
-				judged++
-				for _, x := range proposals[j].Existing {
-					found[x.Rule+" "+string(x.Finding)]++
-				}
-			}
-		}
-		for j := range proposals {
-			if d.VRF != "" && d.VRF != proposals[j].VRF {
-				continue
-			}
-			for _, x := range proposals[j].Existing {
-				if slices.Contains(audited, x.Finding) && known[x.Rule] && found[x.Rule+" "+string(x.Finding)] == judged {
-					out = append(out, newRemovable(x, d, c.runningPrices))
-				}
-			}
-			break
-		}
-	}
-	slices.SortStableFunc(out, func(a, b removable) int { return slices.Index(audited, a.Finding) - slices.Index(audited, b.Finding) })
-	c.Removable = out
-	return nil
-}
-
 // print writes the change for people.
 func (c *policyChange) print(w io.Writer, lines bool) {
 	for _, side := range []struct {
@@ -450,19 +364,6 @@ func (c *policyChange) printPrices(w io.Writer) {
 	}
 }
 
-// print writes a finding for people.
-func (r *removable) print(w io.Writer) {
-	switch by := slices.Concat(r.By, r.ByProposed); {
-	case r.Finding == policy.WiderThanSeen && r.Beyond != nil:
-		fmt.Fprintf(w, "could be narrower: %s permits %d pairs and %s, and %d pairs and %s were seen; %s\n", r.Rule, r.Beyond.PermittedPairs,
-			text.Count(r.Beyond.PermittedPorts, "port"), r.Beyond.ObservedPairs, text.Count(r.Beyond.ObservedPorts, "port"), text.Count(r.Lines, "line"))
-	case r.Finding == policy.Unused:
-		fmt.Fprintf(w, "can go: %s decides no session that was seen; %s\n", r.Rule, text.Count(r.Lines, "line"))
-	default:
-		fmt.Fprintf(w, "can go: %s is %s by %s; %s\n", r.Rule, r.Finding, strings.Join(by, ", "), text.Count(r.Lines, "line"))
-	}
-}
-
 func total(prices []eos.Price) (sum eos.Price) {
 	sum.Rule = "all"
 	for _, p := range prices {
@@ -526,52 +427,4 @@ func stringsOf[T fmt.Stringer](list []T) (out []string) {
 		out = append(out, x.String())
 	}
 	return out
-}
-
-// countSessions counts the sessions of files under what changes, and judges the rules of the running policies by them.
-func (a *app) countSessions(ctx context.Context, c *policyChange, running []policy.Policy, groups *categories.File, f *policyDiffFlags) error {
-	st, err := a.sessionStore(ctx, &generateFlags{from: f.from}, &stepClock{})
-	if err != nil {
-		return err
-	}
-	defer st.close()
-	if err := c.bySessions(ctx, st.Conn, running, groups, f.categories); err != nil {
-		return err
-	}
-	rows, err := st.Conn.Query(ctx, "SELECT vrf, toString(client), toString(server), proto, port, icmp_type FROM sessions WHERE complete > 0")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	all := []*[]policy.Shift{&c.Gained, &c.Lost}
-	for _, list := range all {
-		for i := range *list {
-			(*list)[i].Sessions = new(uint64)
-		}
-	}
-	for rows.Next() {
-		var vrf, from, to string
-		var proto, icmpType uint8
-		var port uint16
-		if err := rows.Scan(&vrf, &from, &to, &proto, &port, &icmpType); err != nil {
-			return err
-		}
-		client, err := netip.ParseAddr(from)
-		if err != nil {
-			return err
-		}
-		server, err := netip.ParseAddr(to)
-		if err != nil {
-			return err
-		}
-		service := categories.NewService(proto, port, icmpType)
-		for _, list := range all {
-			for i := range *list {
-				if s := &(*list)[i]; (s.VRF == "" || s.VRF == vrf) && s.Holds(client, server, service) {
-					*s.Sessions++
-				}
-			}
-		}
-	}
-	return rows.Err()
 }
