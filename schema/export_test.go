@@ -1,6 +1,9 @@
 package schema
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // For tests in package schema_test.
 var (
@@ -37,5 +40,13 @@ func Render(database, name, text string) ([]byte, error) {
 	return MigrateConfig{Database: database}.render(name, text)
 }
 
-// IsFresh reports whether an engine of this version makes an empty database in one step.
-func IsFresh(engine string) bool { return strings.HasPrefix(freshText, freshEngine+engine+"\n") }
+// SetFresh has fresh.sql be of another version of the schema than it is, and written by another engine, until restore is called.
+func SetFresh(version int64, engine string) (restore func()) {
+	old := freshText
+	_, rest, _ := strings.Cut(freshText, "\n")
+	freshText = fmt.Sprintf(freshLine, version, engine) + rest
+	return func() { freshText = old }
+}
+
+// FreshLine is the first line of fresh.sql.
+const FreshLine = freshLine

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -13,28 +14,29 @@ import (
 	"cordon/internal/sqltext"
 )
 
-// freshText makes the tables and views of an empty database as the migrations leave them, for one server. It was read from a
-// migrated database: its first line names the engine that wrote it, and TestFreshIsWhatMigrationsLeave holds the two together.
-// Views come with the types of their columns, so that ClickHouse need not analyse them.
+// freshText makes the tables and views of an empty database as the migrations up to a version leave them, for one server. It
+// was read from a migrated database: its first line names the version and the engine that wrote it, and
+// TestFreshIsWhatMigrationsLeave holds the two together. Views come with the types of their columns, so that ClickHouse need
+// not analyse them.
 //
 //go:embed fresh.sql
 var freshText string
 
-// freshEngine begins the first line of freshText, before the version of the engine.
-const freshEngine = "-- Written by ClickHouse "
+// freshLine is the first line of freshText.
+const freshLine = "-- Version %d of the schema, written by ClickHouse %s\n"
 
-// migrateOwn spares the migrations where the database has none, which then gets the newest tables, and where it has all.
-// done is false where they are needed: between the two, and on an engine of another version than the one that wrote the text.
+// migrateOwn spares migrations where the database has none, which then gets the tables of freshText, and where it has all.
+// It leaves the rest to the migrations: those of a store between the two, those after the version of freshText, and all of them
+// on an engine of another version than the one that wrote the text. from is the version that was found, to the newest; done
+// says that no migration is left.
 //
 // The versions are written last. So a database that has none was never migrated, or only in part by this function.
 func (c MigrateConfig) migrateOwn(ctx context.Context, db *sql.DB, files fs.FS) (from, to int64, done bool, err error) {
-	if c.Cluster != "" {
-		return 0, 0, false, nil
-	}
-	versions, to, err := versionsOf(files)
+	versions, err := versionsOf(files)
 	if err != nil {
 		return 0, 0, false, err
 	}
+	to = versions[len(versions)-1]
 	store := versionStore{cfg: c}
 	var engine string
 	var tables, has uint64
@@ -51,18 +53,29 @@ func (c MigrateConfig) migrateOwn(ctx context.Context, db *sql.DB, files fs.FS) 
 	if has > 0 {
 		return from, to, from == to && has == uint64(len(versions)), nil
 	}
-	if !strings.HasPrefix(freshText, freshEngine+engine+"\n") {
+	var version int64
+	var by string
+	if _, err := fmt.Sscanf(freshText, freshLine, &version, &by); err != nil {
+		return 0, 0, false, fmt.Errorf("first line of fresh.sql: %w", err)
+	}
+	if by != engine {
 		return 0, 0, false, nil
 	}
 	text, err := c.renderFresh(freshText)
 	if err != nil {
 		return 0, 0, false, err
 	}
-	text += store.createTable() + ";\n" + store.insert("arrayJoin(["+strings.Join(versions, ", ")+"]::Array(Int64))")
+	var list []string
+	for _, v := range versions {
+		if v <= version {
+			list = append(list, strconv.FormatInt(v, 10))
+		}
+	}
+	text += store.createTable() + ";\n" + store.insert("arrayJoin(["+strings.Join(list, ", ")+"]::Array(Int64))")
 	if err := c.Script(ctx, text); err != nil {
 		return 0, 0, false, fmt.Errorf("make the tables of database %s: %w", c.Database, err)
 	}
-	return 0, to, true, nil
+	return 0, to, version == to, nil
 }
 
 // renderFresh puts names and times into the text of an empty database.
@@ -83,20 +96,21 @@ func (c MigrateConfig) renderFresh(text string) (string, error) {
 	return b.String(), nil
 }
 
-// versionsOf gives the versions of migrations, with the 0 that a migrated database has beside them, and the newest.
-func versionsOf(files fs.FS) (list []string, newest int64, err error) {
+// versionsOf gives the versions of migrations in order, after the 0 that a migrated database has beside them.
+func versionsOf(files fs.FS) ([]int64, error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	list = []string{"0"}
+	list := []int64{0}
 	for _, name := range names {
 		number, _, _ := strings.Cut(name, "_")
 		v, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
-			return nil, 0, fmt.Errorf("migration %s has no number: %w", name, err)
+			return nil, fmt.Errorf("migration %s has no number: %w", name, err)
 		}
-		list, newest = append(list, strconv.FormatInt(v, 10)), max(newest, v)
+		list = append(list, v)
 	}
-	return list, newest, nil
+	slices.Sort(list)
+	return list, nil
 }

@@ -1,4 +1,4 @@
--- Written by ClickHouse 26.5.1.1
+-- Version 20 of the schema, written by ClickHouse 26.5.1.1
 -- from the tables and views that the migrations make: go test ./schema -run FreshIs -update
 
 CREATE TABLE IF NOT EXISTS {{database}}.exporter_name_rows

@@ -2,7 +2,9 @@ package schema_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -31,8 +33,8 @@ func (s *store) definitions() []string {
 	return list
 }
 
-// An empty database that was made in one step is what the migrations make of one, whatever its name and its times; the
-// migrations find nothing to do in it, and leave it as it is where they run all the same.
+// An empty database that was made in one step is what the migrations make of one, whatever its name and its times, and though
+// fresh.sql may be of an older version than the newest migration; a step that was interrupted is made again.
 func TestFreshIsWhatMigrationsLeave(t *testing.T) {
 	const flows, sessions = 1234567 * time.Second, 7654321 * time.Second
 	migrated, fresh := openEngine(t), openEngine(t)
@@ -43,7 +45,7 @@ func TestFreshIsWhatMigrationsLeave(t *testing.T) {
 	}
 	want := migrated.definitions()
 	if *update {
-		writeFresh(t, migrated.rows("SELECT version()")[0], want)
+		writeFresh(t, to, migrated.rows("SELECT version()")[0], want)
 		t.Skip("fresh.sql is written; run the test again")
 	}
 	cfg.Database, cfg.Script = fresh.name, engine.Script
@@ -58,8 +60,8 @@ func TestFreshIsWhatMigrationsLeave(t *testing.T) {
 	if d := cmp.Diff(migrated.rows(versions), fresh.rows(versions)); d != "" {
 		t.Errorf("versions %s:\n%s", advice, d)
 	}
-	if !schema.IsFresh(fresh.rows("SELECT version()")[0]) {
-		t.Errorf("fresh.sql is of another engine, so nobody uses it %s", advice)
+	if engine := fresh.rows("SELECT version()")[0]; !strings.Contains(firstLine(t), " by ClickHouse "+engine+"\n") {
+		t.Errorf("fresh.sql is not of engine %s, so nobody uses it %s", engine, advice)
 	}
 	if from, newest, err := schema.Migrate(t.Context(), fresh.db, cfg); err != nil || from != to || newest != to {
 		t.Errorf("again: from %d to %d, want %d both times: %v", from, newest, to, err)
@@ -74,9 +76,43 @@ func TestFreshIsWhatMigrationsLeave(t *testing.T) {
 	}
 }
 
+// The migrations after the version of fresh.sql run on what it makes; on another engine all of them run.
+func TestFreshOfAnOlderVersion(t *testing.T) {
+	newest := newStore(t)
+	want := newest.definitions()
+	version := newest.rows("SELECT max(version) FROM {db}.schema_migrations WHERE version < (SELECT max(version) FROM {db}.schema_migrations)")[0]
+	older, err := strconv.ParseInt(version, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engineVersion := newest.rows("SELECT version()")[0]
+	for _, by := range []string{engineVersion, "1.2.3.4"} {
+		restore := schema.SetFresh(older, by)
+		t.Cleanup(restore)
+		s := openEngine(t)
+		from, _, err := schema.Migrate(t.Context(), s.db, schema.MigrateConfig{Database: s.name, Script: engine.Script})
+		if err != nil || from != 0 {
+			t.Fatalf("written by %s: from version %d, %v", by, from, err)
+		}
+		if d := cmp.Diff(want, s.definitions()); d != "" {
+			t.Errorf("written by %s: tables and views (-newest +got):\n%s", by, d)
+		}
+		restore()
+	}
+}
+
+func firstLine(t *testing.T) string {
+	text, err := os.ReadFile("fresh.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return line + "\n"
+}
+
 // writeFresh writes what makes an empty database: all but the table of versions, which has a place of its own.
-func writeFresh(t *testing.T, engine string, definitions []string) {
-	text := "-- Written by ClickHouse " + engine + "\n-- from the tables and views that the migrations make: go test ./schema -run FreshIs -update\n\n"
+func writeFresh(t *testing.T, version int64, engine string, definitions []string) {
+	text := fmt.Sprintf(schema.FreshLine, version, engine) + "-- from the tables and views that the migrations make: go test ./schema -run FreshIs -update\n\n"
 	for _, d := range definitions {
 		if strings.Contains(d, "{{database}}.schema_migrations") {
 			continue

@@ -81,9 +81,11 @@ func Migrate(ctx context.Context, db *sql.DB, cfg MigrateConfig) (from, to int64
 	if err := store.createDatabase(ctx, db); err != nil {
 		return 0, 0, err
 	}
-	if cfg.Script != nil {
-		if from, to, done, err := cfg.migrateOwn(ctx, db, files); done || err != nil {
-			return from, to, err
+	found := int64(-1)
+	if cfg.Script != nil && cfg.Cluster == "" {
+		var done bool
+		if found, to, done, err = cfg.migrateOwn(ctx, db, files); done || err != nil {
+			return found, to, err
 		}
 	}
 	log := cfg.Log
@@ -97,6 +99,9 @@ func Migrate(ctx context.Context, db *sql.DB, cfg MigrateConfig) (from, to int64
 	}
 	if from, to, err = p.GetVersions(ctx); err != nil {
 		return 0, 0, fmt.Errorf("migrate database %s: %w", cfg.Database, err)
+	}
+	if found >= 0 {
+		from = found
 	}
 	if from > to {
 		return from, from, fmt.Errorf("%w: database %s is at version %d, this cordon at %d; use the cordon that migrated it, or a newer one", ErrNewerSchema, cfg.Database, from, to)
