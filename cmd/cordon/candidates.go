@@ -72,19 +72,20 @@ func (a *app) carriedGroups(ctx context.Context, st *store, t *policyText) (*cat
 
 // candidate makes the policy one that sessions are judged by. Ends that the policy leaves open do what the given action says.
 func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *categories.File, selected []string, end policy.Action) (*simulate.Candidate, error) {
-	documents := t.file.policies
-	name := t.name
-	if t.id != "" {
-		p, err := a.proposal(ctx, st, t.id)
-		if err != nil {
-			return nil, err
-		}
-		documents, name = []policy.Policy{p.Policy()}, shortID(p.ID)
+	proposals, err := t.proposals(ctx, a, st)
+	if err != nil {
+		return nil, err
 	}
-	out := &simulate.Candidate{Name: name}
+	if len(proposals) > 0 {
+		name := t.name
+		if t.id != "" {
+			name = shortID(proposals[0].ID)
+		}
+		return proposalsCandidate(name, proposals, func(*policy.Proposal) (*categories.File, error) { return groups, nil })
+	}
+	out := &simulate.Candidate{Name: t.name}
 	open := false
-	for i := range documents {
-		p := documents[i]
+	for _, p := range t.file.policies {
 		if p.Kind == policy.KindProposal {
 			p.Default = policy.Defaults{IPv4: policy.Deny, IPv6: policy.Deny}
 		}
@@ -95,14 +96,61 @@ func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *c
 		}
 		sets, err := policySets(&p, groups, selected)
 		if err != nil {
-			return nil, usagef("%s: %w", name, err)
+			return nil, usagef("%s: %w", t.name, err)
 		}
 		out.Documents = append(out.Documents, simulate.Document{Policy: p, Sets: sets})
 	}
 	if open {
-		fmt.Fprintf(a.stderr, "cordon: %s does not say what its end does: taken as %s (--default)\n", name, end)
+		fmt.Fprintf(a.stderr, "cordon: %s does not say what its end does: taken as %s (--default)\n", t.name, end)
 	}
 	return out, nil
+}
+
+// proposalsCandidate makes proposals one policy, a document each, with what was in force when they were made behind them: a
+// proposal leaves out what that permits. The file of groups that a proposal is read with may be nil for none.
+func proposalsCandidate(name string, list []policy.Proposal, groups func(*policy.Proposal) (*categories.File, error)) (*simulate.Candidate, error) {
+	out := &simulate.Candidate{Name: name}
+	var behind []simulate.Document
+	for i := range list {
+		file, err := groups(&list[i])
+		if err != nil {
+			return nil, err
+		}
+		p := list[i].Policy()
+		p.Default = policy.Defaults{IPv4: policy.Deny, IPv6: policy.Deny}
+		sets, err := policySets(&p, file, nil)
+		if err != nil {
+			return nil, usagef("%s: %w", name, err)
+		}
+		out.Documents = append(out.Documents, simulate.Document{Policy: p, Sets: sets})
+		existing, _ := list[i].MadeWith()
+		for _, e := range existing {
+			if e.VRF == "" {
+				e.VRF = list[i].VRF
+			}
+			if e.Categories == nil {
+				e.Categories = list[i].Categories
+			}
+			if sets, err = policySets(&e, file, nil); err != nil {
+				return nil, usagef("%s: what was in force when it was made: %w", name, err)
+			}
+			behind = append(behind, simulate.Document{Policy: e, Sets: sets, Beside: true})
+		}
+	}
+	out.Documents = append(out.Documents, behind...)
+	return out, nil
+}
+
+// ownGroups gives the groups that a proposal carries, nil for none.
+func ownGroups(p *policy.Proposal) (*categories.File, error) {
+	if p.GroupsFile == "" {
+		return nil, nil
+	}
+	file, err := p.CarriedFile()
+	if err != nil {
+		return nil, usagef("proposal %s: %w", shortID(p.ID), err)
+	}
+	return file, nil
 }
 
 // policySets gives the meaning of a policy's literals: by the groups of a file, nil for none.

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/user"
 
-	"cordon/categories"
 	"cordon/recommender"
 	"cordon/recommender/policy"
 	"cordon/recommender/simulate"
@@ -110,43 +109,5 @@ func (a *app) candidateInForce(ctx context.Context, st *store, vrf string) (*sim
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	return proposalsCandidate("in force", list)
-}
-
-// proposalsCandidate makes proposals one policy, a document each, with what was in force when they were made behind them: a
-// proposal leaves out what that permits.
-func proposalsCandidate(name string, list []policy.Proposal) (*simulate.Candidate, error) {
-	out := &simulate.Candidate{Name: name}
-	var behind []simulate.Document
-	for i := range list {
-		var file *categories.File
-		if list[i].GroupsFile != "" {
-			var err error
-			if file, err = list[i].CarriedFile(); err != nil {
-				return nil, usagef("proposal %s: %w", shortID(list[i].ID), err)
-			}
-		}
-		p := list[i].Policy()
-		p.Default = policy.Defaults{IPv4: policy.Deny, IPv6: policy.Deny}
-		sets, err := policySets(&p, file, nil)
-		if err != nil {
-			return nil, err
-		}
-		out.Documents = append(out.Documents, simulate.Document{Policy: p, Sets: sets})
-		existing, _ := list[i].MadeWith()
-		for _, e := range existing {
-			if e.VRF == "" {
-				e.VRF = list[i].VRF
-			}
-			if e.Categories == nil {
-				e.Categories = list[i].Categories
-			}
-			if sets, err = policySets(&e, file, nil); err != nil {
-				return nil, err
-			}
-			behind = append(behind, simulate.Document{Policy: e, Sets: sets})
-		}
-	}
-	out.Documents = append(out.Documents, behind...)
-	return out, nil
+	return proposalsCandidate("in force", list, ownGroups)
 }

@@ -307,7 +307,7 @@ func (a *app) namedPolicy(ctx context.Context, st *store, w *watchFlags, since t
 			if w.vrf != "" && w.vrf != proposals[i].VRF {
 				continue
 			}
-			c, err := proposalsCandidate(shortID(proposals[i].ID), proposals[i:i+1])
+			c, err := proposalsCandidate(shortID(proposals[i].ID), proposals[i:i+1], ownGroups)
 			if err != nil {
 				return nil, err
 			}

@@ -121,7 +121,7 @@ func (in *proposalsInForce) list(ctx context.Context) ([]watch.Policy, error) {
 		for to < len(proposals) && proposals[to].VRF == proposals[from].VRF {
 			to++
 		}
-		c, err := proposalsCandidate("in force", proposals[from:to])
+		c, err := proposalsCandidate("in force", proposals[from:to], ownGroups)
 		if err != nil {
 			return nil, err
 		}

@@ -18,6 +18,8 @@ type Candidate struct {
 type Document struct {
 	Policy policy.Policy
 	Sets   policy.SetOf
+	// Beside says that the policy is in force beside the candidate, which builds on it.
+	Beside bool
 }
 
 // ruleName is a rule as results name it. A device's match may be several rules of the model: they are one here.

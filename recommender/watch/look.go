@@ -87,7 +87,7 @@ func (s store) look(ctx context.Context, p *Policy, f func(*simulate.Outside) er
 // ownUses gives those of the rules of the policy itself.
 func ownUses(all []simulate.Use, p *Policy) (out []simulate.Use) {
 	for _, u := range all {
-		if p.Own < 0 || u.Document == p.Own {
+		if p.Own < 0 && !p.Candidate.Documents[u.Document].Beside || u.Document == p.Own {
 			out = append(out, u)
 		}
 	}
