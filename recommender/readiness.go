@@ -64,7 +64,36 @@ func (r *run) learn(ctx context.Context, list []cells.Cell, parts []cells.Part) 
 	}); err != nil {
 		return nil, err
 	}
-	return l.byVRF(seen, r.lossy), nil
+	lossy, err := r.lossyByVRF(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	return l.byVRF(seen, lossy), nil
+}
+
+// lossyByVRF gives the exporters with loss of each VRF as its document names them.
+func (r *run) lossyByVRF(ctx context.Context, parts []cells.Part) (map[string][]string, error) {
+	if len(r.lossy) == 0 {
+		return nil, nil
+	}
+	spans, err := r.readSpans(ctx)
+	if err != nil {
+		return nil, err
+	}
+	drafts := r.drafts(parts, nil, nil)
+	for _, d := range drafts {
+		r.setWindow(d, parts, spans)
+	}
+	if _, err := r.readLoss(ctx, drafts); err != nil {
+		return nil, fmt.Errorf("ClickHouse: read loss: %w", err)
+	}
+	out := map[string][]string{}
+	for _, d := range drafts {
+		for i := range d.Loss {
+			out[d.VRF] = append(out[d.VRF], d.Loss[i].Exporter)
+		}
+	}
+	return out, nil
 }
 
 // learnt gives the cells that rules would be made of, and those with too little support.
@@ -82,10 +111,14 @@ func (r *run) learnt(list []cells.Cell, parts []cells.Part) *learning {
 	for i := range list {
 		add(list[i].Key, list[i].Parts, false)
 	}
+	few := map[cells.Key][]int{}
 	for i := range parts {
 		if parts[i].Reason == decide.BelowSupportNumber {
-			add(parts[i].Key, []int{i}, true)
+			few[parts[i].Key] = append(few[parts[i].Key], i)
 		}
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(few), cells.Key.Compare) {
+		add(k, few[k], true)
 	}
 	return &l
 }
@@ -116,7 +149,7 @@ func (r *run) readHours(ctx context.Context) (seen []seenHours, err error) {
 }
 
 // byVRF gives each cell its hours, counted from the first hour of its VRF, which may only overlap the window.
-func (l *learning) byVRF(seen []seenHours, lossy []string) []simulate.Learned {
+func (l *learning) byVRF(seen []seenHours, lossy map[string][]string) []simulate.Learned {
 	type span struct{ first, last int64 } // Unix seconds
 	spans := map[string]span{}
 	for _, s := range seen {
@@ -144,7 +177,7 @@ func (l *learning) byVRF(seen []seenHours, lossy []string) []simulate.Learned {
 		vrf := l.vrfs[i]
 		if of[vrf] == nil {
 			at := spans[vrf]
-			of[vrf] = &simulate.Learned{VRF: vrf, From: time.Unix(at.first, 0).UTC(), Hours: int((at.last-at.first)/3600) + 1, Lossy: lossy}
+			of[vrf] = &simulate.Learned{VRF: vrf, From: time.Unix(at.first, 0).UTC(), Hours: int((at.last-at.first)/3600) + 1, Lossy: lossy[vrf]}
 		}
 		of[vrf].Cells = append(of[vrf].Cells, l.cells[i])
 	}

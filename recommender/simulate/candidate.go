@@ -10,7 +10,7 @@ import (
 // Candidate is a policy to replay sessions against: documents, of which those of a VRF and those of every VRF hold in the
 // VRF, one after another.
 type Candidate struct {
-	Name      string // to call it: a path, or the beginning of an id
+	Name      string // the text it is called by: a path, or the beginning of an id
 	Documents []Document
 }
 
@@ -31,7 +31,8 @@ type ruleName struct {
 // rules are the rules of a candidate as results name them; the end of the policy is the last.
 type rules struct {
 	names []ruleName
-	of    [][]int // of each document, the place in names of each rule
+	alike []int32 // the place of the first rule that has the name of each
+	of    [][]int // the places in names of the rules of each document
 }
 
 // end is the place of the policy's end.
@@ -62,6 +63,13 @@ func nameRules(c *Candidate) *rules {
 		r.of = append(r.of, of)
 	}
 	r.names = append(r.names, ruleName{"", policy.DefaultRule, c.endAction()})
+	first := map[string]int32{}
+	for i, n := range r.names {
+		if _, ok := first[n.name]; !ok {
+			first[n.name] = int32(i)
+		}
+		r.alike = append(r.alike, first[n.name])
+	}
 	return r
 }
 
@@ -127,7 +135,7 @@ func (c *Candidate) Without(names []string) (*Candidate, error) {
 
 // share is a share of some policy of a candidate, with its sets by their places in the registry.
 type share struct {
-	rule           int // in rules.names
+	rule           int // the place in rules.names
 	client, server int
 	services       []policy.Service
 	action         policy.Action

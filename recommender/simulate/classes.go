@@ -50,13 +50,13 @@ func (b bits) appendTo(key []byte) []byte {
 // class is addresses of one family that are in the same sets.
 type class struct {
 	ipv6 bool
-	sets bits // of the registry
+	sets bits // the places in the registry of the sets that hold it
 }
 
 // classes divides all addresses of both families.
 type classes struct {
 	list   []class
-	ranges []addressRange // in order; a range ends before the next one of its family
+	ranges []addressRange // sorted; a range ends before the next one of its family
 }
 
 // addressRange begins at an address.

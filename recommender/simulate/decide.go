@@ -10,7 +10,7 @@ import (
 // decision is what a policy does with a session, and the rules that say so.
 type decision struct {
 	policy.Decision
-	rule            int // that is named: of the answer where that is not permitted, else of the request
+	rule            int // the one that is named: the answer's where that is not permitted, else the request's
 	request, answer int // rules that were asked, in order; answer is -1 where none was
 }
 
@@ -69,7 +69,7 @@ func (d *decider) decide(client, server uint32, s categories.Service, without in
 // look-up is one pass over a few words.
 type matcher struct {
 	shares         []share
-	client, server [][]uint64 // by class
+	client, server [][]uint64 // the shares that hold each class
 	services       map[categories.Service][]uint64
 	ofRule         map[int][]uint64 // shares of a rule, made when first asked for
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/categories"
 	"cordon/recommender/policy"
 )
 
@@ -26,12 +27,12 @@ type Result struct {
 	Scope      *policy.Scope  `json:"scope,omitempty" yaml:"scope,omitempty"`
 	Summary    Summary        `json:"summary" yaml:"summary"`
 	Changed    *Changed       `json:"changed,omitempty" yaml:"changed,omitempty"` // nil where no policy is compared with
-	Rules      []Rule         `json:"rules" yaml:"rules"`                         // in order; the end of the policy is the last
+	Rules      []Rule         `json:"rules" yaml:"rules"`                         // their order is the policy's; its end is the last
 	Pairs      []Pair         `json:"pairs" yaml:"pairs"`
 	Services   []ServiceTally `json:"services" yaml:"services"`
-	Hosts      []Host         `json:"hosts" yaml:"hosts"`                   // with something that is not permitted, or changed
-	Cells      []Cell         `json:"cells" yaml:"cells"`                   // of what is not permitted, or changed
-	Each       []Removal      `json:"each,omitempty" yaml:"each,omitempty"` // what changes where one rule goes
+	Hosts      []Host         `json:"hosts" yaml:"hosts"`                   // each has something that is not permitted, or changed
+	Cells      []Cell         `json:"cells" yaml:"cells"`                   // those that are not permitted, or changed
+	Each       []Removal      `json:"each,omitempty" yaml:"each,omitempty"` // one entry for each rule: the change where it goes
 
 	all []Cell // those that are permitted among them
 }
@@ -96,7 +97,7 @@ type Tally struct {
 	AttemptsUncertain uint64 `json:"attemptsUncertain" yaml:"attemptsUncertain"`
 	NowPermitted      uint64 `json:"nowPermitted,omitempty" yaml:"nowPermitted,omitempty"`
 	NowDenied         uint64 `json:"nowDenied,omitempty" yaml:"nowDenied,omitempty"`
-	Stopped           Count  `json:"stopped" yaml:"stopped"` // what is denied or uncertain
+	Stopped           Count  `json:"stopped" yaml:"stopped"` // sessions and attempts that are denied or uncertain
 }
 
 // Pair is two groups. An address in no group is "external" where it is public, else "ungrouped".
@@ -125,9 +126,9 @@ type Host struct {
 	Role     string          `json:"role" yaml:"role"`
 	Decision policy.Decision `json:"decision" yaml:"decision"`
 	Rule     string          `json:"rule" yaml:"rule"`
-	Before   policy.Decision `json:"before,omitempty" yaml:"before,omitempty"` // under the policy that is compared with
+	Before   policy.Decision `json:"before,omitempty" yaml:"before,omitempty"` // the decision of the policy that is compared with
 	Peers    uint64          `json:"peers" yaml:"peers"`
-	Services []string        `json:"services" yaml:"services,flow"` // at most maxServices, those with most sessions and attempts first
+	Services []string        `json:"services" yaml:"services,flow"` // no more than maxServices, those with most sessions and attempts first
 	Count    `yaml:",inline"`
 }
 
@@ -139,7 +140,7 @@ type Cell struct {
 	Service     string          `json:"service" yaml:"service"`
 	Decision    policy.Decision `json:"decision" yaml:"decision"`
 	Rule        string          `json:"rule" yaml:"rule"`
-	Before      policy.Decision `json:"before,omitempty" yaml:"before,omitempty"` // under the policy that is compared with
+	Before      policy.Decision `json:"before,omitempty" yaml:"before,omitempty"` // the decision of the policy that is compared with
 	RuleBefore  string          `json:"ruleBefore,omitempty" yaml:"ruleBefore,omitempty"`
 	Count       `yaml:",inline"`
 }
@@ -168,11 +169,17 @@ const (
 type example struct {
 	flows          uint64
 	client, server netip.Addr
-	service        string
+	service        categories.Service
 }
 
 func (e example) compare(o example) int {
-	return cmp.Or(cmp.Compare(o.flows, e.flows), e.client.Compare(o.client), e.server.Compare(o.server), strings.Compare(e.service, o.service))
+	if c := cmp.Compare(o.flows, e.flows); c != 0 {
+		return c
+	}
+	if c := cmp.Or(e.client.Compare(o.client), e.server.Compare(o.server)); c != 0 || e.service == o.service {
+		return c
+	}
+	return strings.Compare(e.service.String(), o.service.String())
 }
 
 // tallied is what was counted of sessions that are treated alike.
@@ -210,7 +217,7 @@ func (c *Count) add(t *tallied) {
 // finish writes the examples.
 func (c *Count) finish() {
 	for _, e := range c.examples {
-		c.Examples = append(c.Examples, policy.Example{Source: e.client.String(), Destination: e.server.String(), Service: e.service})
+		c.Examples = append(c.Examples, policy.Example{Source: e.client.String(), Destination: e.server.String(), Service: e.service.String()})
 	}
 }
 
@@ -256,29 +263,33 @@ func (c *Changed) add(before, now policy.Decision, t *tallied) {
 	if kind(before) == kind(now) {
 		return
 	}
-	to := map[policy.Decision][2]*uint64{
-		policy.Permitted:         {&c.NowPermitted, &c.AttemptsNowPermitted},
-		policy.Refused:           {&c.NowDenied, &c.AttemptsNowDenied},
-		policy.UncertainDecision: {&c.NowUncertain, &c.AttemptsNowUncertain},
-	}[kind(now)]
+	sessions, attempts := &c.NowPermitted, &c.AttemptsNowPermitted
+	switch kind(now) {
+	case policy.Refused:
+		sessions, attempts = &c.NowDenied, &c.AttemptsNowDenied
+	case policy.UncertainDecision:
+		sessions, attempts = &c.NowUncertain, &c.AttemptsNowUncertain
+	}
 	if t.attempts {
-		*to[1] += t.n
+		*attempts += t.n
 	} else {
-		*to[0] += t.n
+		*sessions += t.n
 	}
 }
 
 // add counts by decision; before is empty where nothing is compared with.
 func (a *Tally) add(d, before policy.Decision, t *tallied) {
-	to := map[policy.Decision][2]*uint64{
-		policy.Permitted:         {&a.Permitted, &a.AttemptsPermitted},
-		policy.Refused:           {&a.Denied, &a.AttemptsDenied},
-		policy.UncertainDecision: {&a.Uncertain, &a.AttemptsUncertain},
-	}[kind(d)]
+	sessions, attempts := &a.Permitted, &a.AttemptsPermitted
+	switch kind(d) {
+	case policy.Refused:
+		sessions, attempts = &a.Denied, &a.AttemptsDenied
+	case policy.UncertainDecision:
+		sessions, attempts = &a.Uncertain, &a.AttemptsUncertain
+	}
 	if t.attempts {
-		*to[1] += t.n
+		*attempts += t.n
 	} else {
-		*to[0] += t.n
+		*sessions += t.n
 		if before != "" && kind(before) != kind(d) {
 			switch kind(d) {
 			case policy.Permitted:

@@ -11,61 +11,109 @@ import (
 	"cordon/recommender/policy"
 )
 
-// sendVerdicts makes the table of verdicts, with those that are kept.
-func (r *Replay) sendVerdicts(ctx context.Context, keep func(*judged) bool) error {
+// sendVerdicts makes the table of verdicts, with those that are kept. Verdicts that are told apart have numbers of their own.
+func (r *Replay) sendVerdicts(ctx context.Context, keep func(*judged) bool, apart func(verdict) verdict) error {
 	t := r.t
 	if err := t.conn.Exec(ctx, "DROP TABLE IF EXISTS "+t.table("verdicts")+" SYNC"); err != nil {
 		return err
 	}
 	if err := t.conn.Exec(ctx, "CREATE TABLE "+t.table("verdicts")+` (
-		vrf LowCardinality(String), client_class UInt32, server_class UInt32, proto UInt8, port UInt16,
-		decision LowCardinality(String), rule LowCardinality(String), before LowCardinality(String), rule_before LowCardinality(String)
+		vrf UInt16, client_class UInt32, server_class UInt32, proto UInt8, port UInt16, verdict UInt32
 	) ENGINE = MergeTree ORDER BY ()`); err != nil {
 		return err
 	}
-	batch, err := t.conn.PrepareBatch(ctx, "INSERT INTO "+t.table("verdicts")+" (vrf, client_class, server_class, proto, port, decision, rule, before, rule_before)")
+	batch, err := t.conn.PrepareBatch(ctx, "INSERT INTO "+t.table("verdicts")+" (vrf, client_class, server_class, proto, port, verdict)")
 	if err != nil {
 		return err
 	}
 	defer batch.Close()
 	type place struct {
-		vrf            string
+		vrf            uint16
 		client, server uint32
 		service        categories.Service
 	}
-	sent := map[place]bool{} // sessions and attempts are decided alike
+	r.verdicts = nil
+	numbers := map[verdict]uint32{}
+	sent := make(map[place]struct{}, len(r.parts)) // sessions and attempts are decided alike
+	var vrfs, ports []uint16
+	var clients, servers, verdicts []uint32
+	var protos []uint8
 	for i := range r.parts {
 		p, j := &r.parts[i], &r.decided[i]
-		at := place{p.vrf, p.client, p.server, p.service}
-		if !j.holds || !keep(j) || sent[at] {
+		at := place{p.number, p.client, p.server, p.service}
+		if !j.holds || !keep(j) {
 			continue
 		}
-		sent[at] = true
-		before := ""
-		if j.compared {
-			before = r.against.rules.names[j.before.rule].name
+		if _, ok := sent[at]; ok {
+			continue
 		}
-		if err := batch.Append(p.vrf, p.client, p.server, p.service.Proto, p.service.Port, string(j.now.Decision),
-			r.candidate.rules.names[j.now.rule].name, string(j.beforeDecision()), before); err != nil {
+		sent[at] = struct{}{}
+		v := apart(r.verdictOf(j))
+		n, ok := numbers[v]
+		if !ok {
+			n = uint32(len(r.verdicts))
+			numbers[v], r.verdicts = n, append(r.verdicts, v)
+		}
+		vrfs, clients, servers = append(vrfs, p.number), append(clients, p.client), append(servers, p.server)
+		protos, ports, verdicts = append(protos, p.service.Proto), append(ports, p.service.Port), append(verdicts, n)
+	}
+	if len(vrfs) == 0 {
+		return nil
+	}
+	for i, column := range []any{vrfs, clients, servers, protos, ports, verdicts} {
+		if err := batch.Column(i).Append(column); err != nil {
 			return err
 		}
 	}
-	if batch.Rows() == 0 {
-		return nil
-	}
 	return batch.Send()
+}
+
+// whole tells verdicts apart by all that they have.
+func whole(v verdict) verdict { return v }
+
+// withoutRuleBefore tells verdicts apart but for the rule of the policy that is compared with.
+func withoutRuleBefore(v verdict) verdict {
+	v.ruleBefore = -1
+	return v
 }
 
 // verdictJoin joins sessions as s with verdicts as v.
 const verdictJoin = "ON v.vrf = s.vrf AND v.client_class = s.client_class AND v.server_class = s.server_class AND v.proto = s.proto AND v.port = s.port"
 
+// verdictText gives the SQL of a text of each verdict, by the number in a column.
+func (r *Replay) verdictText(column string, text func(*verdict) string) string {
+	texts := make([]string, len(r.verdicts))
+	for i := range r.verdicts {
+		texts[i] = text(&r.verdicts[i])
+	}
+	return textList(texts) + "[" + column + " + 1]"
+}
+
 // hosts counts by client and by server what is not permitted, and what has changed.
 func (r *Replay) hosts(ctx context.Context) error {
-	if err := r.sendVerdicts(ctx, func(j *judged) bool { return j.now.Decision != policy.Permitted || j.changed() }); err != nil {
+	if err := r.sendVerdicts(ctx, func(j *judged) bool { return j.now.Decision != policy.Permitted || j.changed() }, withoutRuleBefore); err != nil {
+		return err
+	}
+	if len(r.verdicts) == 0 {
+		return nil
+	}
+	if err := r.t.conn.Exec(ctx, "CREATE TABLE "+r.t.table("stopped")+` (
+		vrf UInt16, client IPv6, server IPv6, proto UInt8, port UInt16, attempt Bool, flows UInt64, bytes UInt64,
+		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC'), verdict UInt32
+	) ENGINE = MergeTree ORDER BY ()`); err != nil {
+		return err
+	}
+	if err := r.t.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s
+		SELECT s.vrf, s.client, s.server, s.proto, s.port, s.attempt, s.flows, s.bytes, s.first_seen, s.last_seen, v.verdict
+		FROM %s AS s INNER JOIN %s AS v `+verdictJoin, r.t.table("stopped"), r.t.table("sessions"), r.t.table("verdicts"))); err != nil {
 		return err
 	}
 	for _, role := range []string{RoleClient, RoleServer} {
-		if err := r.readHosts(ctx, role); err != nil {
+		services, err := r.readHostServices(ctx, role)
+		if err != nil {
+			return err
+		}
+		if err := r.readHosts(ctx, role, services); err != nil {
 			return err
 		}
 	}
@@ -90,54 +138,71 @@ func (h *Host) key() string {
 	return strings.Join([]string{h.VRF, h.Address, h.Role, string(h.Decision), h.Rule, string(h.Before)}, "\x00")
 }
 
+// hostKey is a host with what becomes of its sessions.
+type hostKey struct {
+	vrf     uint16
+	address netip.Addr
+	verdict uint32
+}
+
 // readHosts counts by the hosts of a role.
-func (r *Replay) readHosts(ctx context.Context, role string) error {
+func (r *Replay) readHosts(ctx context.Context, role string, services map[hostKey][]string) error {
 	peer := RoleServer
 	if role == RoleServer {
 		peer = RoleClient
 	}
-	rows, err := r.t.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, host, decision, rule, before, sessions, attempts, peers, flows, bytes, first, last,
-			services.2, services.3, bitNot(top.1), top.2, top.3, top.4, top.5 FROM
-		(
-			SELECT vrf, host, decision, rule, before, sum(n) AS sessions, sum(a) AS attempts, uniqExactMerge(p) AS peers,
-				sum(f) AS flows, sum(b) AS bytes, min(since) AS first, max(until) AS last,
-				groupArraySorted(%[5]d)((-(n + a)::Int64, proto, port)) AS services, min(example) AS top
-			FROM
-			(
-				SELECT s.vrf AS vrf, s.%[1]s AS host, v.decision AS decision, v.rule AS rule, v.before AS before, s.proto AS proto, s.port AS port,
-					countIf(NOT s.attempt) AS n, countIf(s.attempt) AS a, uniqExactState(s.%[2]s) AS p,
-					sum(s.flows) AS f, sum(s.bytes) AS b, min(s.first_seen) AS since, max(s.last_seen) AS until,
-					min((bitNot(s.flows), s.client, s.server, s.proto, s.port)) AS example
-				FROM %[3]s AS s INNER JOIN %[4]s AS v `+verdictJoin+`
-				GROUP BY vrf, host, decision, rule, before, proto, port
-			)
-			GROUP BY vrf, host, decision, rule, before
-		)`, role, peer, r.t.table("sessions"), r.t.table("verdicts"), maxServices))
+	rows, err := r.t.conn.Query(ctx, fmt.Sprintf(`SELECT s.vrf, s.%[1]s, s.verdict, countIf(NOT s.attempt), countIf(s.attempt), uniqExact(s.%[2]s),
+			sum(s.flows), sum(s.bytes), min(s.first_seen), max(s.last_seen), %[4]s
+		FROM %[3]s AS s GROUP BY s.vrf, s.%[1]s, s.verdict`, role, peer, r.t.table("stopped"), bestExample))
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		h := Host{Role: role}
-		var address netip.Addr
-		var decision, before string
+		var k hostKey
 		var t tallied
-		var protos []uint8
-		var ports []uint16
-		var service categories.Service
-		if err := rows.Scan(&h.VRF, &address, &decision, &h.Rule, &before, &h.Sessions, &h.Attempts, &h.Peers, &t.flows, &t.bytes, &t.first, &t.last,
-			&protos, &ports, &t.example.flows, &t.example.client, &t.example.server, &service.Proto, &service.Port); err != nil {
+		var best string
+		if err := rows.Scan(&k.vrf, &k.address, &k.verdict, &h.Sessions, &h.Attempts, &h.Peers, &t.flows, &t.bytes, &t.first, &t.last, &best); err != nil {
 			return err
 		}
-		h.Address, h.Decision, h.Before = addressText(address), policy.Decision(decision), policy.Decision(before)
-		for i := range protos {
-			h.Services = append(h.Services, categories.Service{Proto: protos[i], Port: ports[i]}.String())
+		if t.example, err = readExample(best); err != nil {
+			return err
 		}
-		t.example.client, t.example.server, t.example.service = t.example.client.Unmap(), t.example.server.Unmap(), service.String()
-		h.Count.add(&t) // of no sessions: those are counted
+		v := &r.verdicts[k.verdict]
+		h.VRF, h.Address, h.Decision, h.Before, h.Services = r.t.list[k.vrf-1], addressText(k.address), v.decision, v.before, services[k]
+		h.Rule, _ = r.names(v)
+		h.Count.add(&t) // sessions are counted already
 		r.Result.Hosts = append(r.Result.Hosts, h)
 	}
 	return rows.Err()
+}
+
+// readHostServices gives the services with most sessions and attempts of the hosts of a role.
+func (r *Replay) readHostServices(ctx context.Context, role string) (map[hostKey][]string, error) {
+	// A service and its count are one number: more sessions come first, then the lower protocol and port.
+	rows, err := r.t.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, host, verdict, groupArraySorted(%[2]d)(bitShiftLeft(bitAnd(bitNot(n), 0xFFFFFFFFFF), 24) + service) FROM
+		(
+			SELECT s.vrf AS vrf, s.%[1]s AS host, s.verdict AS verdict, s.proto::UInt64 * 65536 + s.port AS service, count() AS n
+			FROM %[3]s AS s GROUP BY s.vrf, s.%[1]s, s.verdict, s.proto, s.port
+		)
+		GROUP BY vrf, host, verdict`, role, maxServices, r.t.table("stopped")))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[hostKey][]string{}
+	for rows.Next() {
+		var k hostKey
+		var most []uint64
+		if err := rows.Scan(&k.vrf, &k.address, &k.verdict, &most); err != nil {
+			return nil, err
+		}
+		for _, s := range most {
+			out[k] = append(out[k], categories.Service{Proto: uint8(s >> 16), Port: uint16(s)}.String())
+		}
+	}
+	return out, rows.Err()
 }
 
 // Sessions is the SQL, for a FROM clause, of every session that was judged: the columns of view sessions_window with the decision and the
@@ -148,10 +213,19 @@ func (r *Replay) Sessions(ctx context.Context, decisions []policy.Decision, chan
 	keep := func(j *judged) bool {
 		return (len(decisions) == 0 || slices.Contains(decisions, j.now.Decision)) && (!changed || j.changed())
 	}
-	if err := r.sendVerdicts(ctx, keep); err != nil {
+	if err := r.sendVerdicts(ctx, keep, whole); err != nil {
 		return "", fmt.Errorf("ClickHouse: send decisions: %w", err)
 	}
+	if len(r.verdicts) == 0 {
+		r.verdicts = []verdict{{}} // no session has it, and ClickHouse takes no empty list
+	}
 	where, having := r.t.conditions()
+	texts := []any{
+		r.verdictText("v.verdict", func(v *verdict) string { return string(v.decision) }),
+		r.verdictText("v.verdict", func(v *verdict) string { rule, _ := r.names(v); return rule }),
+		r.verdictText("v.verdict", func(v *verdict) string { return string(v.before) }),
+		r.verdictText("v.verdict", func(v *verdict) string { _, before := r.names(v); return before }),
+	}
 	return fmt.Sprintf(`(
     SELECT m.decision AS decision, m.rule AS rule, m.before AS before, m.rule_before AS rule_before,
         indexOf(['deny', 'answers-denied', 'uncertain', 'permit'], m.decision) AS ordinal, s.*
@@ -170,9 +244,9 @@ func (r *Replay) Sessions(ctx context.Context, decisions []policy.Decision, chan
     ) AS s
     INNER JOIN
     (
-        SELECT s.vrf AS vrf, s.client AS client, s.server AS server, s.proto AS proto, s.port AS port,
-            v.decision::String AS decision, v.rule::String AS rule, v.before::String AS before, v.rule_before::String AS rule_before
+        SELECT %[7]s[s.vrf] AS vrf, s.client AS client, s.server AS server, s.proto AS proto, s.port AS port,
+            %[8]s AS decision, %[9]s AS rule, %[10]s AS before, %[11]s AS rule_before
         FROM %[5]s AS s INNER JOIN %[6]s AS v `+verdictJoin+`
     ) AS m ON m.vrf = s.vrf AND m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.service_port
-)`, servicePort, r.t.window(), where, having, r.t.table("sessions"), r.t.table("verdicts")), nil
+)`, servicePort, r.t.window(), where, having, r.t.table("sessions"), r.t.table("verdicts"), textList(r.t.list), texts[0], texts[1], texts[2], texts[3]), nil
 }

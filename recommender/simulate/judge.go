@@ -13,7 +13,7 @@ type Verdict struct {
 	Policy   string          `json:"policy"`
 	Decision policy.Decision `json:"decision"`
 	Rule     string          `json:"rule"`
-	Action   policy.Action   `json:"action,omitempty"` // of the rule
+	Action   policy.Action   `json:"action,omitempty"` // the action of the rule
 }
 
 // Judge decides one session of a VRF, as a replay does. It reports whether the candidate is for the VRF. It fails with a

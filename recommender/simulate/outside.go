@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"cordon/categories"
-	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
 )
 
@@ -19,7 +19,7 @@ type Outside struct {
 	Source, Destination string // groups, as in Cell
 	Service             categories.Service
 	Decision            policy.Decision
-	Rule                string // that decided, or policy.DefaultRule
+	Rule                string // the one that decided, or policy.DefaultRule
 	Attempt             bool
 	Flows, Bytes        uint64
 	First, Last         time.Time
@@ -28,14 +28,15 @@ type Outside struct {
 // Outside calls f with every session and attempt that is not permitted and has a record at or after a moment, in the order of VRF,
 // first record, client, server and service. An error of f ends it and is given back.
 func (r *Replay) Outside(ctx context.Context, since time.Time, f func(*Outside) error) error {
-	if err := r.sendVerdicts(ctx, func(j *judged) bool { return j.now.Decision != policy.Permitted }); err != nil {
+	if err := r.sendVerdicts(ctx, func(j *judged) bool { return j.now.Decision != policy.Permitted }, withoutRuleBefore); err != nil {
 		return fmt.Errorf("ClickHouse: send decisions: %w", err)
 	}
 	if since.Before(allSince) {
 		since = allSince
 	}
+	// In the order of the names of VRFs, which their numbers have.
 	rows, err := r.t.conn.Query(ctx, fmt.Sprintf(`SELECT s.vrf, s.client, s.server, s.client_class, s.server_class, s.proto, s.port, s.attempt, s.flows, s.bytes,
-			s.first_seen, s.last_seen, v.decision, v.rule
+			s.first_seen, s.last_seen, v.verdict
 		FROM %s AS s INNER JOIN %s AS v `+verdictJoin+`
 		WHERE s.last_seen >= '%s'
 		ORDER BY s.vrf, s.first_seen, s.client, s.server, s.proto, s.port`, r.t.table("sessions"), r.t.table("verdicts"), since.UTC().Format(timeFormat)))
@@ -45,13 +46,15 @@ func (r *Replay) Outside(ctx context.Context, since time.Time, f func(*Outside) 
 	defer rows.Close()
 	for rows.Next() {
 		var o Outside
-		var client, server uint32
-		var decision string
-		if err := rows.Scan(&o.VRF, &o.Client, &o.Server, &client, &server, &o.Service.Proto, &o.Service.Port, &o.Attempt, &o.Flows, &o.Bytes,
-			&o.First, &o.Last, &decision, &o.Rule); err != nil {
+		var client, server, number uint32
+		var vrf uint16
+		if err := rows.Scan(&vrf, &o.Client, &o.Server, &client, &server, &o.Service.Proto, &o.Service.Port, &o.Attempt, &o.Flows, &o.Bytes,
+			&o.First, &o.Last, &number); err != nil {
 			return fmt.Errorf("ClickHouse: sessions outside the policy: %w", err)
 		}
-		o.Client, o.Server, o.Decision = o.Client.Unmap(), o.Server.Unmap(), policy.Decision(decision)
+		v := &r.verdicts[number]
+		o.VRF, o.Client, o.Server, o.Decision = r.t.list[vrf-1], o.Client.Unmap(), o.Server.Unmap(), v.decision
+		o.Rule, _ = r.names(v)
 		o.Source, o.Destination = r.named[client], r.named[server]
 		if err := f(&o); err != nil {
 			return err
@@ -67,7 +70,7 @@ func (r *Replay) Outside(ctx context.Context, since time.Time, f func(*Outside) 
 type Use struct {
 	Document int // the place of the rule's document among those of the candidate
 	ID, Name string
-	Last     time.Time // of the last record; zero where there was none in the window
+	Last     time.Time // the time of the last record; zero where the window has none
 }
 
 // Uses says when each rule of the policy last had a session or an attempt that it matches, also where an earlier rule
@@ -120,7 +123,7 @@ func (r *Replay) VRFs() (out []string) {
 
 // Ended counts the sessions and attempts of a VRF whose last record is before a moment.
 func (r *Replay) Ended(ctx context.Context, vrf string, before time.Time) (n uint64, err error) {
-	err = r.t.conn.QueryRow(ctx, "SELECT count() FROM "+r.t.table("sessions")+" WHERE vrf = "+sqltext.Text(vrf)+
+	err = r.t.conn.QueryRow(ctx, "SELECT count() FROM "+r.t.table("sessions")+" WHERE vrf = "+strconv.Itoa(1+slices.Index(r.t.list, vrf))+
 		" AND last_seen < '"+before.UTC().Format(timeFormat)+"'").Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("ClickHouse: count sessions: %w", err)

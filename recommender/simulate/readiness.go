@@ -19,15 +19,15 @@ const KindReadiness = "Readiness"
 // from the first one of the window.
 type LearnedCell struct {
 	Source, Destination, Service string
-	MinSessions, MinHours        uint64 // that the cell needs to be permitted
+	MinSessions, MinHours        uint64 // the least that the cell needs to be permitted
 	Never                        bool   // it has too little support by the whole window
-	Permitted                    bool   // by a policy in force, whatever was learned
+	Permitted                    bool   // a policy in force permits it, whatever was learned
 	Activity                     []Activity
 }
 
 // Activity is sessions that have records in the same hours.
 type Activity struct {
-	Hours    []int // in order
+	Hours    []int // sorted
 	Sessions uint64
 }
 
@@ -35,7 +35,7 @@ type Activity struct {
 type Learned struct {
 	VRF   string
 	From  time.Time // the first hour
-	Hours int       // of the window
+	Hours int       // the length of the window
 	Cells []LearnedCell
 	Lossy []string // exporters with loss in the window
 }
@@ -81,7 +81,7 @@ type Backtest struct {
 type Stopped struct {
 	Days     int `json:"days" yaml:"days"`
 	Backtest `yaml:",inline"`
-	Groups   []DeniedOf `json:"groups" yaml:"groups"`     // by group at either end; a session of two groups counts for both
+	Groups   []DeniedOf `json:"groups" yaml:"groups"`     // one entry for each group at either end; a session of two groups counts for both
 	Services []DeniedOf `json:"services" yaml:"services"` // most denied first
 }
 
@@ -134,7 +134,7 @@ type GroupReadiness struct {
 	State    string    `json:"state" yaml:"state"`
 	Reason   string    `json:"reason" yaml:"reason"`
 	Sessions uint64    `json:"sessions" yaml:"sessions"`
-	Share    float64   `json:"share" yaml:"share"` // of all sessions
+	Share    float64   `json:"share" yaml:"share"` // the part of all sessions
 	Newest   []NewCell `json:"newest,omitempty" yaml:"newest,omitempty"`
 }
 
@@ -143,7 +143,7 @@ const (
 	maxStops      = 12
 	boundFactor   = 2
 	boundAdded    = 0.001
-	leastHours    = 24 // with data
+	leastHours    = 24 // hours with data
 	leastWindow   = 48 // hours
 	week          = 7 * 24
 	learningShare = 0.01

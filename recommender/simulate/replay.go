@@ -3,10 +3,7 @@ package simulate
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
-	"strings"
 	"time"
 
 	"cordon/categories"
@@ -54,7 +51,8 @@ type Replay struct {
 	classes   *classes
 	external  int
 	parts     []part
-	decided   []judged // of each part
+	decided   []judged  // one for each part
+	verdicts  []verdict // their places are their numbers in the tables of verdicts and of what is stopped
 	bounds    policy.Bounds
 }
 
@@ -70,7 +68,7 @@ type side struct {
 type judged struct {
 	holds       bool // some policy is for the part's VRF
 	now, before decision
-	compared    bool // before is known
+	compared    bool // the decision before is known
 }
 
 // New replays the sessions that the settings select against a candidate, and compares with another one, which may be
@@ -238,9 +236,8 @@ func (r *Replay) summarize(s *Settings) {
 		out.Rules = append(out.Rules, Rule{Name: n.name, ID: n.id, Action: n.action})
 	}
 	r.named = r.labelsOf()
-	labels := r.named
-	pairs, services, cells := map[[2]string]*Pair{}, map[string]*ServiceTally{}, map[string]*Cell{}
 	var first, last time.Time
+	sums := newSums(r)
 	for i := range r.parts {
 		p, j := &r.parts[i], &r.decided[i]
 		if first.IsZero() || p.first.Before(first) {
@@ -253,32 +250,12 @@ func (r *Replay) summarize(s *Settings) {
 			out.Summary.NotJudged += p.n
 			continue
 		}
-		t := &p.tallied
-		out.Summary.add(j.now.Decision, t)
+		out.Summary.add(j.now.Decision, &p.tallied)
 		if j.compared {
-			out.Changed.add(j.before.Decision, j.now.Decision, t)
+			out.Changed.add(j.before.Decision, j.now.Decision, &p.tallied)
 		}
-		out.Rules[j.now.rule].add(j.now.Decision, t)
-		src, dst := labels[p.client], labels[p.server]
-		at := [2]string{src, dst}
-		if pairs[at] == nil {
-			pairs[at] = &Pair{Source: src, Destination: dst}
-		}
-		pairs[at].add(j.now.Decision, j.beforeDecision(), t)
-		service := p.service.String()
-		if services[service] == nil {
-			services[service] = &ServiceTally{Service: service}
-		}
-		services[service].add(j.now.Decision, j.beforeDecision(), t)
-		c := Cell{VRF: p.vrf, Source: src, Destination: dst, Service: service, Decision: j.now.Decision, Rule: r.candidate.rules.names[j.now.rule].name}
-		if j.compared {
-			c.Before, c.RuleBefore = j.before.Decision, r.against.rules.names[j.before.rule].name
-		}
-		key := strings.Join([]string{c.VRF, src, dst, service, string(c.Decision), c.Rule, string(c.Before), c.RuleBefore}, "\x00")
-		if cells[key] == nil {
-			cells[key] = &c
-		}
-		cells[key].Count.add(t)
+		out.Rules[j.now.rule].add(j.now.Decision, &p.tallied)
+		sums.add(p, j)
 	}
 	out.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
 	if !s.Since.IsZero() {
@@ -287,37 +264,7 @@ func (r *Replay) summarize(s *Settings) {
 	if !s.Until.IsZero() {
 		out.Window.To = policy.NewTime(s.Until)
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(pairs), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
-		out.Pairs = append(out.Pairs, *pairs[k])
-	}
-	slices.SortStableFunc(out.Pairs, func(a, b Pair) int { return heavier(a.weight(), b.weight()) })
-	for _, k := range slices.Sorted(maps.Keys(services)) {
-		out.Services = append(out.Services, *services[k])
-	}
-	slices.SortStableFunc(out.Services, func(a, b ServiceTally) int { return heavier(a.weight(), b.weight()) })
-	for _, k := range slices.Sorted(maps.Keys(cells)) {
-		out.all = append(out.all, *cells[k])
-	}
-	slices.SortStableFunc(out.all, func(a, b Cell) int { return heavier(a.weight(), b.weight()) })
-}
-
-// weight orders cells: what breaks comes first.
-func (c *Cell) weight() [4]uint64 {
-	var t Tally
-	t.add(c.Decision, c.Before, &tallied{n: c.Sessions, example: example{}, first: time.Time{}})
-	t.add(c.Decision, c.Before, &tallied{n: c.Attempts, attempts: true})
-	return t.weight()
-}
-
-// add counts what a rule decided.
-func (r *Rule) add(d policy.Decision, t *tallied) {
-	r.Count.add(t)
-	switch d {
-	case policy.AnswersRefused:
-		r.AnswersDenied += t.n
-	case policy.UncertainDecision:
-		r.Uncertain += t.n
-	}
+	sums.write(out)
 }
 
 // finish writes what is left, once everything is counted.
@@ -350,6 +297,7 @@ func (r *Replay) finish() {
 // part is the sessions or the attempts between two classes with one service.
 type part struct {
 	vrf            string
+	number         uint16 // the VRF's in tables
 	client, server uint32 // classes
 	service        categories.Service
 	tallied

@@ -12,7 +12,7 @@ import (
 
 // TableOptions say how a result is written for people.
 type TableOptions struct {
-	Width int // of the terminal in columns; 0 for no limit
+	Width int // the terminal's, in columns; 0 for no limit
 	Most  int // rows of each part; 0 for all
 }
 

@@ -3,6 +3,7 @@ package simulate
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"cordon/categories"
 	"cordon/internal/iana"
 	"cordon/internal/sqltext"
 	"cordon/recommender/policy"
@@ -23,14 +25,17 @@ import (
 //
 //	<name>_ranges    the class of the addresses of each range, by its first address
 //	<name>_sessions  each session of the window with its classes
-//	<name>_verdicts  what was decided, by classes and service
+//	<name>_merged    the ICMP sessions among them on their way to one for each type
+//	<name>_verdicts  the number of what was decided, by classes and service
+//	<name>_stopped   the sessions that hosts are counted by, with that number
 //
-// close drops them. Those of a process that was killed go with the leftovers of recommendations, whose prefix the name has.
+// Keys of groupings and joins are numbers of a fixed size, which take ClickHouse a fraction of the time that texts take. close drops them. Those of a process that was killed go with the leftovers of recommendations, whose prefix the name has.
 type tables struct {
 	conn driver.Conn
 	name string
 	s    *Settings
 	b    *policy.Bounds
+	list []string // VRFs; their numbers in tables count from 1
 }
 
 const tablePrefix = "recommend_simulate_"
@@ -46,7 +51,7 @@ func (t *tables) table(suffix string) string { return sqltext.Name(t.name + "_" 
 func (t *tables) close(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	for _, suffix := range []string{"ranges", "sessions", "verdicts"} {
+	for _, suffix := range []string{"ranges", "sessions", "merged", "verdicts", "stopped"} {
 		err = errors.Join(err, t.conn.Exec(ctx, "DROP TABLE IF EXISTS "+t.table(suffix)+" SYNC"))
 	}
 	return err
@@ -96,8 +101,9 @@ func long(ctx context.Context) context.Context {
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_query_size": maxQuery}))
 }
 
-// vrfs lists the VRFs with stored sessions, whatever their window.
+// vrfs lists the VRFs with stored sessions, whatever their window, and numbers them.
 func (t *tables) vrfs(ctx context.Context) (out []string, err error) {
+	defer func() { t.list = out }()
 	rows, err := t.conn.Query(ctx, "SELECT DISTINCT vrf FROM sessions_hourly ORDER BY vrf")
 	if err != nil {
 		return nil, err
@@ -155,47 +161,109 @@ func neverAnswers(column string) string {
 // servicePort is the SQL of what a session's service has beside its protocol, over rows of window as w.
 var servicePort = fmt.Sprintf("if(w.proto IN (%d, %d), w.icmp_type, w.port)::UInt16", iana.ICMP, iana.ICMPv6)
 
-// classify copies the sessions of the window into a table, each with the classes of its ends.
+// sessionColumns are those of the table of sessions. Those with half-open records and none that was answered, or that were dropped, are
+// attempts; where the server stands for many hosts, half-open means nothing.
+const sessionColumns = `vrf UInt16, client IPv6, server IPv6, proto UInt8, port UInt16, complete Bool, half_open Bool, denied Bool,
+	client_class UInt32, server_class UInt32, flows UInt64, bytes UInt64, first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC'),
+	attempt Bool ALIAS NOT complete AND (half_open OR denied)`
+
+// icmp is the condition that a session is of ICMP.
+var icmp = fmt.Sprintf("proto IN (%d, %d)", iana.ICMP, iana.ICMPv6)
+
+// createSessions makes a table of sessions, those of ICMP in a partition of their own.
+func (t *tables) createSessions(ctx context.Context, suffix string) error {
+	return t.conn.Exec(ctx, "CREATE TABLE "+t.table(suffix)+" ("+sessionColumns+") ENGINE = MergeTree ORDER BY () PARTITION BY "+icmp)
+}
+
+// classify copies the sessions of the window into a table, each with the classes of its ends. Each row of the view is a session, but that
+// it has the codes of an ICMP type apart. All rows are grouped only where the exporters of all codes matter, since that costs as much as the view.
 func (t *tables) classify(ctx context.Context) error {
-	if err := t.conn.Exec(ctx, "CREATE TABLE "+t.table("sessions")+` (
-		vrf LowCardinality(String), client IPv6, server IPv6, proto UInt8, port UInt16, attempt Bool,
-		client_class UInt32, server_class UInt32, flows UInt64, bytes UInt64,
-		first_seen DateTime64(6, 'UTC'), last_seen DateTime64(6, 'UTC')
-	) ENGINE = MergeTree ORDER BY ()`); err != nil {
+	if err := t.createSessions(ctx, "sessions"); err != nil {
 		return err
 	}
+	of := func(sum, least, most string) string {
+		return fmt.Sprintf(`w.vrf AS vrf, w.client_ip AS client, w.server_ip AS server, w.proto AS proto, %[4]s AS port,
+			%[1]s(w.complete) AS complete, %[1]s(w.half_open) AS half_open, %[1]s(w.denied) AS denied,
+			%[1]s(w.flows) AS flows, %[1]s(w.client_bytes + w.server_bytes) AS bytes, %[2]s(w.first_seen) AS first_seen, %[3]s(w.last_seen) AS last_seen`, sum, least, most, servicePort)
+	}
 	where, having := t.conditions()
-	// Codes of one ICMP type are one service.
-	sessions := fmt.Sprintf(`SELECT w.vrf AS vrf, w.client_ip AS client, w.server_ip AS server, w.proto AS proto, %s AS port,
-			sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
-			sum(w.flows) AS flows, sum(w.client_bytes + w.server_bytes) AS bytes, min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen
-		FROM %s AS w %s GROUP BY vrf, client, server, proto, port %s`, servicePort, t.window(), where, having)
-	return t.conn.Exec(long(ctx), fmt.Sprintf(`INSERT INTO %s
-		SELECT vrf, client, server, proto, port, complete = 0 AND (denied > 0 OR half_open > 0 AND NOT %s) AS attempt,
+	sessions := fmt.Sprintf("SELECT %s FROM %s AS w %s", of("", "", ""), t.window(), where)
+	if having != "" {
+		sessions = fmt.Sprintf("SELECT %s FROM %s AS w %s GROUP BY vrf, client, server, proto, port %s", of("sum", "min", "max"), t.window(), where, having)
+	}
+	if err := t.conn.Exec(long(ctx), fmt.Sprintf(`INSERT INTO %s
+		SELECT indexOf(%s, vrf::String) AS number, client, server, proto, port, complete > 0, half_open > 0 AND NOT %s, denied > 0,
 			client_class, server_class, flows, bytes, first_seen, last_seen
-		FROM (%s)`, t.table("sessions"), neverAnswers("server"), t.lookUp(t.lookUp(sessions, "client", "client_class"), "server", "server_class")))
+		FROM (%s) WHERE number > 0`, t.table("sessions"), textList(t.list), neverAnswers("server"), t.lookUp(t.lookUp(sessions, "client", "client_class"), "server", "server_class"))); err != nil {
+		return err
+	}
+	return t.mergeCodes(ctx)
+}
+
+// mergeCodes makes one session of the codes of an ICMP type.
+func (t *tables) mergeCodes(ctx context.Context) error {
+	var more bool
+	if err := t.conn.QueryRow(ctx, "SELECT count() > uniqExact(vrf, client, server, proto, port) FROM "+t.table("sessions")+" WHERE "+icmp).Scan(&more); err != nil || !more {
+		return err
+	}
+	if err := t.createSessions(ctx, "merged"); err != nil {
+		return err
+	}
+	if err := t.conn.Exec(ctx, fmt.Sprintf(`INSERT INTO %s
+		SELECT vrf, client, server, proto, port, max(s.complete), max(s.half_open), max(s.denied), any(s.client_class), any(s.server_class),
+			sum(s.flows), sum(s.bytes), min(s.first_seen), max(s.last_seen)
+		FROM %s AS s WHERE %s GROUP BY vrf, client, server, proto, port`, t.table("merged"), t.table("sessions"), icmp)); err != nil {
+		return err
+	}
+	return t.conn.Exec(ctx, "ALTER TABLE "+t.table("sessions")+" REPLACE PARTITION 1 FROM "+t.table("merged"))
+}
+
+// textList is the SQL of a list of texts.
+func textList(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i := range texts {
+		quoted[i] = sqltext.Text(texts[i])
+	}
+	return "[" + strings.Join(quoted, ", ") + "]::Array(String)"
+}
+
+// bestExample is the aggregate of the session to name among rows as s: the one with most flows, then the one whose addresses come first. The bytes of
+// what is compared are one text, which is compared at a fraction of the cost of a tuple.
+const bestExample = `min(concat(reverse(reinterpretAsFixedString(bitNot(s.flows))), reinterpretAsFixedString(s.client), reinterpretAsFixedString(s.server),
+	reinterpretAsFixedString(s.proto), reverse(reinterpretAsFixedString(s.port))))`
+
+// readExample reads what bestExample gives.
+func readExample(text string) (e example, err error) {
+	const size = 8 + 16 + 16 + 1 + 2
+	b := []byte(text)
+	if len(b) != size {
+		return e, fmt.Errorf("an example has %d bytes, not %d", len(b), size)
+	}
+	e.flows = ^binary.BigEndian.Uint64(b)
+	e.client, e.server = netip.AddrFrom16([16]byte(b[8:24])).Unmap(), netip.AddrFrom16([16]byte(b[24:40])).Unmap()
+	e.service = categories.Service{Proto: b[40], Port: binary.BigEndian.Uint16(b[41:])}
+	return e, nil
 }
 
 // readParts counts sessions and attempts between classes.
 func (t *tables) readParts(ctx context.Context) (out []part, err error) {
-	rows, err := t.conn.Query(ctx, `SELECT vrf, client_class, server_class, proto, port, attempt, n, f, b, first, last, bitNot(example.1), example.2, example.3 FROM
-		(
-			SELECT vrf, client_class, server_class, proto, port, attempt, count() AS n, sum(flows) AS f, sum(bytes) AS b,
-				min(first_seen) AS first, max(last_seen) AS last, min((bitNot(flows), client, server)) AS example
-			FROM `+t.table("sessions")+`
-			GROUP BY vrf, client_class, server_class, proto, port, attempt
-		)`)
+	rows, err := t.conn.Query(ctx, `SELECT s.vrf, s.client_class, s.server_class, s.attempt, count(), sum(s.flows), sum(s.bytes), min(s.first_seen), max(s.last_seen), `+bestExample+`
+		FROM `+t.table("sessions")+` AS s
+		GROUP BY s.vrf, s.client_class, s.server_class, s.proto, s.port, s.attempt`)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	var best string
 	for rows.Next() {
 		var p part
-		if err := rows.Scan(&p.vrf, &p.client, &p.server, &p.service.Proto, &p.service.Port, &p.attempts, &p.n, &p.flows, &p.bytes,
-			&p.first, &p.last, &p.example.flows, &p.example.client, &p.example.server); err != nil {
+		if err := rows.Scan(&p.number, &p.client, &p.server, &p.attempts, &p.n, &p.flows, &p.bytes, &p.first, &p.last, &best); err != nil {
 			return nil, err
 		}
-		p.example.client, p.example.server, p.example.service = p.example.client.Unmap(), p.example.server.Unmap(), p.service.String()
+		if p.example, err = readExample(best); err != nil {
+			return nil, err
+		}
+		p.vrf, p.service = t.list[p.number-1], p.example.service
 		out = append(out, p)
 	}
 	return out, rows.Err()

@@ -22,6 +22,7 @@
 //     nothing but permitted cells, and the bounds of parts;
 //   - every number: evidence, excess, port ranges and summary;
 //   - loss and sampling, for the whole and for each rule;
+//   - readiness, where the document has it: backtests, bound, groups and verdict;
 //   - the groups, hosts, services, exclusions and policies that the document
 //     carries, against the groups file and the policies where they are given.
 //

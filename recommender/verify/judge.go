@@ -35,6 +35,7 @@ type judge struct {
 	observed map[[2]int32]services // the services of these cells, by source and destination
 	partial  map[cell]partial      // cells of prefixes that not all their hosts have
 	unseen   map[cell]unseen       // cells that may be held although nothing was seen in them
+	learned  []learned             // cells of hosts and groups with the sessions that readiness is about
 
 	// For cells as wholes:
 	members   map[int32][]netip.Addr
@@ -69,18 +70,25 @@ func (j *judge) sessions(list []Session) {
 	if j.settings.PortRanges > 0 {
 		j.joinPorts(list, cells)
 	}
+	few := map[cell][]int{} // sessions of cells with too little support, by what was seen itself
 	for c, s := range cells {
 		if !j.enough(list, s) {
 			for _, i := range s.sessions {
 				if j.reasons[i] == "" {
 					j.reasons[i] = policy.BelowSupport
+					own := cell{j.at[i].src, j.at[i].dst, policy.ServiceOf(list[i].Service)}
+					few[own] = append(few[own], i)
 				}
 			}
 			continue
 		}
+		j.learned = append(j.learned, learned{ends: [2]int32{c.src, c.dst}, sessions: s.sessions, permitted: !s.included})
 		j.cells[c] = s.included
 		pair := [2]int32{c.src, c.dst}
 		j.observed[pair] = append(j.observed[pair], rangeOf(c.service.Term))
+	}
+	for c, of := range few {
+		j.learned = append(j.learned, learned{ends: [2]int32{c.src, c.dst}, sessions: of, never: true})
 	}
 	if len(j.ends.prefixes) > 0 {
 		j.joinHosts()

@@ -10,18 +10,22 @@ import (
 // missing compares what the document says may be missing: loss and sampling of
 // the exporters that saw sessions of the VRF.
 func (v *verifier) missing() {
+	v.compareLists("loss", texts(v.p.Loss), texts(v.loss()))
+	v.compareLists("sampling", texts(v.p.Sampling), texts(v.c.Sampling))
+	if v.p.ScaledBytes && len(v.c.Sampling) == 0 {
+		v.report.find(WrongMissing, "", "scaledBytes is set, but nothing was sampled")
+	}
+}
+
+// loss gives the loss of the exporters that saw sessions of the VRF.
+func (v *verifier) loss() []policy.Loss {
 	saw := map[string]bool{policy.AnyExporter: true}
 	for i := range v.c.Sessions {
 		for _, e := range v.c.Sessions[i].Exporters {
 			saw[e] = true
 		}
 	}
-	loss := slices.DeleteFunc(slices.Clone(v.c.Loss), func(l policy.Loss) bool { return !saw[l.Exporter] })
-	v.compareLists("loss", texts(v.p.Loss), texts(loss))
-	v.compareLists("sampling", texts(v.p.Sampling), texts(v.c.Sampling))
-	if v.p.ScaledBytes && len(v.c.Sampling) == 0 {
-		v.report.find(WrongMissing, "", "scaledBytes is set, but nothing was sampled")
-	}
+	return slices.DeleteFunc(slices.Clone(v.c.Loss), func(l policy.Loss) bool { return !saw[l.Exporter] })
 }
 
 // compareLists says what one list has and the other does not.

@@ -87,7 +87,7 @@ func readSessions(ctx context.Context, conn driver.Conn, p *policy.Proposal, o *
 func sessionsOf(ctx context.Context, conn driver.Conn, view string, p *policy.Proposal, o *Options, loss []policy.Loss) ([]Session, error) {
 	made, scoped := &o.Settings, !o.scope(p).Empty()
 	hours, exporters := "[]::Array(UInt32)", "[]::Array(String)"
-	if made.MinHours > 1 || made.Recurring > 1 || made.ScannerTargets > 0 || made.PortRanges > 0 {
+	if made.MinHours > 1 || made.Recurring > 1 || made.ScannerTargets > 0 || made.PortRanges > 0 || p.Readiness != nil {
 		hours = "arrayMap(h -> intDiv(toUnixTimestamp(h), 3600)::UInt32, active_hours)"
 	}
 	if len(loss) > 0 || scoped {

@@ -154,6 +154,7 @@ func (v *verifier) check(c *Collected) *Report {
 		v.unproposed,
 		v.certificate,
 		v.missing,
+		v.readiness,
 		v.inForce,
 		v.summary,
 	} {

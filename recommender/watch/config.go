@@ -30,7 +30,7 @@ type Config struct {
 type Webhook struct {
 	URL           string        `mapstructure:"url"`           // empty for none
 	Authorization string        `mapstructure:"authorization"` // value of the Authorization header; empty for none
-	Timeout       time.Duration `mapstructure:"timeout"`       // of one request
+	Timeout       time.Duration `mapstructure:"timeout"`       // the limit of one request
 	RetryMax      time.Duration `mapstructure:"retry_max"`     // longest pause between tries
 }
 

@@ -37,7 +37,7 @@ type Event struct {
 	Kind       string      `json:"kind"`
 	ID         string      `json:"id"`
 	Type       Type        `json:"type"`
-	Time       policy.Time `json:"time"`   // when it was said
+	Time       policy.Time `json:"time"`   // the moment it was said
 	Policy     string      `json:"policy"` // the id of the policy
 	VRF        string      `json:"vrf"`
 	Text       string      `json:"text"` // a sentence for people
@@ -67,7 +67,7 @@ type Event struct {
 	Added    []string `json:"added,omitempty"`    // names of rules
 	Removed  []string `json:"removed,omitempty"`
 
-	cell, client string // what counts together with it; see limits
+	cell, client string // the keys under which events are counted together; see limits
 }
 
 // JSON gives the event on one line.

@@ -27,7 +27,7 @@ type ledger struct {
 	mu   sync.Mutex
 	last uint64              // sequence of the last message that is known
 	said map[string]struct{} // ids
-	of   map[string]int      // how many events of each cell and of each client
+	of   map[string]int      // the number of events of each cell and of each client
 }
 
 func newLedger(b *bus.Bus) *ledger {
@@ -155,7 +155,7 @@ func (l *ledger) say(ctx context.Context, e *Event) (bool, error) {
 			if err := l.sync(ctx); err != nil {
 				return false, err
 			}
-			l.add(e.ID, e.cell, e.client, 0) // also if it was deleted meanwhile
+			l.add(e.ID, e.cell, e.client, 0) // it may have been deleted meanwhile
 			return false, nil
 		}
 		l.add(e.ID, e.cell, e.client, ack.Sequence)

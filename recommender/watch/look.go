@@ -23,7 +23,7 @@ type SeenVRF struct {
 	VRF    string
 	Newest time.Time      // the last record
 	Days   []time.Time    // those on which something was seen, in order
-	Uses   []simulate.Use // of the rules of the policy
+	Uses   []simulate.Use // one for each rule of the policy
 	Late   bool           // sessions came for the time that the policy was made of
 }
 

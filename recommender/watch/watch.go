@@ -25,8 +25,8 @@ type Policy struct {
 	Scope      *policy.Scope    // nil for all sessions
 	Own        int              // the place of its document in Candidate; -1 where all of them are its own
 	Proposal   *policy.Proposal // nil for a policy that is no proposal
-	InForce    time.Time        // since when; zero where that is not known
-	Groups     *categories.File // that events name; nil for none
+	InForce    time.Time        // the moment it came in force; zero where that is not known
+	Groups     *categories.File // the groups that events name; nil for none
 	Categories []string         // selected categories
 	// Candidate is everything that is in force where the policy is: what any of it permits is not outside.
 	Candidate *simulate.Candidate
@@ -61,7 +61,7 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	seen    string               // fingerprint of the last look
-	checked map[string]time.Time // when an amended proposal was last made, by policy
+	checked map[string]time.Time // the moment an amended proposal was last made, by policy
 }
 
 // New makes a watcher. The error says what is wrong with the configuration.

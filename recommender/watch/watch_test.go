@@ -144,7 +144,7 @@ func look(t *testing.T, w *Watcher) {
 type hook struct {
 	*httptest.Server
 	mu   sync.Mutex
-	ids  []string        // of the events that it took, in order
+	ids  []string        // those of the events that it took, in order
 	down func(n int) int // the status of the n-th request, nil for 200
 	n    int
 }
@@ -382,7 +382,7 @@ func TestSaidOnce(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		time.Sleep(2 * cfg.Duplicates) // so long are ids remembered; the ledger must know them by itself
+		time.Sleep(2 * cfg.Duplicates) // JetStream remembers ids for that long; the ledger must know them by itself
 	}
 	got := ids(said(t, b))
 	if unique := slices.Compact(slices.Sorted(slices.Values(got))); len(got) != 40 || len(unique) != 40 {

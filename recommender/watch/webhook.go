@@ -168,7 +168,7 @@ func acknowledge(ctx context.Context, m jetstream.Msg) error {
 // hold pauses and keeps the event. It reports false when ctx has ended.
 func (h *webhook) hold(ctx context.Context, m jetstream.Msg, wait time.Duration) bool {
 	for end := time.Now().Add(wait); time.Now().Before(end); {
-		_ = m.InProgress() // where it fails, the event comes again
+		_ = m.InProgress() // the event comes again if this fails
 		if !pause(ctx, min(time.Until(end), h.ackWait()/3)) {
 			return false
 		}
@@ -191,7 +191,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // statusError is an answer other than 2xx.
 type statusError struct {
 	code  int
-	after time.Duration // of Retry-After
+	after time.Duration // the pause that Retry-After asks for
 	text  string
 }
 
