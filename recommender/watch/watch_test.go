@@ -315,6 +315,66 @@ func TestWebhookAway(t *testing.T) {
 	}
 }
 
+// skipping is a clock whose pauses take no time.
+type skipping struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *skipping) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *skipping) pause(ctx context.Context, d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+	return ctx.Err() == nil
+}
+
+// A webhook is away for an hour, with the settings as they come. It is tried again after pauses that double up to a minute, and has
+// every event in order, each once, within a minute of coming back.
+func TestWebhookAwayForAnHour(t *testing.T) {
+	b, _ := newBus(t)
+	h := newHook(t)
+	began := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
+	c := &skipping{at: began}
+	var tries []time.Duration // how long it had been away at each
+	h.down = func(int) int {
+		away := c.now().Sub(began)
+		tries = append(tries, away)
+		if away < time.Hour {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	}
+	cfg := DefaultConfig()
+	cfg.Webhook.URL = h.URL
+	w := newWatcher(t, b, cfg, &found{print: "x", outside: sessions(25)})
+	w.hook.clock = c
+	look(t, w)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); w.hook.run(ctx) }()
+	eventually(t, "the webhook to take all events", func() bool { return len(h.taken()) >= 25 })
+	stop()
+	<-done
+	if got := h.taken(); !slices.Equal(got, ids(said(t, b))) {
+		t.Errorf("the webhook took %d events, not the %d of the stream in their order", len(got), len(said(t, b)))
+	}
+	if back := c.now().Sub(began); back > time.Hour+time.Minute {
+		t.Errorf("all was delivered %v after the webhook went away", back)
+	}
+	for i := 1; tries[i] < time.Hour; i++ {
+		want := min(firstPause<<min(i-1, 20), cfg.Webhook.RetryMax)
+		if got := tries[i] - tries[i-1]; got != want {
+			t.Errorf("the pause before try %d was %v, not %v", i+1, got, want)
+		}
+	}
+}
+
 // An event that the receiver calls wrong in itself is left out after some tries; those behind it come.
 func TestWebhookRefuses(t *testing.T) {
 	b, _ := newBus(t)

@@ -25,12 +25,27 @@ type webhook struct {
 	log     *slog.Logger
 	metrics *metrics
 	client  *http.Client
+	clock   clock
 }
+
+// clock is the time that tries are spread over.
+type clock interface {
+	now() time.Time
+	// pause waits and reports whether it did so to the end; it ends early with the context.
+	pause(context.Context, time.Duration) bool
+}
+
+// wallClock is the time of the machine.
+type wallClock struct{}
+
+func (wallClock) now() time.Time { return time.Now() }
+
+func (wallClock) pause(ctx context.Context, d time.Duration) bool { return pause(ctx, d) }
 
 func newWebhook(cfg *Webhook, b *bus.Bus, log *slog.Logger, m *metrics) *webhook {
 	// A redirected POST would become a GET.
 	client := &http.Client{Timeout: cfg.Timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return &webhook{cfg: cfg, bus: b, log: log, metrics: m, client: client}
+	return &webhook{cfg: cfg, bus: b, log: log, metrics: m, client: client, clock: wallClock{}}
 }
 
 // firstPause is the pause before an event is posted again the first time; each pause is twice the one before.
@@ -167,9 +182,9 @@ func acknowledge(ctx context.Context, m jetstream.Msg) error {
 
 // hold pauses and keeps the event. It reports false when ctx has ended.
 func (h *webhook) hold(ctx context.Context, m jetstream.Msg, wait time.Duration) bool {
-	for end := time.Now().Add(wait); time.Now().Before(end); {
+	for end := h.clock.now().Add(wait); h.clock.now().Before(end); {
 		_ = m.InProgress() // the event comes again if this fails
-		if !pause(ctx, min(time.Until(end), h.ackWait()/3)) {
+		if !h.clock.pause(ctx, min(end.Sub(h.clock.now()), h.ackWait()/3)) {
 			return false
 		}
 	}
