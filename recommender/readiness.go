@@ -47,7 +47,7 @@ func Learn(ctx context.Context, conn driver.Conn, s Settings, file *categories.F
 // learning is the cells of a window on their way to [simulate.Learned].
 type learning struct {
 	cells    []simulate.LearnedCell
-	vrfs     []string  // of each cell
+	vrfs     []string  // the VRF of each cell
 	verdicts []verdict // the parts of each cell, under its place
 }
 

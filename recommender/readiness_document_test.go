@@ -51,7 +51,7 @@ func TestProposalHasReadiness(t *testing.T) {
 	if got[2].VRF != "short" || got[2].Readiness != nil {
 		t.Errorf("VRF %s, of one hour, has readiness %+v", got[2].VRF, got[2].Readiness)
 	}
-	got[0], got[1] = got[1], got[0] // that of VRF default first
+	got[0], got[1] = got[1], got[0] // VRF default comes first
 	r := got[0].Readiness
 	learned, err := Learn(t.Context(), conn, Settings{}, file)
 	if err != nil {

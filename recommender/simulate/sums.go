@@ -13,7 +13,7 @@ import (
 // sums counts by groups, by service and by cell.
 type sums struct {
 	r        *Replay
-	groups   []uint32 // of each class; those of one name have one number
+	groups   []uint32 // the number of each class; those of one name have the same
 	pairs    map[[2]uint32]*Pair
 	services map[categories.Service]*ServiceTally
 	cells    map[cellKey]*Cell
@@ -79,7 +79,7 @@ func numbered(labels []string) []uint32 {
 
 // cellKey is what makes a cell of a result.
 type cellKey struct {
-	vrf     uint16 // in tables
+	vrf     uint16 // the number in tables
 	groups  [2]uint32
 	service categories.Service
 	verdict
@@ -88,7 +88,7 @@ type cellKey struct {
 // verdict is a decision and its rule, and those of the policy that is compared with. Rules of one name are one here.
 type verdict struct {
 	decision   policy.Decision
-	rule       int32 // in the candidate's rules.names
+	rule       int32 // the place in the candidate's rules.names
 	before     policy.Decision
 	ruleBefore int32 // -1 where nothing is compared with
 }

@@ -19,7 +19,7 @@ const (
 	stopsOfBacktest = 12
 	timesLargest    = 2
 	addedToBound    = 0.001
-	hoursNeeded     = 24 // with data
+	hoursNeeded     = 24 // hours that have data
 	windowNeeded    = 48
 	wholeWeek       = 168
 	acceptable      = 0.01 // share of denied sessions that a document calls ready
@@ -38,7 +38,7 @@ type learned struct {
 	never     bool  // too little support by the whole window
 	permitted bool  // all of it, by the policy in force
 
-	hours [][]int // of each session, in order, counted from the first hour
+	hours [][]int // one list for each session, sorted, counted from the first hour
 	known int     // the hour in which it had its support; -1 for what is in force
 	once  bool    // all its sessions were seen in one and the same hour
 }

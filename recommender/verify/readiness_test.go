@@ -52,7 +52,7 @@ func known(list []Session) *policy.Readiness {
 func TestReadiness(t *testing.T) {
 	share := 0.5
 	for _, c := range []struct {
-		part   string // that the finding is about; empty for none
+		part   string // the part that the finding is about; empty for none
 		change func(*policy.Readiness, []Session)
 	}{
 		{"", func(*policy.Readiness, []Session) {}},

@@ -341,7 +341,7 @@ func TestWebhookAwayForAnHour(t *testing.T) {
 	h := newHook(t)
 	began := time.Date(2026, 11, 20, 10, 0, 0, 0, time.UTC)
 	c := &skipping{at: began}
-	var tries []time.Duration // how long it had been away at each
+	var tries []time.Duration // the time that it had been away at each
 	h.down = func(int) int {
 		away := c.now().Sub(began)
 		tries = append(tries, away)
