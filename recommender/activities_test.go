@@ -65,9 +65,9 @@ exclude: [{reason: old resolver, destinations: [10.0.0.7]}]
 type inferredSet struct {
 	name, category string
 	ari, v         float64
-	rules          int    // at most; 0 for no limit
-	excess         uint64 // at most; 0 for no limit
-	groups         int    // at most; 0 for no limit
+	rules          int    // Upper bound; 0 for none.
+	excess         uint64 // Upper bound; 0 for none.
+	groups         int    // Upper bound; 0 for none.
 	recall         float64
 }
 

@@ -41,7 +41,7 @@ type classes struct {
 	guarded  int32            // sets below this id are of exclusions and guardrails
 	byGroup  map[int][]uint32 // classes of each group
 	internet []uint32         // classes of public addresses in no group
-	spans    []policy.Span    // what prefixes of located hold, in order; At is the place in located
+	spans    []policy.Span    // Spans that prefixes of located hold, in order; At is the place in located.
 
 	history *history // nil where no address changes its owner within the window
 	tracks  []track  // addresses that change it
@@ -52,9 +52,9 @@ func (c *class) key() string { return fmt.Sprint(c.group, c.kind, c.sets, c.each
 // member is what an endpoint of a policy needs to recognise a class.
 type member struct {
 	any, internet bool
-	group         int // or -1
+	group         int // The group's place, or -1.
 	set           int32
-	ungrouped     bool // of the set, only what is in no selected group
+	ungrouped     bool // The set holds just its addresses in no selected group.
 }
 
 // addSet registers prefixes that tell addresses apart. Call before build.
@@ -183,7 +183,7 @@ type division struct {
 	all     []netip.Prefix // whatever divides, in no order
 	groups  *bart.Table[int]
 	others  []*bart.Table[int] // the groups of the further resolvers
-	outside []int              // of an address in no group of these
+	outside []int              // Values of an address in no group of these.
 	kinds   bart.Table[categories.AddressKind]
 	named   *bart.Table[uint64]
 }

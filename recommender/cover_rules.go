@@ -27,7 +27,7 @@ type covered struct {
 	sources  []cells.Endpoint
 	dests    []cells.Endpoint
 	services []categories.ServiceTerm
-	unseen   map[cover.Cell]zero // that may be permitted; see plan.unseen
+	unseen   map[cover.Cell]zero // Zeros that may be permitted; see plan.unseen.
 	cost     func(cover.Box) int64
 }
 

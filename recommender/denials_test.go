@@ -84,7 +84,7 @@ func TestDenialsReachEveryMember(t *testing.T) {
 		rules          string
 		client, server string
 		service        string
-		selected       [][]string // where the denial reaches the session
+		selected       [][]string // Selections with which the denial reaches the session.
 	}{
 		{"another category", "{action: deny, destinations: [group:pci], services: [tcp/1]}", "10.0.2.9", "10.0.1.2", "tcp/1", all},
 		{"another host of the cell", "{action: deny, destinations: [group:pci], services: [tcp/2]}", "10.0.2.9", "10.0.1.99", "tcp/2", roleFirst},

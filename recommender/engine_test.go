@@ -95,9 +95,9 @@ type flow struct {
 	client, server string
 	proto          uint8
 	port           uint16
-	sport          uint16 // if set, direction is inferred from the ports
+	sport          uint16 // The source port; if set, direction is inferred from the ports.
 	vrf            string
-	at             time.Duration // after base
+	at             time.Duration // Time since base.
 	packets, reply uint64
 	completeness   schema.Completeness
 	action         schema.Action

@@ -20,7 +20,7 @@ import (
 // endpoints that rules are made of.
 type level struct {
 	resolver *categories.Resolver
-	spans    [][]policy.Span // of each group, by its place in the resolver's Groups
+	spans    [][]policy.Span // Spans of each group, by its place in the resolver's Groups.
 	found    map[cells.Endpoint]parent
 }
 
@@ -177,7 +177,7 @@ func (p *plan) unseen(c *covered, vrf string, list []cells.Cell, parts []cells.P
 			seen[at] = append(seen[at], parts[i].Service.Term())
 		}
 	}
-	for i := range list { // what is in a range is permitted with it
+	for i := range list { // Cells of a range are permitted with it.
 		at := cells.Pair{Src: list[i].Key.Src, Dst: list[i].Key.Dst}
 		seen[at] = append(seen[at], list[i].Key.Service)
 	}
@@ -204,7 +204,7 @@ func (p *plan) unseen(c *covered, vrf string, list []cells.Cell, parts []cells.P
 					meets(seen[cells.Pair{Src: src, Dst: dst}], at.service) {
 					continue
 				}
-				below := p.Generalise * (1 - 1e-9) // what equals the level but for rounding is not below it
+				below := p.Generalise * (1 - 1e-9) // A share equal to the level but for rounding is not below it.
 				probability := zeroProbability(all, row, column, below)
 				if probability < below {
 					continue

@@ -105,7 +105,7 @@ func TestGeneralise(t *testing.T) {
 		name   string
 		flows  []flow
 		s      Settings
-		groups string // of the file after twoLevels
+		groups string // The file's groups after twoLevels.
 		rules  int
 		want   []string // cells, with expected sessions and probability
 	}

@@ -138,7 +138,7 @@ func (r *run) mergeUngrouped(ctx context.Context, list []cells.Cell, parts []cel
 // verdicts are what Go decided about the parts.
 type verdicts struct {
 	list    []verdict
-	rules   int  // of all drafts
+	rules   int  // Rules of all drafts.
 	changed bool // a part is left out for a reason that ClickHouse does not know
 }
 
@@ -170,12 +170,12 @@ func (r *run) coverDrafts(ctx context.Context, drafts []*draft, parts []cells.Pa
 
 // measured is what ClickHouse counted of the sessions under the rules and beside them.
 type measured struct {
-	evidence   []ruleEvidence // of the rules of all drafts, in order
+	evidence   []ruleEvidence // Evidence of the rules of all drafts, in order.
 	known      map[groupOf]hosts
-	seen       map[string][]int               // by VRF: the groups of the sessions
-	unproposed map[string][]policy.Unproposed // by VRF
-	sampling   map[string][]policy.Sampling   // by VRF
-	reused     map[string][]policy.Reused     // by VRF
+	seen       map[string][]int               // Keyed by VRF: the groups of the sessions.
+	unproposed map[string][]policy.Unproposed // Keyed by VRF.
+	sampling   map[string][]policy.Sampling   // Keyed by VRF.
+	reused     map[string][]policy.Reused     // Keyed by VRF.
 }
 
 // measure sends the verdicts and counts. It gives the drafts their windows, their
@@ -318,14 +318,14 @@ func (r *run) decide(ctx context.Context, parts []cells.Part) (list []cells.Cell
 // draft is a proposal in the making.
 type draft struct {
 	policy.Proposal
-	parts []int // of this VRF
+	parts []int // Indices of this VRF's parts.
 	cells []cells.Cell
 	force *force
-	held  [][]int // for each rule, the parts that are its evidence or were permitted before
+	held  [][]int // Each rule's parts: its evidence, or permitted before.
 	boxes []boxed
 	left  []int // parts that the share asked for does without
 
-	prefixes []decide.HostPrefix // in order
+	prefixes []decide.HostPrefix // Sorted.
 }
 
 // boxed is a rule's box in endpoints of the run.

@@ -402,7 +402,7 @@ func TestSettingsErrors(t *testing.T) {
 		"existing":      {Existing: nobody},
 		"guardrails":    {Guardrails: nobody},
 	} {
-		_, err := Generate(t.Context(), nil, s, file) // before the connection is used
+		_, err := Generate(t.Context(), nil, s, file) // It fails before the connection is used.
 		var wrong *policy.SettingsError
 		if !errors.As(err, &wrong) || wrong.Setting != setting {
 			t.Errorf("%s: %v", setting, err)

@@ -21,7 +21,7 @@ type force struct {
 // inForce gives the rules in force of a draft, and its sessions by the rules that hold them.
 func (r *run) inForce(ctx context.Context, d *draft, parts []cells.Part) (*force, error) {
 	out := new(force)
-	place := make([]int, len(r.existing.statements)) // of each statement among the rules, or -1
+	place := make([]int, len(r.existing.statements)) // Each statement's place among the rules, or -1.
 	at := 0
 	for _, doc := range r.Existing {
 		for i := range doc.Rules {
@@ -141,7 +141,7 @@ func (r *run) readReach(ctx context.Context, parts []cells.Part, held [][]int) (
 		out[i].ends = [2]map[uint32]uint64{{}, {}}
 	}
 	table := r.table("force")
-	if err := r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+table+" SYNC"); err != nil { // that of another VRF
+	if err := r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+table+" SYNC"); err != nil { // The table of another VRF may be left.
 		return nil, err
 	}
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+table+" (cell UInt64, rule UInt32) ENGINE = MergeTree ORDER BY ()"); err != nil {

@@ -17,11 +17,11 @@ type State string
 
 // The states, in order.
 const (
-	Draft      State = "draft" // of a proposal that nobody has changed
+	Draft      State = "draft" // Nobody has changed the proposal.
 	Reviewed   State = "reviewed"
-	Submitted  State = "submitted" // to whoever changes the network
+	Submitted  State = "submitted" // Whoever changes the network has it.
 	InForce    State = "in-force"
-	Superseded State = "superseded" // by another one of its VRF and scope
+	Superseded State = "superseded" // Another one of its VRF and scope took its place.
 	Archived   State = "archived"
 	deleted    State = "deleted"
 )

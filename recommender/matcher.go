@@ -15,14 +15,14 @@ import (
 type matcher struct {
 	statements []statement
 	words      int
-	src, dst   [][]uint64 // by class
+	src, dst   [][]uint64 // Keyed by class.
 	services   map[categories.Service][]uint64
 	deny       []uint64 // statements that deny
 }
 
 // statement is a rule of a policy, or an exclusion.
 type statement struct {
-	note     string // what to call it
+	note     string // Its name in messages.
 	vrf      string // empty: in every VRF
 	deny     bool
 	src, dst []member

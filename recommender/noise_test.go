@@ -27,7 +27,7 @@ type truth struct {
 type truthRule struct {
 	sources, destinations []string // roles; "internet"
 	services              []categories.ServiceTerm
-	constraint            string // by site or environment; see permits
+	constraint            string // Sites or environments that a permit asks for; see permits.
 }
 
 type labelled struct {
@@ -114,7 +114,7 @@ type score struct {
 	trueCells, found                      int
 	trueSessions, permittedTrue           int
 	noise                                 int
-	permittedNoise                        map[string]int // by label
+	permittedNoise                        map[string]int // Keyed by label.
 	observedPorts, permittedPorts, ranges int
 }
 

@@ -16,20 +16,20 @@ type plan struct {
 	given      *categories.File // nil for none
 	addresses  *policy.Addresses
 	resolver   *categories.Resolver
-	labels     []policy.Endpoint // of each group, by its place
+	labels     []policy.Endpoint // Labels of the groups, by their place.
 	internet   policy.Endpoint
 	merger     *policy.Merger
 	names      *namer
 	categories []string      // selected
-	bounds     policy.Bounds // of Settings.Scope
+	bounds     policy.Bounds // Bounds of Settings.Scope.
 
 	classes    classes
 	exclusions *matcher
 	guardrails *matcher
 	existing   *matcher
 
-	levels     []*level                 // where Settings.Generalise asks for them
-	groupSpans map[uint32][]policy.Span // of each group; see spansOf
+	levels     []*level                 // Set if Settings.Generalise asks for them.
+	groupSpans map[uint32][]policy.Span // Spans of each group; see spansOf.
 
 	listedRules *matcher // nil unless a listing is asked for
 	hourly      bool     // the hours of sessions are asked for

@@ -45,7 +45,7 @@ func (x *reference) sessions(flows []flow) []*refSession {
 	}
 	byKey := map[key]*refSession{}
 	type hours map[int64]struct{ half, complete int }
-	asked := map[key]hours{} // what nobody answered, and what somebody did
+	asked := map[key]hours{} // Attempts that nobody answered, and those that somebody did.
 	var out []*refSession
 	for _, f := range flows {
 		k := key{f.vrf, netip.MustParseAddr(f.client), netip.MustParseAddr(f.server), categories.NewService(f.proto, f.port, f.icmpType)}
@@ -337,7 +337,7 @@ func (x *reference) ranges(vrf string, support map[refCell][]*refSession) map[re
 		if of.service.Lo < 50000 {
 			continue
 		}
-		var all []refCell // of the same destination
+		var all []refCell // Cells of the same destination.
 		ports := map[uint16][]*refSession{}
 		for c, list := range support {
 			if c.dst == of.dst && c.service.Proto == of.service.Proto && c.service.Lo >= 50000 {

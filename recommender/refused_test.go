@@ -25,7 +25,7 @@ var refusedForms = []struct{ name, refused, used, reset string }{
 // sessions everything, in whichever way the row gives flags.
 func TestRefusedScansStayOut(t *testing.T) {
 	const (
-		clients, servers, services = 10, 8, 4 // for each form
+		clients, servers, services = 10, 8, 4 // Counts for each form.
 		ports                      = 25
 	)
 	var rows strings.Builder
@@ -50,7 +50,7 @@ func TestRefusedScansStayOut(t *testing.T) {
 				scans++
 				tries := 1
 				if form.refused != "" && p%2 == 0 {
-					tries = 3 // as Windows does
+					tries = 3 // Windows tries as often.
 				}
 				row(fmt.Sprintf("10.1.9.%d", n), server, 1000+p, tries, 60*tries, tries, 40*tries, form.refused)
 			}

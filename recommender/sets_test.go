@@ -21,7 +21,7 @@ func TestDirectionsOfRealSets(t *testing.T) {
 		undecided uint64 // records, by what they say alone
 		sessions  uint64
 		ambiguous uint64
-		services  string // where there are few
+		services  string // The services, if there are few.
 		left      policy.Reason
 	}{
 		{"ics_4sics", 6, 10, 0, "icmp/8 tcp/102 udp/53 udp/123 udp/192 udp/1194", ""},
@@ -48,7 +48,7 @@ func TestDirectionsOfRealSets(t *testing.T) {
 				t.Errorf("services are %s, want %s", services, set.services)
 			}
 			if sessions > 10_000 {
-				return // as many cells would take half a minute
+				return // Such a number of cells would take half a minute.
 			}
 			got, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{External: policy.ExternalHost}, Effort: cover.EffortQuick}, nil)
 			if err != nil {
@@ -75,7 +75,7 @@ func TestCellsOfRealSets(t *testing.T) {
 	}
 	for _, set := range []struct {
 		name  string
-		cells map[string]int // by category
+		cells map[string]int // Keyed by category.
 		rules map[string]int // the proven minimum, where it takes no time to find
 	}{
 		{"k8s_boutique", map[string]int{"app": 53}, map[string]int{"app": 13}},

@@ -59,15 +59,15 @@ type Settings struct {
 // Step is a part of a run and where its time went.
 type Step struct {
 	Name   string
-	Server bool // in ClickHouse, its transfer included; otherwise in Go
+	Server bool // True for time in ClickHouse, transfers included; false for time in Go.
 	Took   time.Duration
-	Rows   uint64 // that it gave, where it gives rows
+	Rows   uint64 // Rows that it gave, if it gives rows.
 }
 
 // Progress is how far the search for few rules has come, for one VRF.
 type Progress struct {
 	VRF   string
-	Cells int  // to cover
+	Cells int  // Cells to cover.
 	Done  bool // the search is over
 	cover.Progress
 }

@@ -141,7 +141,7 @@ type Stored struct {
 	Sessions   uint64    `json:"sessions"`
 	Included   uint64    `json:"included"`
 	State      State     `json:"state"`
-	Person     string    `json:"person,omitempty"` // who changed the state last
+	Person     string    `json:"person,omitempty"` // The person who changed the state last.
 	Note       string    `json:"note,omitempty"`
 }
 

@@ -64,8 +64,8 @@ type Suggestion struct {
 
 // HeldOut is what the rules learned before the cut do to the sessions after it.
 type HeldOut struct {
-	Sessions uint64 `json:"sessions"` // after the cut, that a proposal would not leave out but for lack of support
-	Denied   uint64 `json:"denied"`   // of these, in no learned rule and not permitted by Settings.Existing
+	Sessions uint64 `json:"sessions"` // Sessions after the cut that a proposal would leave out only for lack of support.
+	Denied   uint64 `json:"denied"`   // Those of them in no learned rule and not permitted by Settings.Existing.
 }
 
 // Coverage is the share of sessions that the rules permit.
@@ -159,7 +159,7 @@ func (s *Suggestion) beats(o *Suggestion) bool {
 
 func (s *Suggestion) denied() uint64 {
 	if s.HeldOut == nil {
-		return 0 // of all orders, since the sessions are the same
+		return 0 // All orders have the same sessions.
 	}
 	return s.HeldOut.Denied
 }

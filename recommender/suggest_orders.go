@@ -22,7 +22,7 @@ func groupings(n int, presences []uint64, limit int) (orders [][]int, all int) {
 	const open = 0xff
 	type state struct {
 		order  []int
-		choice []byte // by presence: the category that decides
+		choice []byte // Keyed by presence: the category that decides.
 	}
 	start := make([]byte, len(presences))
 	for i := range start {

@@ -31,7 +31,7 @@ type survey struct {
 type knownAddresses struct {
 	vrf    string
 	kind   categories.AddressKind
-	groups []uint32 // by category: place of the group in it plus one, or 0
+	groups []uint32 // Keyed by category: the group's place in it plus one, or 0.
 	ipv4   bool
 	local  uint64 // the categories that name a local address by a prefix inside its range, as bits
 	count  uint64

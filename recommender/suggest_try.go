@@ -16,7 +16,7 @@ import (
 // order is one order of categories in trial.
 type order struct {
 	survey *survey
-	plan   *plan // of a run with these categories
+	plan   *plan // The plan of a run with these categories.
 	chain  []int // the categories, by their place among the candidates
 	// first is by candidate: the number, less one, that its first group has in the plan.
 	first []int
@@ -38,7 +38,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 		return x, err
 	}
 	var boxes []boxed
-	var vrfs []string // of the boxes
+	var vrfs []string // VRFs of the boxes.
 	var held [][]cells.Key
 	if err := v.run.step("cover "+name, false, func() (uint64, error) {
 		all := parts[wholeWindow]
@@ -126,7 +126,7 @@ func (v *survey) namesOf(chain []int) []string {
 func (o *order) support(parts []cells.Part) []cells.Cell {
 	list := decide.Judge(parts, o.plan)
 	return decide.Support(list, parts, &o.plan.Settings.Settings, func(c *cells.Cell) cells.Breadth {
-		return parts[c.Parts[0]].Breadth // without policies a cell has one part
+		return parts[c.Parts[0]].Breadth // Cells have one part where there are no policies.
 	})
 }
 

@@ -32,7 +32,7 @@ type store struct {
 	// Own is set where the servers run inside this process, so that nothing
 	// else ingests what is published.
 	Own    bool
-	engine *clickhousehttp.Server // where it is Own
+	engine *clickhousehttp.Server // Set if the store is Own.
 
 	closers []func()
 }

@@ -364,7 +364,7 @@ func readCursor(text, sort string) (key []string, err error) {
 // windowOf gives the sessions of the window of a filter, and the filter without what the window holds already.
 func (a *API) windowOf(ctx context.Context, f sessions.Filter) (*view, func(), sessions.Filter, error) {
 	since := f.Since
-	if !f.NewSince.IsZero() { // Within a window every session would be new.
+	if !f.NewSince.IsZero() { // Every session would be new within a window.
 		since = time.Time{}
 	} else {
 		f.Since = time.Time{} // the table has the window alone

@@ -49,7 +49,7 @@ type Part struct {
 	Reason             uint8 // number of the reason; 0 if none so far
 	Note               int32 // statement that decided, or -1
 	Sessions           uint64
-	Breadth            Breadth // as far as the settings ask for it
+	Breadth            Breadth // Counted as far as the settings ask for it.
 	Bytes              uint64
 	First, Last        time.Time
 }
@@ -62,10 +62,10 @@ type Breadth struct{ Clients, Hours, Recurring uint64 }
 // as far as being counted as its support.
 type Cell struct {
 	Key      Key
-	Parts    []int // into the run's parts
+	Parts    []int // Indices of the run's parts.
 	Sessions uint64
 	Included bool     // has a session that needs a rule
-	Breadth  *Breadth // of a range; other cells are counted in ClickHouse
+	Breadth  *Breadth // The range's breadth; other cells are counted in ClickHouse.
 }
 
 // IsRange reports whether a term is a range of ports.

@@ -58,7 +58,7 @@ func MergeHosts(list []cells.Cell, parts []cells.Part, h *Ungrouped) ([]cells.Ce
 // Ungrouped is what is known of private addresses in no group.
 type Ungrouped struct {
 	MaxExtra uint64                  // see Settings.MaxExtra
-	Seen     map[string][]netip.Addr // by VRF: those that are an end of any session of the window, in order
+	Seen     map[string][]netip.Addr // Keyed by VRF: addresses at an end of any session of the window, sorted.
 	Named    []netip.Addr            // those that groups of any category name, in order
 	Alike    func(netip.Prefix) bool // whether a prefix has only such addresses, which exclusions and guardrails treat all alike
 }
@@ -207,7 +207,7 @@ func roles(list []cells.Cell) (role map[cells.Endpoint]int, needed map[cells.End
 		}
 	}
 	role = map[cells.Endpoint]int{}
-	next := 0 // in any order: the numbers only tell roles apart
+	next := 0 // Any order will do: the numbers only tell roles apart.
 	for _, hosts := range with {
 		if len(hosts) > 1 { // no two such lists share a host: having the same role is transitive
 			for _, h := range hosts {

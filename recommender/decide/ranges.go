@@ -31,7 +31,7 @@ const (
 type Use struct {
 	Clients, Servers map[netip.Addr]bool
 	Hours            map[int64]bool
-	Pairs            map[Visit]bool // only where Settings.Recurring asks for them
+	Pairs            map[Visit]bool // Set only if Settings.Recurring asks for them.
 }
 
 // Visit is an hour in which a client used a server.
@@ -115,9 +115,9 @@ func Ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64
 			byDestination[at] = append(byDestination[at], candidate{i, one.Port, u})
 		}
 	}
-	joined := make([]bool, len(list)) // into a range
+	joined := make([]bool, len(list)) // True for cells that became part of a range.
 	var ranged []cells.Cell
-	for _, candidates := range byDestination { // in any order: what comes of one does not depend on another
+	for _, candidates := range byDestination { // Any order will do: destinations do not depend on each other.
 		for _, weak := range clusters(weakPorts(candidates)) {
 			for _, c := range rangesOf(list, parts, weak, least, by) {
 				all := NewUse()
@@ -244,7 +244,7 @@ func rangesOf(list []cells.Cell, parts []cells.Part, weak []candidate, least uin
 	if term := common(); len(out) > 0 {
 		out = slices.DeleteFunc(out, func(o rangeOf) bool {
 			c := &list[o.members[0].cell]
-			one := &parts[c.Parts[0]] // for the class of a host, which is the same in all parts
+			one := &parts[c.Parts[0]] // All parts have the same class of a host.
 			return by.Forbidden(c.Key.VRF, by.ClassesOf(c.Key.Src, one.SrcClass), by.ClassesOf(c.Key.Dst, one.DstClass), term)
 		})
 	}
