@@ -18,8 +18,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const watchHelp = `Says what departs from a policy, as it comes: sessions and attempts that it does not permit, and
-rules without traffic. The policy is a proposal (a file, or the beginning of a stored one's
+const watchHelp = `Says what departs from a policy, as it comes: sessions and attempts that it does not permit,
+rules without traffic, and addresses that changed their group. The policy is a proposal (a file, or the beginning of a stored one's
 id), a policy of kind Policy, or a running-config of Arista EOS; without --policy it is the
 proposals in force, which a running ` + "`cordon up`" + ` watches by itself.
 
@@ -327,6 +327,13 @@ func (a *app) namedPolicy(ctx context.Context, st *store, w *watchFlags, since t
 	p := watch.Policy{ID: candidateID(c), Name: c.Name, VRF: w.vrf, Own: -1, Groups: stored, Categories: w.categories, Candidate: c, Since: since}
 	if len(p.Categories) == 0 {
 		p.Categories = c.Documents[0].Policy.Categories
+	}
+	if len(proposals) == 1 { // several have groups of their own each
+		before, err := ownGroups(&proposals[0])
+		if err != nil {
+			return nil, err
+		}
+		p.Memberships = &watch.Memberships{Before: before, Now: given}
 	}
 	return []watch.Policy{p}, nil
 }

@@ -51,6 +51,7 @@ func watchedProposal(p *policy.Proposal, c *simulate.Candidate, own int, stored 
 		return nil, usagef("proposal %s: %w", shortID(p.ID), err)
 	}
 	out.Groups = wholeGroups(carried, stored, p.Groups)
+	out.Memberships = &watch.Memberships{Before: carried, Now: stored}
 	return out, nil
 }
 
@@ -80,6 +81,15 @@ func wholeGroups(carried, stored *categories.File, needed []policy.CarriedGroup)
 	return &out
 }
 
+// groupsPrint is another text whenever other groups are stored.
+func groupsPrint(ctx context.Context, conn clickhouse.Conn) (string, error) {
+	var n, sum uint64
+	if err := conn.QueryRow(ctx, "SELECT count(), sum(cityHash64(category, `group`, prefix)) FROM groups").Scan(&n, &sum); err != nil {
+		return "", fmt.Errorf("groups: %w", err)
+	}
+	return fmt.Sprint(n, " ", sum), nil
+}
+
 // proposalsInForce lists the proposals in force as policies to watch. What it read is kept for as long as it stays true.
 type proposalsInForce struct {
 	conn  clickhouse.Conn
@@ -98,7 +108,10 @@ func (in *proposalsInForce) list(ctx context.Context) ([]watch.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proposals in force: %w", err)
 	}
-	key := "read"
+	key, err := groupsPrint(ctx, in.conn)
+	if err != nil {
+		return nil, err
+	}
 	for _, id := range slices.Sorted(maps.Keys(states)) {
 		if states[id].State == recommender.InForce {
 			key += " " + id + states[id].Changed.String()

@@ -25,10 +25,12 @@ const (
 	ManyOutside    Type = "many-outside"    // more of a cell or of a client than are said one by one
 	RuleUnused     Type = "rule-unused"     // a rule without traffic
 	PolicyAmended  Type = "policy-amended"  // another proposal would permit what was seen since
+
+	MembershipChanged Type = "membership-changed" // addresses are in another group than when the policy was made
 )
 
 // Types lists all types of events.
-var Types = []Type{SessionOutside, AttemptOutside, ManyOutside, RuleUnused, PolicyAmended}
+var Types = []Type{SessionOutside, AttemptOutside, ManyOutside, RuleUnused, PolicyAmended, MembershipChanged}
 
 // Event is one thing that departs from a policy. The id follows from the policy and from what is said, so that the same thing has the
 // same id whoever says it, and whenever.
@@ -66,6 +68,11 @@ type Event struct {
 	Proposal string   `json:"proposal,omitempty"` // its id
 	Added    []string `json:"added,omitempty"`    // names of rules
 	Removed  []string `json:"removed,omitempty"`
+
+	// Of addresses that changed their group; a group is empty where they are in none that the policy knows.
+	GroupBefore string   `json:"groupBefore,omitempty"`
+	GroupNow    string   `json:"groupNow,omitempty"`
+	Prefixes    []string `json:"prefixes,omitempty"` // no more than namedPrefixes
 
 	cell, client string // the keys under which events are counted together; see limits
 }

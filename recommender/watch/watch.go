@@ -28,6 +28,8 @@ type Policy struct {
 	InForce    time.Time        // the moment it came in force; zero where that is not known
 	Groups     *categories.File // the groups that events name; nil for none
 	Categories []string         // selected categories
+	// Memberships are nil where the policy was made without groups.
+	Memberships *Memberships
 	// Candidate is everything that is in force where the policy is: what any of it permits is not outside.
 	Candidate *simulate.Candidate
 	// From is where what was looked at for the policy begins; zero for everything stored. Sessions with a record at or after Since
@@ -141,6 +143,9 @@ func (w *Watcher) Look(ctx context.Context) error {
 		}
 	}
 	for i := range policies {
+		if err := w.sayMemberships(ctx, &policies[i]); err != nil {
+			errs = append(errs, fmt.Errorf("groups of policy %s: %w", policies[i].Name, err))
+		}
 		if err := w.amend(ctx, &policies[i], false); err != nil {
 			errs = append(errs, fmt.Errorf("amend policy %s: %w", policies[i].Name, err))
 		}
