@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"cordon/schema"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func stated(r *schema.Record) { r.Direction, r.Basis = schema.Forward, schema.BasisStated }
@@ -20,19 +18,15 @@ func exitOnly(r *schema.Record) { r.OutIf = 2 }
 // later fragments, TFTP's data, answers on the service's own port, and what is
 // metered on entry and on exit. The order and the batches change nothing.
 func TestJoinedSessions(t *testing.T) {
-	const query = `SELECT concat(client, '>', server, ' ', service, ' ', toString(direction_basis), ' flows=', flows, ' ', client_bytes, '/', server_bytes, if(complete > 0, ' complete', ''), if(half_open > 0, ' half-open', ''))
-		FROM {db}.sessions WHERE port != 9 ORDER BY client, server, service`
+	const query = `SELECT vrf, concat(client, '>', server, ' ', service, ' ', toString(direction_basis), ' flows=', flows, ' ', client_bytes, '/', server_bytes, if(complete > 0, ' complete', ''), if(half_open > 0, ' half-open', ''))
+		FROM {db}.sessions WHERE port != 9 ORDER BY vrf, client, server, service`
 	translated := func(src string, sport uint16, dst string, dport uint16) func(*schema.Record) {
 		return func(r *schema.Record) {
 			r.PostSrc, r.PostDst, r.PostSrcPort, r.PostDstPort = ip(src), ip(dst), sport, dport
 		}
 	}
 	s := newStore(t)
-	for _, c := range []struct {
-		name    string
-		records []schema.Record
-		want    []string
-	}{
+	cases := []sessionCase{
 		{"source NAT", []schema.Record{
 			rec("10.0.0.5", 50001, "9.9.9.9", 53, 17, forward, translated("203.0.113.7", 61001, "9.9.9.9", 53)),
 			rec("9.9.9.9", 53, "203.0.113.7", 61001, 17, reverse, translated("9.9.9.9", 53, "10.0.0.5", 50001)),
@@ -92,16 +86,11 @@ func TestJoinedSessions(t *testing.T) {
 		{"fragments of a session that nobody saw", []schema.Record{
 			rec("10.0.0.9", 0, "10.0.0.5", 0, 17), rec("10.0.0.9", 0, "10.0.0.6", 0, 17),
 		}, []string{"10.0.0.9>10.0.0.5 udp/0 none flows=1 100/0 complete", "10.0.0.9>10.0.0.6 udp/0 none flows=1 100/0 complete"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s.exec("TRUNCATE TABLE " + s.name + ".sessions_hourly")
-			slices.Reverse(c.records)
-			for i := range c.records {
-				s.insert(c.records[i])
-			}
-			if d := cmp.Diff(c.want, s.rows(query)); d != "" {
-				t.Errorf("sessions (-want +got):\n%s", d)
-			}
-		})
 	}
+	for i, c := range cases {
+		apart(t, i, c.records)
+		slices.Reverse(c.records)
+	}
+	s.insertOneByOne(cases)
+	checkCases(t, s, cases, "", query)
 }

@@ -75,13 +75,62 @@ func twoWays(exporter string) []schema.Record {
 
 const both = "10.0.9.1>10.0.9.2 tcp/9 flows=2 complete=2 half_open=0 denied=0"
 
+// sessionCase is what the views make of some records.
+type sessionCase struct {
+	name    string
+	records []schema.Record
+	want    []string
+}
+
+// apart moves the records of a case into a VRF of its own and gives each exporter another address, since what an exporter shows
+// tells of all its sessions. So one store holds many cases at once, and one question answers all of them.
+func apart(t *testing.T, number int, records []schema.Record) {
+	vrf := fmt.Sprintf("case-%03d", number)
+	for i := range records {
+		r := &records[i]
+		if e := netip.AddrFrom16(r.Exporter).Unmap(); !netip.MustParsePrefix("10.9.0.0/16").Contains(e) || r.VRF != "" && r.VRF != "default" {
+			t.Fatalf("exporter %v, VRF %q: the cases share a store, so exporters are in 10.9.0.0/16 and no VRF is given", e, r.VRF)
+		}
+		r.VRF, r.Exporter[13] = vrf, byte(100+number)
+	}
+}
+
+// insertOneByOne stores the records of each case one after another, each in a batch of its own, which it shares with those of
+// other cases.
+func (s *store) insertOneByOne(cases []sessionCase) {
+	s.t.Helper()
+	for n := 0; ; n++ {
+		var batch []schema.Record
+		for _, c := range cases {
+			if n < len(c.records) {
+				batch = append(batch, c.records[n])
+			}
+		}
+		if len(batch) == 0 {
+			return
+		}
+		s.insert(batch...)
+	}
+}
+
+// checkCases compares what a query says of each VRF, in its lines "VRF<tab>text", with what the case wants.
+func checkCases(t *testing.T, s *store, cases []sessionCase, when, query string) {
+	t.Helper()
+	got := map[string][]string{}
+	for _, line := range s.rows(query) {
+		vrf, text, _ := strings.Cut(line, "\t")
+		got[vrf] = append(got[vrf], text)
+	}
+	for i, c := range cases {
+		if d := cmp.Diff(c.want, got[fmt.Sprintf("case-%03d", i)]); d != "" {
+			t.Errorf("%s: sessions%s (-want +got):\n%s", c.name, when, d)
+		}
+	}
+}
+
 func TestSessions(t *testing.T) {
 	s := newStore(t)
-	for _, c := range []struct {
-		name    string
-		records []schema.Record
-		want    []string
-	}{
+	cases := []sessionCase{
 		{"a biflow with its answer", []schema.Record{
 			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, biflow, answer(2)),
 		}, []string{"10.0.0.1>10.0.0.2 tcp/443 flows=1 complete=1 half_open=0 denied=0"}},
@@ -304,24 +353,23 @@ func TestSessions(t *testing.T) {
 			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = 1<<62, -1<<62 }),
 			rec("10.0.0.1", 40000, "10.0.0.2", 443, 6, forward, func(r *schema.Record) { r.Start, r.End = r.End, r.Start }),
 		}, []string{"10.0.0.1>10.0.0.2 tcp/443 flows=3 complete=3 half_open=0 denied=0"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s.exec("TRUNCATE TABLE " + s.name + ".sessions_hourly")
-			s.insert(c.records...)
-			if d := cmp.Diff(c.want, s.sessions()); d != "" {
-				t.Errorf("sessions (-want +got):\n%s", d)
-			}
-			s.exec("OPTIMIZE TABLE " + s.name + ".sessions_hourly FINAL")
-			if d := cmp.Diff(c.want, s.sessions()); d != "" {
-				t.Errorf("sessions after merging (-want +got):\n%s", d)
-			}
-		})
 	}
+	var all []schema.Record
+	for i, c := range cases {
+		apart(t, i, c.records)
+		all = append(all, c.records...)
+	}
+	s.insert(all...)
+	const query = "SELECT vrf, " + sessionText + " FROM {db}.sessions ORDER BY vrf, client, server, service"
+	checkCases(t, s, cases, "", query)
+	s.exec("OPTIMIZE TABLE " + s.name + ".sessions_hourly FINAL")
+	checkCases(t, s, cases, " after merging", query)
 }
 
+const sessionText = "concat(client, '>', server, ' ', service, ' flows=', flows, ' complete=', complete, ' half_open=', half_open, ' denied=', denied)"
+
 func (s *store) sessions() []string {
-	return s.rows(`SELECT concat(client, '>', server, ' ', service, ' flows=', flows, ' complete=', complete, ' half_open=', half_open, ' denied=', denied)
-		FROM {db}.sessions ORDER BY client, server, service`)
+	return s.rows("SELECT " + sessionText + " FROM {db}.sessions ORDER BY client, server, service")
 }
 
 func TestAmbiguousDirectionSaysSo(t *testing.T) {
@@ -341,17 +389,13 @@ func TestAmbiguousDirectionSaysSo(t *testing.T) {
 // fewer peers, or else, without ports, the higher address. Which record comes
 // first changes nothing.
 func TestAlikeEnds(t *testing.T) {
-	const query = `SELECT client, server, service, direction_basis, client_packets, server_packets, complete, half_open, verdict FROM {db}.sessions AS s
-		INNER JOIN {db}.session_directions AS d ON least(toIPv6(s.client), toIPv6(s.server)) = least(d.client, d.server) AND greatest(toIPv6(s.client), toIPv6(s.server)) = greatest(d.client, d.server) ORDER BY client, server`
+	const query = `SELECT s.vrf, client, server, service, direction_basis, client_packets, server_packets, complete, half_open, verdict FROM {db}.sessions AS s
+		INNER JOIN {db}.session_directions AS d ON s.vrf = d.vrf AND least(toIPv6(s.client), toIPv6(s.server)) = least(d.client, d.server) AND greatest(toIPv6(s.client), toIPv6(s.server)) = greatest(d.client, d.server) ORDER BY s.vrf, client, server`
 	sent := func(n uint64) func(*schema.Record) {
 		return func(r *schema.Record) { r.Packets, r.Bytes = n, 100*n }
 	}
 	s := newStore(t)
-	for _, c := range []struct {
-		name    string
-		records []schema.Record
-		want    []string
-	}{
+	cases := []sessionCase{
 		{"a tunnel seen in both directions", []schema.Record{
 			rec("10.0.0.2", 0, "10.0.0.1", 0, 47, sent(7)), rec("10.0.0.1", 0, "10.0.0.2", 0, 47, sent(3)),
 		}, []string{"10.0.0.2\t10.0.0.1\tgre\tnone\t7\t3\t2\t0\taddress"}},
@@ -398,20 +442,18 @@ func TestAlikeEnds(t *testing.T) {
 		{"the ends of a session that was dropped", []schema.Record{
 			rec("10.0.0.2", 0, "10.0.0.1", 0, 51, dropped),
 		}, []string{"10.0.0.2\t10.0.0.1\tah\tdegree\t1\t0\t0\t0\tsender"}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			for range 2 {
-				s.exec("TRUNCATE TABLE " + s.name + ".sessions_hourly")
-				for i := range c.records {
-					s.insert(c.records[i])
-				}
-				if d := cmp.Diff(c.want, s.rows(query)); d != "" {
-					t.Errorf("sessions (-want +got):\n%s", d)
-				}
-				slices.Reverse(c.records)
-			}
-		})
 	}
+	for i, c := range cases {
+		apart(t, i, c.records)
+	}
+	s.insertOneByOne(cases)
+	checkCases(t, s, cases, "", query)
+	s.exec("TRUNCATE TABLE " + s.name + ".sessions_hourly")
+	for _, c := range cases {
+		slices.Reverse(c.records)
+	}
+	s.insertOneByOne(cases)
+	checkCases(t, s, cases, ", the last record first", query)
 }
 
 func TestTwoExportersCountOnce(t *testing.T) {
