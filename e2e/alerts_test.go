@@ -161,13 +161,23 @@ func metricsNamed(t *testing.T) map[string]string {
 	return named
 }
 
-// testMetrics looks for every metric that rules and boards name among those of a cordon that exporters have sent to.
-func testMetrics(t *testing.T, a addresses) {
+// testMetrics looks for every metric that rules, boards and docs/operations.md name among those of a cordon that exporters
+// have sent to, and that has a proposal in force.
+func testMetrics(t *testing.T, a addresses, dir string) {
+	id, err := a.query("SELECT id FROM proposals LIMIT 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cordon(t, nil, "proposals", "accept", id, "--data-dir", dir)
 	named := metricsNamed(t)
-	if len(named) < 20 {
+	_, lines := codeBlocks(t, "operations.md")
+	for _, m := range regexp.MustCompile("`(cordon_[a-z_]+)`").FindAllStringSubmatch(strings.Join(lines, "\n"), -1) {
+		named[m[1]] = "docs/operations.md"
+	}
+	if len(named) < 30 {
 		t.Fatalf("%d metrics are named", len(named))
 	}
-	eventually(t, patience, "the metrics that rules and boards name", func() error {
+	eventually(t, patience, "the metrics that are named", func() error {
 		resp, err := http.Get("http://" + a.HTTP + "/metrics")
 		if err != nil {
 			return err
@@ -178,7 +188,7 @@ func testMetrics(t *testing.T, a addresses) {
 			return err
 		}
 		for _, name := range slices.Sorted(maps.Keys(named)) {
-			if !regexp.MustCompile(`(?m)^` + name + `[{ ]`).Match(body) {
+			if !regexp.MustCompile(`(?m)^(# TYPE )?` + name + `[{ ]`).Match(body) {
 				return fmt.Errorf("%s names %s, which there is not", named[name], name)
 			}
 		}

@@ -117,6 +117,8 @@ func (x *explored) testBrowser(t *testing.T) {
 		t.Errorf("the matrix has %d included, the proposal %d", n, want)
 	}
 	x.walk(b)
+	x.testBoxes(b)
+	x.testForms(b)
 
 	b.open(base + "/sessions?client=203.0.113.77")
 	b.until(`document.body.innerText.includes("These filters are set")`)
@@ -219,6 +221,52 @@ func (x *explored) walk(b *browser) {
 	b.open(address)
 	if n := b.count("cell"); n != cell {
 		t.Errorf("the link shows %d sessions, the page %d", n, cell)
+	}
+}
+
+// Whoever points at a square sees the boxes of its rules, and whoever points at a rule sees its box and which it is.
+func (x *explored) testBoxes(b *browser) {
+	boxes := `document.querySelector("canvas").dataset.boxes`
+	rule := x.proposal.Rules[len(x.proposal.Rules)-1].ID
+	b.open("http://" + x.HTTP + "/proposals/" + x.id)
+	b.until(`document.querySelector("canvas")?.dataset.boxes === ""`)
+	row := fmt.Sprintf(`document.querySelector('tr[data-rule="%s"]')`, rule)
+	for _, event := range []string{"mouseenter", "focusin"} {
+		eval[bool](b, fmt.Sprintf(`(%s.dispatchEvent(new Event(%q)), true)`, row, event))
+		b.until(boxes + ` === "` + rule + `"`)
+		eval[bool](b, fmt.Sprintf(`(%s.dispatchEvent(new Event(%q)), true)`, row, map[string]string{"mouseenter": "mouseleave", "focusin": "focusout"}[event]))
+		b.until(boxes + ` === ""`)
+	}
+	// Over the squares one after another, until one is in a rule: its row is the one that stands out.
+	b.until(`(c => {
+		const r = c.getBoundingClientRect()
+		for (let y = +c.dataset.top + 2; y < r.height; y += +c.dataset.cell)
+			for (let x = +c.dataset.left + 2; x < r.width; x += +c.dataset.cell) {
+				c.dispatchEvent(new MouseEvent("mousemove", {bubbles: true, clientX: r.left + x, clientY: r.top + y}))
+				if (document.querySelector("tr.pointed")) return c.dataset.boxes.split(" ").includes(document.querySelector("tr.pointed").dataset.rule)
+			}
+	})(document.querySelector("canvas"))`)
+	b.open("http://" + x.HTTP + "/matrix?rule=" + rule)
+	b.until(boxes + ` === "` + rule + `"`)
+}
+
+// The forms that take texts: a device's configuration to simulate, and orders of categories to compare.
+func (x *explored) testForms(b *browser) {
+	_, config := x.ask(b.t, "GET", "/api/v1/proposals/"+x.id+"/export?format=eos", "")
+	b.open("http://" + x.HTTP + "/simulate?policy=" + x.id)
+	permitted := b.count("permitted")
+	quoted, _ := json.Marshal(config)
+	eval[bool](b, `(a => { a.closest("details").open = true; a.value = `+string(quoted)+`; a.dispatchEvent(new Event("input", {bubbles: true})); return true })(document.querySelector("textarea"))`)
+	b.click(`.give button:not([disabled])`)
+	b.until(`location.search.includes("policy=upload-") && document.body.innerText.includes("Policy switch.cfg")`)
+	if n := b.count("permitted"); n != permitted {
+		b.t.Errorf("the configuration permits %d sessions, the proposal that it was written from %d", n, permitted)
+	}
+	b.open("http://" + x.HTTP + "/generate")
+	b.click(`button[value=compare]`)
+	b.until(`location.search.includes("compare=true")`)
+	if n := b.count("orders"); n == 0 {
+		b.t.Error("no order of categories is compared")
 	}
 }
 

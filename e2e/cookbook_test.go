@@ -114,7 +114,7 @@ func TestCookbook(t *testing.T) {
 	}
 	t.Run("evidence", func(t *testing.T) { cookbookEvidence(t, a, blocks) })
 	t.Run("clients", func(t *testing.T) { cookbookClients(t, a, blocks) })
-	t.Run("metrics of rules and boards", func(t *testing.T) { testMetrics(t, a) })
+	t.Run("metrics of rules and boards", func(t *testing.T) { testMetrics(t, a, dir) })
 	t.Run("boards", func(t *testing.T) { testBoards(t, a) })
 
 	commands := regexp.MustCompile("`cordon (sessions [^`]+)`").FindAllStringSubmatch(strings.Join(lines, "\n"), -1)
@@ -307,44 +307,6 @@ func TestOperationsSettings(t *testing.T) {
 	}
 }
 
-// The metrics that docs/operations.md names are those of a running cordon.
-func TestOperationsMetrics(t *testing.T) {
-	dir := t.TempDir()
-	_, a := up(t, dir)
-	n := lab.Nodes(1, time.Now().Add(-lab.Duration))[0]
-	var rows [][]string
-	for i := range n.Records[:50] {
-		rows = append(rows, flowRow(&n.Records[i], netip.Addr{}))
-	}
-	cordon(t, nil, "replay", writeFlows(t, rows), "--to", a.UDP[0])
-	_, lines := codeBlocks(t, "operations.md")
-	named := regexp.MustCompile("`(cordon_[a-z_]+)`").FindAllStringSubmatch(strings.Join(lines, "\n"), -1)
-	if len(named) < 10 {
-		t.Fatalf("%d metrics in docs/operations.md", len(named))
-	}
-	eventually(t, patience, "the metrics that docs/operations.md names", func() error {
-		resp, err := http.Get("http://" + a.HTTP + "/metrics")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return err
-		}
-		var missing []string
-		for _, m := range named {
-			if !bytes.Contains(body, []byte("# TYPE "+m[1]+" ")) {
-				missing = append(missing, m[1])
-			}
-		}
-		if len(missing) > 0 {
-			return fmt.Errorf("missing: %v", missing)
-		}
-		return nil
-	})
-}
-
 // docs/operations.md explains every finding of `cordon status`.
 func TestOperationsFindings(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "internal", "status", "diagnose.go"), nil, 0)
@@ -473,7 +435,7 @@ func cookbookClients(t *testing.T, a addresses, blocks []codeBlock) {
 // gives the addresses of that cordon and its data folder.
 func cookbookStore(t *testing.T) (a addresses, dir string) {
 	dir = t.TempDir()
-	_, a = up(t, dir, "CORDON_COLLECTOR_STATS_INTERVAL=200ms")
+	_, a = up(t, dir, "CORDON_COLLECTOR_STATS_INTERVAL=200ms", "CORDON_WATCH_INTERVAL=1s")
 	now := time.Now()
 	records := 0
 	write := func(rows [][]string) string {

@@ -258,7 +258,8 @@ func (x *explored) testPeople(b *browser) {
 	defer cancel()
 	other := &browser{t: t, ctx: fresh}
 	text := `document.querySelector("main").innerText.replaceAll(/(as of|Read at|Last export|sent) .*/g, "")`
-	links := append(x.everyPage(), "/matrix?tz=Europe%2FOslo&unfold=true&view=table", "/sessions?state=half-open&tz=America%2FNew_York", "/sessions?proposal="+x.id+"&reason=half-open", "/readiness?last=30d&at-most=5%25")
+	links := append(x.everyPage(), "/matrix?tz=Europe%2FOslo&unfold=true&view=table", "/sessions?state=half-open&tz=America%2FNew_York", "/sessions?proposal="+x.id+"&reason=half-open", "/readiness?last=30d&at-most=5%25",
+		"/generate?compare=true&half-open=allow", "/simulate?policy="+x.id+"&list=sessions&decision=deny")
 	for i, path := range links {
 		for _, dark := range []bool{false, true} {
 			b.dark(dark)

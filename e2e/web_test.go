@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,6 +157,7 @@ func TestWeb(t *testing.T) {
 	t.Run("mistakes", x.testMistakes)
 	t.Run("matrix", x.testMatrix)
 	t.Run("generate", x.testGenerate)
+	t.Run("given files", x.testGiven)
 	t.Run("description", x.testDescription)
 	t.Run("documentation", x.testDocumentation)
 	t.Run("browser", x.testBrowser)
@@ -283,6 +285,59 @@ func (x *explored) testAnswers(t *testing.T) {
 	x.testRename(t)
 }
 
+// give has the server keep a file, and gives what stands for it.
+func (x *explored) give(t testing.TB, name, text string) string {
+	t.Helper()
+	resp, body := x.ask(t, http.MethodPost, "/api/v1/uploads?name="+url.QueryEscape(name), text, "Content-Type", "text/plain")
+	var made struct{ Upload string }
+	if err := json.Unmarshal([]byte(body), &made); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("POST /api/v1/uploads: %s %s", resp.Status, body)
+	}
+	return made.Upload
+}
+
+// Files that somebody gives answer as the commands do with the same files: the configuration of a device, a proposal, and a
+// groups file. What is wrong in one is named with its line.
+func (x *explored) testGiven(t *testing.T) {
+	dir := t.TempDir()
+	_, config := x.ask(t, http.MethodGet, "/api/v1/proposals/"+x.id+"/export?format=eos", "")
+	files := map[string]string{"switch.cfg": config, "proposal.json": string(x.proposal.JSON())}
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		given := x.give(t, path, text)
+		for _, more := range [][2]string{{"", ""}, {"&against=" + x.id + "&last=30d", "--against " + x.id + " --last 30d"}} {
+			_, have := x.ask(t, http.MethodGet, "/api/v1/simulate?policy="+given+more[0], "")
+			want := cordon(t, x.env, append([]string{"simulate", "--policy", path, "--format", "json"}, strings.Fields(more[1])...)...)
+			if strings.TrimSpace(have) != strings.TrimSpace(want) || !strings.Contains(have, `"permitted"`) {
+				t.Errorf("%s%s as given differs from the command: %s", name, more[0], firstDifference(have, want))
+			}
+		}
+	}
+	bad := x.give(t, "bad.cfg", "traffic-policies\n   traffic-policy x\n      match a ipv4\n         source prefix 10.0.0.0/99\n")
+	if resp, body := x.ask(t, http.MethodGet, "/api/v1/simulate?policy="+bad, ""); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "query.policy") || !strings.Contains(body, "bad.cfg:4") {
+		t.Errorf("a configuration with a mistake: %s %s", resp.Status, body)
+	}
+	// The orders of categories of the file that was used last, and of one that is given.
+	want := cordon(t, x.env, "groups", "suggest", "--groups", x.groups, "--format", "json")
+	for _, path := range []string{"/api/v1/groups/suggest", "/api/v1/groups/suggest?groups=" + x.give(t, "groups.yaml", lab.Groups)} {
+		var have, same any
+		x.get(t, path, &have)
+		if err := json.Unmarshal([]byte(want), &same); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(have, same) {
+			t.Errorf("GET %s is %v, the command says %v", path, have, same)
+		}
+	}
+	bad = x.give(t, "bad.yaml", "categories:\n  - nme: x\n")
+	if resp, body := x.ask(t, http.MethodGet, "/api/v1/groups/suggest?groups="+bad, ""); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "bad.yaml:2") {
+		t.Errorf("a groups file with a mistake: %s %s", resp.Status, body)
+	}
+}
+
 // A rule has its new name in a proposal of its own, which differs from the one before in that alone.
 func (x *explored) testRename(t *testing.T) {
 	rule := x.proposal.Rules[0]
@@ -385,6 +440,11 @@ func (x *explored) testMistakes(t *testing.T) {
 		{"GET", "/api/v1/simulate", "", 422, "query.policy"},
 		{"GET", "/api/v1/simulate?policy=/etc/passwd", "", 422, "query.policy"},
 		{"GET", "/api/v1/simulate?policy=ffffffff", "", 404, "path.id"},
+		{"GET", "/api/v1/simulate?policy=upload-0123456789abcdef", "", 404, "query.policy"},
+		{"GET", "/api/v1/uploads/upload-0123456789abcdef", "", 404, "path.upload"},
+		{"GET", "/api/v1/groups/suggest?groups=/etc/passwd", "", 422, "query.groups"},
+		{"GET", "/api/v1/groups/suggest?learn=all", "", 422, "query.learn"},
+		{"GET", "/api/v1/groups/suggest?category=colour", "", 422, "query.category"},
 		{"GET", "/api/v1/simulate?policy=" + x.id + "&without=nothing", "", 422, "query.without"},
 		{"GET", "/api/v1/simulate?policy=" + x.id + "&default=perhaps", "", 422, "query.default"},
 		{"GET", "/api/v1/simulate?policy=" + x.id + "&category=colour", "", 422, "query.category"},
@@ -418,7 +478,7 @@ func (x *explored) testMistakes(t *testing.T) {
 			t.Errorf("%s %s %s does not name %s: %s", tc.method, tc.path, tc.body, tc.location, body)
 		}
 	}
-	for _, tc := range []struct{ method, path string }{{"POST", "/api/v1/proposals"}, {"DELETE", "/api/v1/jobs/1"}} {
+	for _, tc := range []struct{ method, path string }{{"POST", "/api/v1/proposals"}, {"POST", "/api/v1/uploads"}, {"DELETE", "/api/v1/jobs/1"}} {
 		body := ""
 		if tc.method == "POST" {
 			body = "{}"
@@ -521,11 +581,12 @@ func (x *explored) testDescription(t *testing.T) {
 	if d.OpenAPI != "3.1.0" || len(d.Paths) < 10 {
 		t.Fatalf("%s with %d paths", d.OpenAPI, len(d.Paths))
 	}
+	given := x.give(t, "policy.json", string(x.proposal.JSON()))
 	for path, operations := range d.Paths {
 		if operations["get"] == nil {
 			continue
 		}
-		filled := strings.NewReplacer("{id}", x.id, "{rule}", x.proposal.Rules[0].ID, "{job}", "1", "{other}", x.id).Replace(path)
+		filled := strings.NewReplacer("{id}", x.id, "{rule}", x.proposal.Rules[0].ID, "{job}", "1", "{other}", x.id, "{upload}", given).Replace(path)
 		if strings.HasPrefix(path, "/api/v1/simulate") {
 			filled += "?policy=" + x.id
 		}

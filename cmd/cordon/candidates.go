@@ -30,9 +30,16 @@ func readPolicyText(flag, name string, temporary bool) (*policyText, error) {
 		return &policyText{name: name, id: name}, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, usagef("--%s: %s is neither a file nor the id of a proposal; `cordon proposals list` shows the ids", flag, name)
-	case err != nil:
+	}
+	return policyTextOf(name, file, err)
+}
+
+// policyTextOf gives the policy of a file that was read, or the mistake in it.
+func policyTextOf(name string, file policyFile, err error) (*policyText, error) {
+	if err != nil {
 		return nil, usageError(err)
-	case file.config != nil && !file.config.Bound() && len(file.policies) > 1:
+	}
+	if file.config != nil && !file.config.Bound() && len(file.policies) > 1 {
 		return nil, usagef("%s: there are %d traffic policies, and none is bound in a VRF: which is meant is not known", name, len(file.policies))
 	}
 	return &policyText{name: name, file: file}, nil
@@ -51,7 +58,7 @@ func (t *policyText) proposals(ctx context.Context, a *app, st *store) ([]policy
 		slices.ContainsFunc(t.file.policies, func(p policy.Policy) bool { return p.Kind != policy.KindProposal }) {
 		return nil, nil
 	}
-	list, err := policy.ReadProposalFile(t.name)
+	list, err := policy.ParseProposals(t.name, t.file.data)
 	return list, usageError(err)
 }
 

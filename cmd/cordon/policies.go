@@ -24,6 +24,7 @@ type onePolicy struct {
 // policyFile is what a file of policies holds.
 type policyFile struct {
 	path     string
+	data     []byte
 	policies []policy.Policy
 	config   *eos.Config // nil for a file that is not a device's
 }
@@ -34,7 +35,12 @@ func readPolicyFile(path string) (policyFile, error) {
 	if err != nil {
 		return policyFile{}, err
 	}
-	f := policyFile{path: path}
+	return parsePolicyFile(path, data)
+}
+
+// parsePolicyFile reads the content of such a file.
+func parsePolicyFile(path string, data []byte) (f policyFile, err error) {
+	f = policyFile{path: path, data: data}
 	if !eos.IsConfig(data) {
 		f.policies, err = policy.ParsePolicies(path, data)
 		return f, err

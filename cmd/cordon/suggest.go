@@ -58,15 +58,32 @@ func (a *app) suggestCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
+	g.compareFlags(f)
+	f.StringVarP(&g.format, "format", "f", "table", strings.Join(suggestFormats, ", "))
+	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
+	completeFlags(c, suggestFormats)
+	return c
+}
+
+// compareFlags are the flags that say what is compared; the API takes most of them under the same names.
+func (g *suggestFlags) compareFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&g.settings.Categories, "category", nil, "categories to make orders of (default: all)")
 	g.sessionFlags(f)
 	g.searchFlags(f, cover.EffortQuick)
 	f.StringVar(&g.learn, "learn", "70%", "share of the window, from its beginning, to learn on before looking at the rest")
 	f.IntVar(&g.maxOrders, "max-orders", recommender.DefaultMaxOrders, "try at most so many orders, those with few categories first")
-	f.StringVarP(&g.format, "format", "f", "table", strings.Join(suggestFormats, ", "))
-	f.BoolVarP(&g.verbose, "verbose", "v", false, "say on standard error where the time went")
-	completeFlags(c, suggestFormats)
-	return c
+}
+
+// check refuses what makes no sense, and gives the share to learn on.
+func (g *suggestFlags) check() (learn float64, err error) {
+	if g.maxOrders < 1 {
+		return 0, usagef("--max-orders %d: must be at least 1", g.maxOrders)
+	}
+	share, err := policy.ParseShare(g.learn)
+	if err != nil || share.Whole() {
+		return 0, usagef("--learn %q: use a share between 0%% and 100%%, such as 70%%", g.learn)
+	}
+	return share.Float(), nil
 }
 
 func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
@@ -76,12 +93,9 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 	if g.groups == "" {
 		return usagef("--groups: name the file with the categories to compare")
 	}
-	if g.maxOrders < 1 {
-		return usagef("--max-orders %d: must be at least 1", g.maxOrders)
-	}
-	learn, err := policy.ParseShare(g.learn)
-	if err != nil || learn.Whole() {
-		return usagef("--learn %q: use a share between 0%% and 100%%, such as 70%%", g.learn)
+	learn, err := g.check()
+	if err != nil {
+		return err
 	}
 	file, err := g.complete(time.Now())
 	if err != nil {
@@ -94,7 +108,7 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 		return err
 	}
 	defer st.close()
-	s, err := recommender.Suggest(ctx, st.Conn, recommender.SuggestSettings{Settings: g.settings, Learn: learn.Float(), MaxOrders: g.maxOrders}, file)
+	s, err := recommender.Suggest(ctx, st.Conn, recommender.SuggestSettings{Settings: g.settings, Learn: learn, MaxOrders: g.maxOrders}, file)
 	var wrong *policy.SettingsError
 	if errors.As(err, &wrong) {
 		return usageError(err)

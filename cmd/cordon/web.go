@@ -43,7 +43,7 @@ func (n *node) openPages(ctx context.Context) (http.Handler, error) {
 			}{d, append([]status.Finding{}, d.Diagnose()...)}
 		},
 		Filter: sessionFilter, Check: func(asked api.Asked) error { _, _, err := askedFlags(asked); return err }, Generate: n.generate,
-		Readiness: n.learned, Simulate: n.simulation, Diff: n.compared, Rename: n.named, Export: n.exported, Formats: exportForms(),
+		Readiness: n.learned, Simulate: n.simulation, Suggest: n.suggested, Diff: n.compared, Rename: n.named, Export: n.exported, Formats: exportForms(),
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", n.api)

@@ -117,8 +117,8 @@ func (n *node) groupsOf(ctx context.Context, id string, g *generateFlags) (*cate
 	return storedGroups(ctx, n.pages)
 }
 
-// simulation replays the sessions as `cordon simulate` does. Close what it gives.
-func (n *node) simulation(ctx context.Context, asked url.Values) (*simulate.Replay, error) {
+// simulation replays the sessions as `cordon simulate` does; files that were given stand for flags with their names. Close what it gives.
+func (n *node) simulation(ctx context.Context, asked url.Values, files map[string]*api.Upload) (*simulate.Replay, error) {
 	var s simulateFlags
 	f := pflag.NewFlagSet("simulate", pflag.ContinueOnError)
 	s.replayFlags(f)
@@ -137,6 +137,15 @@ func (n *node) simulation(ctx context.Context, asked url.Values) (*simulate.Repl
 		if named[1] == "" {
 			continue
 		}
+		if f := files[named[0]]; f != nil {
+			file, err := parsePolicyFile(f.Name, f.Data)
+			t, err := policyTextOf(f.Name, file, err)
+			if err != nil {
+				return nil, mistaken(usagef("--%s: %w", named[0], err))
+			}
+			texts = append(texts, t)
+			continue
+		}
 		if err := storedID(named[0], named[1]); err != nil {
 			return nil, mistaken(err)
 		}
@@ -151,6 +160,37 @@ func (n *node) simulation(ctx context.Context, asked url.Values) (*simulate.Repl
 	}
 	r, err := a.replayPolicies(ctx, st, &s, &set, texts)
 	return r, mistaken(err)
+}
+
+// suggested compares orders of categories as `cordon groups suggest` does: of a groups file that was given, else of the one that
+// generate-rules used last.
+func (n *node) suggested(ctx context.Context, asked url.Values, given *api.Upload) (*recommender.Suggestions, error) {
+	var g suggestFlags
+	f := pflag.NewFlagSet("suggest", pflag.ContinueOnError)
+	g.compareFlags(f)
+	if err := setFlags(f, asked); err != nil {
+		return nil, mistaken(usageError(err))
+	}
+	learn, err := g.check()
+	if err != nil {
+		return nil, mistaken(err)
+	}
+	if _, err := g.complete(time.Now()); err != nil {
+		return nil, mistaken(err)
+	}
+	var file *categories.File
+	if given != nil {
+		if file, err = categories.Parse(given.Name, given.Data); err != nil {
+			return nil, mistaken(usageError(fmt.Errorf("--groups: %w", err)))
+		}
+	} else if file, err = storedGroups(ctx, n.pages); err != nil {
+		return nil, err
+	}
+	if g.settings.Existing, err = n.silent().inForce(ctx, n.pagesStore(), g.settings.VRF); err != nil {
+		return nil, err
+	}
+	s, err := recommender.Suggest(ctx, n.pages, recommender.SuggestSettings{Settings: g.settings, Learn: learn, MaxOrders: g.maxOrders}, file)
+	return s, mistaken(err)
 }
 
 // compared is how two stored proposals differ, as `cordon proposals diff` says.

@@ -141,12 +141,53 @@ func (a *API) loss(ctx context.Context) ([]Loss, error) {
 	return out, rows.Err()
 }
 
+var suggestNames = append([]string{"external", "ungrouped", "half-open", "min-sessions", "min-hosts", "min-hours", "recurring", "exclude-scanners", "port-ranges", "effort", "learn", "max-orders"}, selectNames...)
+
+func (a *API) suggest(ctx context.Context, in *struct {
+	QueryIn
+	SelectIn
+	Groups          string `query:"groups" doc:"A groups file that was given (POST /api/v1/uploads); without it the one that was used last"`
+	External        string `query:"external"`
+	Ungrouped       string `query:"ungrouped"`
+	HalfOpen        string `query:"half-open"`
+	MinSessions     string `query:"min-sessions"`
+	MinHosts        string `query:"min-hosts"`
+	MinHours        string `query:"min-hours"`
+	Recurring       string `query:"recurring"`
+	ExcludeScanners string `query:"exclude-scanners"`
+	PortRanges      string `query:"port-ranges"`
+	Effort          string `query:"effort" doc:"quick unless given"`
+	Learn           string `query:"learn" doc:"Share of the window, from its beginning, to learn on before looking at the rest: 70% unless given"`
+	MaxOrders       string `query:"max-orders"`
+}) (*struct {
+	Body *recommender.Suggestions
+}, error) {
+	asked := in.only(suggestNames...)
+	held, _, err := a.document(ctx, "suggest "+in.Groups+" "+asked.Encode(), func(ctx context.Context) (any, error) {
+		files, err := a.given(in.only("groups"), "groups")
+		if err != nil {
+			return nil, err
+		}
+		select { // it takes as long as a job
+		case a.jobs.one <- struct{}{}:
+			defer func() { <-a.jobs.one }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		return a.deps.Suggest(ctx, asked, files["groups"])
+	})
+	if err != nil {
+		return nil, a.problem(ctx, err)
+	}
+	return &struct{ Body *recommender.Suggestions }{held.(*recommender.Suggestions)}, nil
+}
+
 // SimulateIn are flags of `cordon simulate`.
 type SimulateIn struct {
 	QueryIn
 	SelectIn
-	Policy  string   `query:"policy" doc:"The proposal to try: the beginning of its id; without it those in force"`
-	Against string   `query:"against" doc:"The proposal to compare with; without it those in force, if there are any"`
+	Policy  string   `query:"policy" doc:"The proposal to try: the beginning of its id, or a file that was given (POST /api/v1/uploads); without it those in force"`
+	Against string   `query:"against" doc:"The same of what to compare with; without it those in force, if there are any"`
 	Default string   `query:"default" doc:"What is done with what no rule matches, where the policy does not say: deny or allow"`
 	Without []string `query:"without,explode" doc:"Take this rule out, by name or id, and compare with the whole policy; may be repeated"`
 	Each    bool     `query:"each" doc:"Say for every rule what changes if it goes"`
@@ -161,10 +202,19 @@ func (a *API) simulate(ctx context.Context, in *struct {
 	return a.simulation(ctx, in.only(simulateNames...), in.Format)
 }
 
+// replay replays the sessions against stored proposals or files that were given.
+func (a *API) replay(ctx context.Context, asked url.Values) (*simulate.Replay, error) {
+	files, err := a.given(asked, "policy", "against")
+	if err != nil {
+		return nil, err
+	}
+	return a.deps.Simulate(ctx, asked, files)
+}
+
 // simulation answers with what the command writes.
 func (a *API) simulation(ctx context.Context, asked url.Values, format string) (*huma.StreamResponse, error) {
 	held, _, err := a.document(ctx, "simulation "+asked.Encode(), func(ctx context.Context) (any, error) {
-		r, err := a.deps.Simulate(ctx, asked)
+		r, err := a.replay(ctx, asked)
 		if err != nil {
 			return nil, err
 		}
@@ -217,7 +267,7 @@ func (a *API) simulatedSessions(ctx context.Context, in *struct {
 	}
 	asked := in.only(simulateNames...)
 	v, release, err := a.views.get(ctx, "simulated "+asked.Encode(), func(ctx context.Context) (tables, error) {
-		r, err := a.deps.Simulate(ctx, asked)
+		r, err := a.replay(ctx, asked)
 		if err != nil {
 			return tables{}, err
 		}
@@ -365,6 +415,10 @@ func (a *API) formats(context.Context, *struct{}) (*formatsOut, error) {
 func (a *API) registerAnswers(h huma.API, get func(id, path, summary string) huma.Operation) {
 	huma.Register(h, get("readiness", "/readiness", "How far the sessions are known, as `cordon readiness` says, with lost records"), a.readiness)
 	huma.Register(h, get("simulate", "/simulate", "What a proposal would have done to the sessions, as `cordon simulate` says"), a.simulate)
+	huma.Register(h, huma.Operation{OperationID: "upload", Method: http.MethodPost, Path: "/api/v1/uploads", DefaultStatus: http.StatusCreated,
+		Summary: "Give a file to try: a policy, a running-config of Arista EOS, or a groups file. It is kept in memory", Errors: []int{403, 413, 422}, MaxBodyBytes: mostUploadBytes, BodyReadTimeout: time.Minute}, a.upload)
+	huma.Register(h, get("uploaded", "/uploads/{upload}", "The name of a file that was given"), a.uploaded)
+	huma.Register(h, get("suggest", "/groups/suggest", "What each order of categories would give, as `cordon groups suggest` says"), a.suggest)
 	huma.Register(h, get("simulated-sessions", "/simulate/sessions", "The sessions with their decisions, as `cordon simulate --sessions` lists them"), a.simulatedSessions)
 	huma.Register(h, get("drift", "/proposals/{id}/drift", "What a proposal does with the sessions since: `cordon simulate --since`"), a.drift)
 	huma.Register(h, get("diff", "/proposals/{id}/diff/{other}", "How two proposals differ by what they permit, as `cordon proposals diff` says"), a.diff)

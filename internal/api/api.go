@@ -44,8 +44,12 @@ type Deps struct {
 	Generate func(context.Context, Asked, func(recommender.Step), func(recommender.Progress)) ([]policy.Proposal, error)
 	// Readiness reads the flags of `cordon readiness`, with proposal, and gives its documents.
 	Readiness func(context.Context, url.Values) ([]*simulate.Readiness, error)
-	// Simulate reads flags of `cordon simulate` and replays the sessions. Close what it gives.
-	Simulate func(context.Context, url.Values) (*simulate.Replay, error)
+	// Simulate reads flags of `cordon simulate` and replays the sessions. Files that were given stand for flags with their names.
+	// Close what it gives.
+	Simulate func(context.Context, url.Values, map[string]*Upload) (*simulate.Replay, error)
+	// Suggest reads flags of `cordon groups suggest` and compares orders of categories: of the groups file that was given, else of the one
+	// that was used last.
+	Suggest func(context.Context, url.Values, *Upload) (*recommender.Suggestions, error)
 	// Diff gives the document of `cordon proposals diff` of two ids.
 	Diff func(ctx context.Context, from, to string) (any, error)
 	// Rename gives a rule of a stored proposal a name, and gives the proposal that has it.
@@ -69,8 +73,10 @@ type API struct {
 	views *views
 	jobs  *jobs
 	news  *news
-	turns chan struct{} // few queries at a time, so that ingest never waits for pages
-	mux   *http.ServeMux
+
+	uploads *uploads
+	turns   chan struct{} // few queries at a time, so that ingest never waits for pages
+	mux     *http.ServeMux
 }
 
 // queriesAtATime is how many queries of pages run beside ingest.
@@ -78,7 +84,7 @@ const queriesAtATime = 2
 
 // New makes the API.
 func New(d Deps) *API {
-	a := &API{deps: d, views: newViews(d.Conn, d.Views), turns: make(chan struct{}, queriesAtATime), mux: http.NewServeMux()}
+	a := &API{deps: d, views: newViews(d.Conn, d.Views), uploads: newUploads(), turns: make(chan struct{}, queriesAtATime), mux: http.NewServeMux()}
 	a.jobs, a.news = newJobs(a), newNews(a)
 	a.jobs.tell()
 	cfg := huma.DefaultConfig("Cordon", d.Version)

@@ -179,7 +179,7 @@ var furtherFlags = []struct {
 	name, doc string
 	list      bool
 }{
-	{"groups", "Text of a groups file; without it the one that was used last", false},
+	{"groups", "Text of a groups file, or one that was given (POST /api/v1/uploads); without it the one that was used last", false},
 	{"category", "Selected categories, in order of precedence", true},
 	{"since", "", false}, {"until", "", false}, {"last", "", false}, {"tz", "", false}, {"vrf", "", false},
 	{"client", "", true}, {"server", "", true}, {"host", "", true}, {"exporter", "", true},
@@ -235,6 +235,13 @@ func (a *API) generate(ctx context.Context, in *generateIn) (*generateOut, error
 	}
 	var asked Asked
 	asked.Flags, asked.Groups = in.Body.flags()
+	if strings.HasPrefix(asked.Groups, uploadPrefix) {
+		file := a.uploads.get(asked.Groups)
+		if file == nil {
+			return nil, noUpload("body.groups", asked.Groups)
+		}
+		asked.Groups = string(file.Data)
+	}
 	if err := a.deps.Check(asked); err != nil {
 		return nil, wrongParameter(err, "body")
 	}

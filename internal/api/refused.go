@@ -54,43 +54,44 @@ const (
 	wasHalfOpen = "complete = 0 AND denied = 0 AND half_open > 0"
 )
 
-// filtered gives the table of the sessions that the filter of a request selects, as SQL for a FROM clause. Release the view after use.
-func (a *API) filtered(ctx context.Context, in *FilterIn) (from string, params map[string]string, v *view, release func(), err error) {
+// filtered gives the table of the sessions that the filter of a request selects, as SQL for a FROM
+// clause, and a context that bounds the question and carries its parameters. It waits for a turn; release gives that and the view back.
+func (a *API) filtered(ctx context.Context, in *FilterIn) (bounded context.Context, from string, v *view, release func(), err error) {
 	file, err := a.deps.Groups(ctx)
 	if err != nil {
-		return "", nil, nil, nil, a.problem(ctx, err)
+		return nil, "", nil, nil, a.problem(ctx, err)
 	}
 	f, err := a.deps.Filter(in.only(filterNames...), file)
 	if err != nil {
-		return "", nil, nil, nil, wrongParameter(err, "query")
+		return nil, "", nil, nil, wrongParameter(err, "query")
 	}
-	if v, release, f, err = a.windowOf(ctx, f); err != nil {
-		return "", nil, nil, nil, a.problem(ctx, err)
+	v, let, f, err := a.windowOf(ctx, f)
+	if err != nil {
+		return nil, "", nil, nil, a.problem(ctx, err)
 	}
 	where, params, err := sessions.Conditions(f, file)
 	if err != nil {
-		release()
-		return "", nil, nil, nil, wrongParameter(err, "query")
+		let()
+		return nil, "", nil, nil, wrongParameter(err, "query")
+	}
+	leave, err := a.turn(ctx)
+	if err != nil {
+		let()
+		return nil, "", nil, nil, a.problem(ctx, err)
 	}
 	from = "(SELECT * FROM (SELECT *, multiIf(complete > 0, 'complete', denied > 0, 'denied', half_open > 0, 'half-open', 'complete') AS state FROM " + v.main + ") WHERE " + where + ")"
-	return from, params, v, release, nil
+	return a.bounded(ctx, params, nil), from, v, func() { leave(); let() }, nil
 }
 
 func (a *API) refused(ctx context.Context, in *struct {
 	FilterIn
 	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"Rows of each list"`
 }) (*struct{ Body RefusedPage }, error) {
-	from, params, v, release, err := a.filtered(ctx, &in.FilterIn)
+	ctx, from, v, release, err := a.filtered(ctx, &in.FilterIn)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	leave, err := a.turn(ctx)
-	if err != nil {
-		return nil, a.problem(ctx, err)
-	}
-	defer leave()
-	ctx = a.bounded(ctx, params, nil)
 	out := RefusedPage{Made: v.made.UTC(), Splits: []Split{}, Hours: []RefusedHour{}}
 	if err := a.deps.Conn.QueryRow(ctx, fmt.Sprintf("SELECT countIf(%s), countIf(%s) FROM %s", wasHalfOpen, wasDenied, from)).Scan(&out.HalfOpen, &out.Denied); err != nil {
 		return nil, a.problem(ctx, err)
@@ -176,17 +177,12 @@ type hoursOut struct {
 }
 
 func (a *API) hours(ctx context.Context, in *FilterIn) (*hoursOut, error) {
-	from, params, v, release, err := a.filtered(ctx, in)
+	ctx, from, v, release, err := a.filtered(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	leave, err := a.turn(ctx)
-	if err != nil {
-		return nil, a.problem(ctx, err)
-	}
-	defer leave()
-	rows, err := a.deps.Conn.Query(a.bounded(ctx, params, nil), "SELECT toDateTime(arrayJoin(active_hours), 'UTC') AS h, count() FROM "+from+" GROUP BY h ORDER BY h DESC LIMIT 2000")
+	rows, err := a.deps.Conn.Query(ctx, "SELECT toDateTime(arrayJoin(active_hours), 'UTC') AS h, count() FROM "+from+" GROUP BY h ORDER BY h DESC LIMIT 2000")
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}

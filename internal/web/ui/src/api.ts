@@ -143,6 +143,28 @@ export interface Job {
   proposals?: string[]
 }
 
+/** Suggestions compare orders of categories. */
+export interface Suggestions {
+  window: { from: string; to: string }
+  cut: string
+  candidates: string[]
+  orders: number
+  groupings: number
+  more?: boolean
+  list: {
+    categories: string[]
+    rules: number
+    lowerBound: number
+    cells: number
+    literals: number
+    excess: number
+    sessions: number
+    included: number
+    heldOut: { sessions: number; denied: number } | null
+    best: boolean
+  }[]
+}
+
 /** Problem is an error as the API tells it (RFC 9457). */
 export class Problem extends Error {
   constructor(

@@ -6,9 +6,9 @@ import { end } from "./text"
 export type State = "rule" | "left" | "refused" | "open"
 
 export function stateOf(c: MatrixData["cells"][number]): State {
-  const refused = (c.reasons?.["half-open"] ?? 0) + (c.reasons?.["denied"] ?? 0) + (c.reasons?.["scanner"] ?? 0)
-  if (c.rules.length > 0 && c.included > 0) return "rule"
-  if (c.included > 0) return "open"
+  if (c.included > 0) return c.rules.length > 0 ? "rule" : "open"
+  const r = c.reasons
+  const refused = r ? (r["half-open"] ?? 0) + (r["denied"] ?? 0) + (r["scanner"] ?? 0) : 0
   return refused === c.sessions ? "refused" : "left"
 }
 
@@ -51,7 +51,8 @@ export function runs(places: number[]): [number, number][] {
 export interface Drawing {
   matrix: MatrixData
   frame: Frame
-  rule?: MatrixRule
+  /** The rules whose boxes are drawn: the first with a line, the others dashed. */
+  rules?: MatrixRule[]
   cursor?: [number, number]
   selected?: [number, number]
   witness?: Cell[]
@@ -101,7 +102,7 @@ export function draw(canvas: HTMLCanvasElement, d: Drawing): void {
   g.setTransform(1, 0, 0, 1, 0, 0)
   g.drawImage(layer.picture, 0, 0)
   g.setTransform(ratio, 0, 0, ratio, 0, 0)
-  if (d.rule) box(g, f, d.rule, colour("box"))
+  d.rules?.forEach((r, i) => box(g, f, r, colour("box"), i > 0))
   dots(g, d, colour("dot"))
   for (const [at, width] of [[d.selected, 3], [d.cursor, 2]] as const) {
     if (!at) continue
@@ -144,25 +145,54 @@ function squares(g: Painter, { matrix: m, frame: f }: Drawing, colour: Colour): 
   }
 }
 
+const states: State[] = ["rule", "open", "left", "refused"]
+
+/** levels is how many depths of a colour a bitmap has: one for each power of two. */
+const levels = 33
+
+/** empty is the kind of a square without sessions; others are a state and a level. */
+const empty = 255
+
 /** points paints a bitmap with one point for each square, and stretches it. */
 function points(g: Painter, m: MatrixData, f: Frame, colour: Colour): void {
   if (m.columns.length === 0 || m.rows.length === 0) return
-  const field = channels(colour("field"))
-  const fills: Record<State, number[]> = { rule: channels(colour("rule")), open: channels(colour("open")), left: channels(colour("left")), refused: channels(colour("refused")) }
-  const deepest = Math.log1p(Math.max(1, ...maxima(m)))
-  const image = new ImageData(m.columns.length, m.rows.length)
-  const to = image.data
+  // Squares are looked at once, since reading a million of them takes longer than painting them.
+  const width = m.columns.length
+  const kinds = new Uint8Array(width * m.rows.length).fill(empty)
+  let deepest = 1
   for (const c of m.cells) {
-    const fill = fills[stateOf(c)]
-    const share = 0.35 + (0.65 * Math.log1p(c.sessions)) / deepest
-    const at = 4 * (c.row * m.columns.length + c.column)
-    for (let i = 0; i < 3; i++) to[at + i] = field[i]! + (fill[i]! - field[i]!) * share
-    to[at + 3] = 255
+    const level = 32 - Math.clz32(c.sessions)
+    if (level > deepest) deepest = level
+    kinds[c.row * width + c.column] = states.indexOf(stateOf(c)) * levels + level
   }
+  const field = channels(colour("field"))
+  const palette = new Uint32Array(256).fill(packed(field, 255))
+  states.forEach((state, i) => {
+    const fill = channels(colour(state))
+    for (let level = 0; level < levels; level++) {
+      const depth = 0.35 + (0.65 * level) / deepest
+      palette[i * levels + level] = packed([0, 1, 2].map((k) => Math.round(field[k]! + (fill[k]! - field[k]!) * depth)), 255)
+    }
+  })
+  const image = new ImageData(width, m.rows.length)
+  const to = new Uint32Array(image.data.buffer)
+  for (let i = 0; i < kinds.length; i++) to[i] = palette[kinds[i]!]!
+  stretch(g, f, bitmapOf(image))
+}
+
+/** packed is a point of a bitmap, whose bytes are red, green, blue and alpha. */
+const packed = ([r, g, b]: number[], alpha: number): number => ((alpha << 24) | (b! << 16) | (g! << 8) | r!) >>> 0
+
+function bitmapOf(image: ImageData): OffscreenCanvas {
   const bitmap = new OffscreenCanvas(image.width, image.height)
   bitmap.getContext("2d")!.putImageData(image, 0, 0)
+  return bitmap
+}
+
+/** stretch paints a bitmap with one point for each square over the squares. */
+function stretch(g: CanvasRenderingContext2D | Painter, f: Frame, bitmap: OffscreenCanvas): void {
   g.imageSmoothingEnabled = false
-  g.drawImage(bitmap, f.left, f.top, f.cell * image.width, f.cell * image.height)
+  g.drawImage(bitmap, f.left, f.top, f.cell * bitmap.width, f.cell * bitmap.height)
 }
 
 /** channels takes a colour such as #0072b2 apart. */
@@ -221,24 +251,69 @@ function fit(g: Painter, text: string, width: number): string {
   return text + "…"
 }
 
-function box(g: CanvasRenderingContext2D, f: Frame, r: MatrixRule, colour: string): void {
+/** outlined is how many pieces of a rule's box have an outline; of more the whole box is shaded. */
+const outlined = 2000
+
+/** shaded keeps the shades of rules for as long as their matrix is shown. */
+const shaded = new WeakMap<MatrixRule, { colour: string; bitmap: OffscreenCanvas }>()
+
+/** box draws the box of a rule: what the order of rows and columns leaves of it in pieces. */
+function box(g: CanvasRenderingContext2D, f: Frame, r: MatrixRule, colour: string, dashed: boolean): void {
+  const rows = runs(r.rows)
+  const columns = runs(r.columns)
+  if (rows.length * columns.length > outlined) return shade(g, f, r, colour)
   g.strokeStyle = colour
   g.lineWidth = 2
-  for (const [a, b] of runs(r.rows)) for (const [c, d] of runs(r.columns)) g.strokeRect(f.left + c * f.cell, f.top + a * f.cell, (d - c) * f.cell, (b - a) * f.cell)
+  g.setLineDash(dashed ? [4, 3] : [])
+  g.beginPath()
+  for (const [a, b] of rows) for (const [c, d] of columns) g.rect(f.left + c * f.cell, f.top + a * f.cell, (d - c) * f.cell, (b - a) * f.cell)
+  g.stroke()
+  g.setLineDash([])
+}
+
+function shade(g: CanvasRenderingContext2D, f: Frame, r: MatrixRule, colour: string): void {
+  const columns = r.columns[r.columns.length - 1]! + 1
+  const rows = r.rows[r.rows.length - 1]! + 1
+  let known = shaded.get(r)
+  if (known?.colour !== colour) {
+    const image = new ImageData(columns, rows)
+    const to = new Uint32Array(image.data.buffer)
+    const point = packed(channels(colour), 150)
+    for (const row of r.rows) for (const column of r.columns) to[row * columns + column] = point
+    known = { colour, bitmap: bitmapOf(image) }
+    shaded.set(r, known)
+  }
+  stretch(g, f, known!.bitmap)
+}
+
+const places = new WeakMap<MatrixData, [rows: Map<string, number>, columns: Map<string, number>]>()
+
+/** placesOf gives where the ends of a matrix are. */
+function placesOf(m: MatrixData): [rows: Map<string, number>, columns: Map<string, number>] {
+  let known = places.get(m)
+  if (!known) {
+    known = [new Map(m.rows.map((end, i) => [end, i])), new Map(m.columns.map((end, i) => [end, i]))]
+    places.set(m, known)
+  }
+  return known
 }
 
 /** dots show the witness: no two of its cells fit one rule. Cells of several services may lie in one square. */
 function dots(g: CanvasRenderingContext2D, { matrix: m, frame: f, witness }: Drawing, colour: string): void {
   if (!witness) return
+  const [rows, columns] = placesOf(m)
+  const radius = Math.max(1.5, f.cell / 5)
   g.fillStyle = colour
+  g.beginPath()
   for (const w of witness) {
-    const row = m.rows.indexOf(w.source)
-    const column = m.columns.indexOf(w.destination)
-    if (row < 0 || column < 0) continue
-    g.beginPath()
-    g.arc(f.left + (column + 0.5) * f.cell, f.top + (row + 0.5) * f.cell, Math.max(1.5, f.cell / 5), 0, 2 * Math.PI)
-    g.fill()
+    const row = rows.get(w.source)
+    const column = columns.get(w.destination)
+    if (row === undefined || column === undefined) continue
+    const [x, y] = [f.left + (column + 0.5) * f.cell, f.top + (row + 0.5) * f.cell]
+    g.moveTo(x + radius, y)
+    g.arc(x, y, radius, 0, 2 * Math.PI)
   }
+  g.fill()
 }
 
 /** at finds the square under a point, if there is one. */
@@ -247,4 +322,11 @@ export function at(m: MatrixData, f: Frame, x: number, y: number): [number, numb
   const row = Math.floor((y - f.top) / f.cell)
   if (row < 0 || column < 0 || row >= m.rows.length || column >= m.columns.length) return undefined
   return [row, column]
+}
+
+/** labelAt finds the row or column whose label is under a point, if there is one. */
+export function labelAt(m: MatrixData, f: Frame, x: number, y: number): string | undefined {
+  if (x < f.left && y >= f.top) return m.rows[Math.floor((y - f.top) / f.cell)]
+  if (y < f.top && x >= f.left) return m.columns[Math.floor((x - f.left) / f.cell)]
+  return undefined
 }

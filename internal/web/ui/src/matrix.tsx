@@ -1,9 +1,9 @@
 // Who talks to whom: client groups as rows, server groups as columns.
 import type { TargetedKeyboardEvent, TargetedMouseEvent } from "preact"
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks"
-import { change, link, useAddress, withParams } from "./address"
+import { change, go, link, useAddress, withParams } from "./address"
 import { useAnswer, type Cell, type MatrixCell, type MatrixData } from "./api"
-import { at, draw, layout, stateOf, type Frame } from "./canvas"
+import { at, draw, labelAt, layout, stateOf, type Frame } from "./canvas"
 import { Copies } from "./copies"
 import { A, Busy, Empty, Trouble } from "./parts"
 import { End } from "./readiness"
@@ -137,7 +137,7 @@ function Legend() {
           <li key={state}><span class={"swatch " + state} aria-hidden="true" /> {text}</li>
         ))}
       </ul>
-      <p class="note">Deeper colours are more sessions. Rows are clients, columns servers. Select a square for what passes there: with a click, or with arrow keys and Enter.</p>
+      <p class="note">Deeper colours are more sessions. Rows are clients, columns servers. Point at a square for the boxes of its rules, select it for what passes there: with a click, or with arrow keys and Enter. The label of a row or column opens its group; the label of hosts in no group unfolds them.</p>
     </>
   )
 }
@@ -199,15 +199,30 @@ function Table({ m }: { m: MatrixData }) {
   )
 }
 
-/** say describes a square for those who do not see it. */
+/** say describes a square for those who do not see it, and names the rules that hold what passes there. */
 function say(m: MatrixData, [row, column]: [number, number], cell?: MatrixCell): string {
   const ends = `${end(m.rows[row]!)} to ${end(m.columns[column]!)}: `
   if (!cell) return ends + "no session"
   const states = { rule: "in a rule", open: "in no rule yet", left: "left out", refused: "refused" }
-  return ends + of(cell.sessions, "session") + ", " + states[stateOf(cell)]
+  const rules = cell.rules.map((i) => m.rules[i]?.name).filter(Boolean)
+  const more = rules.length > named ? ` and ${of(rules.length - named, "other")}` : ""
+  return ends + of(cell.sessions, "session") + ", " + (rules.length > 0 ? `in ${rules.slice(0, named).join(", ")}${more}` : states[stateOf(cell)])
 }
 
-export function Matrix({ m, rule, selected, witness }: { m: MatrixData; rule?: string; selected?: [number, number]; witness?: Cell[] }) {
+/** named is how many rules of a square are named, and have their boxes drawn while it is pointed at. */
+const named = 3
+
+interface MatrixProps {
+  m: MatrixData
+  /** The rule that is pointed at or selected elsewhere on the page. */
+  rule?: string
+  selected?: [number, number]
+  witness?: Cell[]
+  /** Told of the rules of the square that is pointed at. */
+  onPoint?: (rules: string[]) => void
+}
+
+export function Matrix({ m, rule, selected, witness, onPoint }: MatrixProps) {
   const canvas = useRef<HTMLCanvasElement>(null)
   const room = useRef<HTMLDivElement>(null)
   const [width, setWidth] = useState(0)
@@ -215,6 +230,13 @@ export function Matrix({ m, rule, selected, witness }: { m: MatrixData; rule?: s
   const [cursor, setCursor] = useState<[number, number] | undefined>()
   const cells = useMemo(() => new Map(m.cells.map((c) => [c.row * m.columns.length + c.column, c])), [m])
   const find = (p: [number, number]) => cells.get(p[0] * m.columns.length + p[1])
+  // The boxes are those of the square that is pointed at, else of the rule that was chosen, else of the selected square.
+  const boxes = useMemo(() => {
+    const of = (p?: [number, number]) => (p ? (find(p)?.rules ?? []).slice(0, named).flatMap((i) => m.rules[i] ?? []) : [])
+    const [here, there] = [of(cursor), m.rules.filter((r) => r.id === rule)]
+    return here.length > 0 ? here : there.length > 0 ? there : of(selected)
+  }, [m, cells, rule, cursor?.[0], cursor?.[1], selected?.[0], selected?.[1]])
+  useEffect(() => onPoint?.(cursor ? boxes.map((r) => r.id) : []), [boxes, cursor === undefined])
   useLayoutEffect(() => {
     const o = new ResizeObserver(() => setWidth(room.current?.clientWidth ?? 0))
     o.observe(room.current!)
@@ -235,13 +257,24 @@ export function Matrix({ m, rule, selected, witness }: { m: MatrixData; rule?: s
   }, [m, width])
   useLayoutEffect(() => {
     if (!canvas.current || !frame) return
-    draw(canvas.current, { matrix: m, frame, rule: m.rules.find((r) => r.id === rule), cursor, selected, witness })
+    draw(canvas.current, { matrix: m, frame, rules: boxes, cursor, selected, witness })
     canvas.current.dataset.painted ??= String(Math.round(performance.now()))
-  }, [m, frame, rule, cursor, selected?.[0], selected?.[1], witness, dark])
+    canvas.current.dataset.boxes = boxes.map((r) => r.id).join(" ")
+  }, [m, frame, boxes, cursor, selected?.[0], selected?.[1], witness, dark])
   const select = (p: [number, number]) => change({ source: m.rows[p[0]]!, destination: m.columns[p[1]]! })
   const pointed = (e: TargetedMouseEvent<HTMLCanvasElement>) => {
     const r = e.currentTarget.getBoundingClientRect()
     return frame && at(m, frame, e.clientX - r.left, e.clientY - r.top)
+  }
+  // A label opens its group or host; the hosts in no group unfold.
+  const labelled = (e: TargetedMouseEvent<HTMLCanvasElement>) => {
+    const r = e.currentTarget.getBoundingClientRect()
+    return frame && labelAt(m, frame, e.clientX - r.left, e.clientY - r.top)
+  }
+  const open = (label: string | undefined) => {
+    if (label === "hosts" || label === "external") change({ unfold: "true", source: null, destination: null })
+    else if (label?.startsWith("group:")) go(`/group/${encodeURIComponent(label.slice(6))}`)
+    else if (label?.startsWith("ip:")) go(`/host/${encodeURIComponent(end(label))}`)
   }
   const key = (e: TargetedKeyboardEvent<HTMLCanvasElement>) => {
     const now = cursor ?? selected ?? [0, 0]
@@ -274,11 +307,16 @@ export function Matrix({ m, rule, selected, witness }: { m: MatrixData; rule?: s
           data-left={frame?.left}
           data-top={frame?.top}
           onKeyDown={key}
-          onMouseMove={(e) => setCursor(pointed(e))}
+          onMouseMove={(e) => {
+            const p = pointed(e)
+            if (p?.[0] !== cursor?.[0] || p?.[1] !== cursor?.[1]) setCursor(p)
+          }}
           onMouseLeave={() => setCursor(undefined)}
+          onBlur={() => setCursor(undefined)}
           onClick={(e) => {
             const p = pointed(e)
             if (p) select(p)
+            else open(labelled(e))
           }}
         />
       </div>

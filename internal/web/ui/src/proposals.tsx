@@ -81,6 +81,8 @@ function Content({ p, rule }: { p: Proposal; rule?: Rule }) {
   const { params } = useAddress()
   const zone = zoneOf(params)
   const matrix = useAnswer<MatrixData>(`/api/v1/matrix?proposal=${shortID(p.id)}&unfold=true`)
+  const [pointed, setPointed] = useState<string[]>([])
+  const [row, setRow] = useState<string | undefined>()
   const s = p.summary
   const c = p.certificate
   return (
@@ -93,13 +95,13 @@ function Content({ p, rule }: { p: Proposal; rule?: Rule }) {
       <p>VRF {p.vrf}, {moment(p.window.from, zone)} to {moment(p.window.to, zone)} {zone}; categories {p.categories.length > 0 ? p.categories.join(", ") : "none"}.</p>
       <div class="split">
         <div>
-          <Rules p={p} rule={rule} />
+          <Rules p={p} rule={rule} pointed={pointed} onPoint={setRow} />
           <LeftOut p={p} />
         </div>
         <div class="beside">
           {matrix.error && <Trouble error={matrix.error} />}
           {!matrix.data && !matrix.error && <Busy what="Judging the sessions" />}
-          {matrix.data && matrix.data.cells.length > 0 && <Matrix m={matrix.data} rule={rule?.id} witness={c.witness} />}
+          {matrix.data && matrix.data.cells.length > 0 && <Matrix m={matrix.data} rule={row ?? rule?.id} witness={c.witness} onPoint={setPointed} />}
         </div>
       </div>
       {rule && <RuleDetail p={p} rule={rule} />}
@@ -121,7 +123,8 @@ const columns: Column[] = [
   ["last", "Last seen", (r) => r.evidence.lastSeen],
 ]
 
-function Rules({ p, rule }: { p: Proposal; rule?: Rule }) {
+/** Rules lists the rules. One whose square is pointed at in the matrix stands out, and one that is pointed at here has its box there. */
+function Rules({ p, rule, pointed, onPoint }: { p: Proposal; rule?: Rule; pointed: string[]; onPoint: (rule?: string) => void }) {
   const { params } = useAddress()
   const zone = zoneOf(params)
   const sort = params.get("order") ?? ""
@@ -145,7 +148,8 @@ function Rules({ p, rule }: { p: Proposal; rule?: Rule }) {
         </thead>
         <tbody>
           {rules.map((r) => (
-            <tr key={r.id} class={r.id === rule?.id ? "on" : ""} data-rule={r.id}>
+            <tr key={r.id} class={r.id === rule?.id ? "on" : pointed.includes(r.id) ? "pointed" : ""} data-rule={r.id}
+              onMouseEnter={() => onPoint(r.id)} onMouseLeave={() => onPoint()} onFocusIn={() => onPoint(r.id)} onFocusOut={() => onPoint()}>
               <td>
                 <A to={link(location.pathname, withParams(params, { rule: r.id === rule?.id ? null : r.id }))}>{r.name}</A> {thin(r) && <span class="thin">thin</span>}
                 <div class="terms">{r.sources.map((s, i) => <span key={s}>{i > 0 && ", "}<End label={s} /></span>)} → {r.destinations.map((s, i) => <span key={s}>{i > 0 && ", "}<End label={s} /></span>)}: {r.services.join(", ")}</div>

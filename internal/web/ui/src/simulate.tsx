@@ -1,8 +1,10 @@
 // What a proposal would have done to the sessions, as `cordon simulate` says.
 import type { TargetedSubmitEvent } from "preact"
+import { useState } from "preact/hooks"
 import { change, link, useAddress, withParams } from "./address"
-import { useAnswer, type Proposal, type SessionPage, type Stored } from "./api"
+import { Problem, useAnswer, type Proposal, type SessionPage, type Stored } from "./api"
 import { Copies } from "./copies"
+import { give, isGiven, Paper, useGiven, type Draft } from "./give"
 import { A, Busy, Trouble } from "./parts"
 import { End } from "./readiness"
 import { SessionTable } from "./sessions"
@@ -108,16 +110,19 @@ export function SimulatePage() {
   const asked = withParams(params, { policy })
   const path = policy ? simulatePath(asked) : null
   const { data, error, busy } = useAnswer<Simulation>(path)
+  const [tried, other] = [useGiven(policy), useGiven(params.get("against"))]
+  const command = withParams(asked, { policy: tried.name ?? policy, against: other.name ?? params.get("against") })
   return (
     <>
       <h1>Simulate</h1>
-      {stored.data && stored.data.proposals.length === 0 && <p class="empty">No proposal is stored, so there is nothing to try. <A to="/generate">Generate one</A>.</p>}
-      {stored.data && newest && <Form stored={stored.data.proposals} policy={policy} />}
+      {stored.data && stored.data.proposals.length === 0 && <p class="empty">No proposal is stored. <A to="/generate">Generate one</A>, or give a configuration.</p>}
+      {stored.data && <Form stored={stored.data.proposals} policy={policy} rules={data?.rules} names={{ [policy]: tried.name, [params.get("against") ?? ""]: other.name }} />}
+      {stored.data && <Give />}
       {error && <Trouble error={error} />}
       {path && !data && busy && <Busy what="Replaying the sessions" />}
       {data && <Outcome r={data} zone={zone} asked={asked} />}
       {path && params.get("list") && <Listed asked={asked} />}
-      {path && <Copies command={simulateFlags(asked)} api={path} csv={simulatePath(asked, "/api/v1/simulate", { format: "csv" })} name="simulation"
+      {path && <Copies command={simulateFlags(command)} api={path} csv={simulatePath(asked, "/api/v1/simulate", { format: "csv" })} name="simulation"
         sql={link("/api/v1/sessions", withParams(scopeOf(asked), { format: "sql" }))} />}
     </>
   )
@@ -130,33 +135,70 @@ function scopeOf(params: URLSearchParams): URLSearchParams {
   return out
 }
 
-function Form({ stored, policy }: { stored: Stored[]; policy: string }) {
+/** Give takes the configuration of a device, or a policy, to try or to compare with. It stays in the server's memory. */
+function Give() {
+  const [draft, setDraft] = useState<Draft>({ text: "", name: "switch.cfg" })
+  const [wrong, setWrong] = useState<Problem | undefined>()
+  const send = (as: "policy" | "against") => {
+    setWrong(undefined)
+    give(draft.text, draft.name).then(
+      (made) => change({ [as]: made.upload, without: null, each: null, list: null, changed: null, decision: null, after: null }),
+      (error) => setWrong(error instanceof Problem ? error : new Problem(0, "The server does not answer.")),
+    )
+  }
+  return (
+    <details class="give">
+      <summary>Try a device's configuration</summary>
+      <Paper name="configuration" label="Running-config of Arista EOS, or a policy as YAML or JSON" hint="traffic-policies&#10;   traffic-policy cordon&#10;      match web ipv4&#10;…" draft={draft} onChange={setDraft} />
+      {wrong && <Trouble error={wrong} />}
+      <p class="controls">
+        <button type="button" disabled={draft.text.trim() === ""} onClick={() => send("policy")}>Try it</button>
+        <button type="button" disabled={draft.text.trim() === ""} onClick={() => send("against")}>Compare with it</button>
+        <span class="note">It is kept in the memory of the server until that stops, and written nowhere.</span>
+      </p>
+    </details>
+  )
+}
+
+interface FormProps {
+  stored: Stored[]
+  policy: string
+  /** The rules of the policy as it was replayed. */
+  rules?: { name: string; id?: string }[]
+  /** Names of files that were given. */
+  names: Record<string, string | undefined>
+}
+
+function Form({ stored, policy, rules, names }: FormProps) {
   const { params } = useAddress()
-  const { data: proposal } = useAnswer<Proposal>(`/api/v1/proposals/${policy}`)
+  const { data: proposal } = useAnswer<Proposal>(policy && !isGiven(policy) ? `/api/v1/proposals/${policy}` : null)
+  const known = (id: string) => stored.some((p) => shortID(p.id) === id)
+  const against = params.get("against") ?? ""
+  const removable = proposal?.rules ?? rules?.filter((r) => r.name !== "default").map((r) => ({ id: r.id ?? r.name, name: r.name })) ?? []
   const submit = (e: TargetedSubmitEvent<HTMLFormElement>) => {
     e.preventDefault()
     const form = new FormData(e.currentTarget)
     change({ list: null, changed: null, after: null, ...Object.fromEntries(["policy", "against", "without", "last", "since", "until"].map((n) => [n, String(form.get(n) ?? "").trim() || null])), each: form.get("each") ? "true" : null })
   }
-  const known = (id: string) => stored.some((p) => shortID(p.id) === id)
   return (
     <form class="controls" onSubmit={submit} key={params.toString() + policy}>
       <label>Try
         <select name="policy">
-          {!known(policy) && <option value={policy} selected>{policy}</option>}
+          {policy && !known(policy) && <option value={policy} selected>{names[policy] ?? policy}</option>}
           {stored.map((p) => <option key={p.id} value={shortID(p.id)} selected={shortID(p.id) === policy}>{shortID(p.id)}, {of(p.rules, "rule")}</option>)}
         </select>
       </label>
       <label>Compare with
         <select name="against">
           <option value="">those in force</option>
-          {stored.map((p) => <option key={p.id} value={shortID(p.id)} selected={shortID(p.id) === params.get("against")}>{shortID(p.id)}, {of(p.rules, "rule")}</option>)}
+          {against && !known(against) && <option value={against} selected>{names[against] ?? against}</option>}
+          {stored.map((p) => <option key={p.id} value={shortID(p.id)} selected={shortID(p.id) === against}>{shortID(p.id)}, {of(p.rules, "rule")}</option>)}
         </select>
       </label>
       <label>Without
         <select name="without">
           <option value="">all rules stay</option>
-          {(proposal?.rules ?? []).map((r) => <option key={r.id} value={r.id} selected={r.id === params.get("without") || r.name === params.get("without")}>{r.name}</option>)}
+          {removable.map((r) => <option key={r.id} value={r.id} selected={r.id === params.get("without") || r.name === params.get("without")}>{r.name}</option>)}
         </select>
       </label>
       {[["last", "In the last"], ["since", "Since"], ["until", "Until"]].map(([n, label]) => (
