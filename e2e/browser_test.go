@@ -239,12 +239,11 @@ func (x *explored) testBoxes(b *browser) {
 	}
 	// Over the squares one after another, until one is in a rule: its row is the one that stands out.
 	b.until(`(c => {
-		const r = c.getBoundingClientRect()
-		for (let y = +c.dataset.top + 2; y < r.height; y += +c.dataset.cell)
-			for (let x = +c.dataset.left + 2; x < r.width; x += +c.dataset.cell) {
-				c.dispatchEvent(new MouseEvent("mousemove", {bubbles: true, clientX: r.left + x, clientY: r.top + y}))
-				if (document.querySelector("tr.pointed")) return c.dataset.boxes.split(" ").includes(document.querySelector("tr.pointed").dataset.rule)
-			}
+		const row = document.querySelector("tr.pointed")
+		if (row) return c.dataset.boxes.split(" ").includes(row.dataset.rule)
+		const r = c.getBoundingClientRect(), cell = +c.dataset.cell, across = Math.floor((r.width - c.dataset.left) / cell), down = Math.floor((r.height - c.dataset.top) / cell)
+		const at = window.pointedAt = ((window.pointedAt ?? -1) + 1) % (across * down)
+		c.dispatchEvent(new MouseEvent("mousemove", {bubbles: true, clientX: r.left + +c.dataset.left + (at % across + 0.5) * cell, clientY: r.top + +c.dataset.top + (Math.floor(at / across) + 0.5) * cell}))
 	})(document.querySelector("canvas"))`)
 	b.open("http://" + x.HTTP + "/matrix?rule=" + rule)
 	b.until(boxes + ` === "` + rule + `"`)

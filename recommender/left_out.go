@@ -2,13 +2,9 @@ package recommender
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 
-	"cordon/internal/sqltext"
 	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
@@ -63,35 +59,4 @@ func (r *run) sendNotes(ctx context.Context) (uint64, error) {
 		}
 	}
 	return uint64(batch.Rows()), batch.Send()
-}
-
-// LeftOut is the SQL, for a FROM clause, of the sessions that are in none of the document's rules, as Sessions has them,
-// with `reason`, what it rests on as `note`, and the reason's place as `ordinal`. Those of some reasons, or all.
-func (l *Listing) LeftOut(reasons []policy.Reason) string {
-	r := l.r
-	from, why, note := r.fates(true)
-	var names, numbers, asked []string
-	for i, reason := range ListedReasons() {
-		number := strconv.Itoa(i + 1)
-		names, numbers = append(names, sqltext.Text(string(reason))), append(numbers, number)
-		if len(reasons) == 0 || slices.Contains(reasons, reason) {
-			asked = append(asked, number)
-		}
-	}
-	return fmt.Sprintf(`(
-    SELECT m.why AS ordinal, transform(m.why, [%[1]s], [%[2]s], '') AS reason, n.note AS note, %[4]s
-    FROM
-    (
-        %[5]s
-    ) AS s
-    INNER JOIN
-    (
-        SELECT s.client AS client, s.server AS server, s.proto AS proto, s.port AS port, %[6]s AS why, %[7]s AS place,
-            if(why = %[3]d, s.client, toIPv6('::')) AS told
-        FROM %[8]s
-        WHERE s.vrf = %[9]s AND why IN (%[10]s)
-    ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
-    LEFT JOIN %[11]s AS n ON n.reason = m.why AND n.place = m.place AND n.client = m.told
-)`, strings.Join(numbers, ", "), strings.Join(names, ", "), decide.ScannerNumber, listedColumns, r.whole(), why, note, from, sqltext.Text(r.VRF),
-		strings.Join(asked, ", "), r.table("notes"))
 }

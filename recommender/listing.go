@@ -22,8 +22,7 @@ import (
 // the rule's literals hold it, so the listing is exact however rules were merged, where they overlap,
 // and for rules that were edited by hand.
 type Listing struct {
-	// Evidence and Excess of the rules of the proposal, as they are now; only
-	// those of rules that were asked for are filled in.
+	// Evidence and Excess of the rules of the proposal, as they are now.
 	Evidence []policy.Evidence
 	Excess   []policy.Excess
 	// Unproposed counts, as they are now, the sessions that are in none of the document's rules, by their reason; NoRule
@@ -42,9 +41,9 @@ type ListOptions struct {
 	Observe func(Step)
 }
 
-// OpenListing prepares the rules of a proposal with the given places. The connection's
-// database is Cordon's. A mistake in the options or in the document is a *policy.SettingsError.
-func OpenListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, rules []int, o ListOptions) (_ *Listing, err error) {
+// openListing prepares the rules of a proposal. The connection's database is Cordon's. A mistake in the options or in the
+// document is a *policy.SettingsError.
+func openListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, o ListOptions) (_ *Listing, err error) {
 	s := settingsOf(p)
 	s.Existing, s.Guardrails, s.Observe = o.Existing, o.Guardrails, o.Observe
 	s.listed = statementRules(p.Rules)
@@ -73,7 +72,7 @@ func OpenListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, rule
 			l.Close(ctx)
 		}
 	}()
-	if err := r.list(ctx, p, rules); err != nil {
+	if err := r.list(ctx, p); err != nil {
 		return nil, err
 	}
 	evidence, err := r.readEvidence(ctx, len(p.Rules))
@@ -111,7 +110,7 @@ func statementRules(rules []policy.Rule) []policy.Policy {
 
 // list fills the run's tables: verdicts, with what is under each rule, and beside it
 // the rules' names and the classes of their ends.
-func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
+func (r *run) list(ctx context.Context, p *policy.Proposal) error {
 	if err := r.loadEnds(ctx); err != nil {
 		return err
 	}
@@ -125,10 +124,6 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 	if _, err := r.decide(ctx, parts); err != nil {
 		return err
 	}
-	asked := make(map[int]bool, len(rules))
-	for _, i := range rules {
-		asked[i] = true
-	}
 	var verdicts []verdict
 	for i := range parts {
 		pt := &parts[i]
@@ -139,9 +134,7 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 		if pt.Reason == 0 || pt.Reason == decide.AlreadyPermittedNumber {
 			for rule := range r.listedRules.all(pt.SrcClass, pt.DstClass, pt.Service) {
 				held = true
-				if asked[rule] {
-					verdicts = append(verdicts, verdict{i, uint32(rule)})
-				}
+				verdicts = append(verdicts, verdict{i, uint32(rule)})
 			}
 		}
 		switch {
@@ -161,7 +154,7 @@ func (r *run) list(ctx context.Context, p *policy.Proposal, rules []int) error {
 	if err := r.step("send verdicts", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }); err != nil {
 		return err
 	}
-	return r.step("send rules", true, func() (uint64, error) { return uint64(len(rules)), r.sendRules(ctx, p, rules) })
+	return r.step("send rules", true, func() (uint64, error) { return uint64(len(p.Rules)), r.sendRules(ctx, p) })
 }
 
 // all gives every statement that matches, whatever its VRF, in order.
@@ -178,14 +171,14 @@ func (m *matcher) all(src, dst uint32, s categories.Service) func(yield func(int
 	}
 }
 
-func (r *run) sendRules(ctx context.Context, p *policy.Proposal, rules []int) error {
+func (r *run) sendRules(ctx context.Context, p *policy.Proposal) error {
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("rules")+" (rule UInt32, name String) ENGINE = MergeTree ORDER BY ()"); err != nil {
 		return err
 	}
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("ends")+" (rule UInt32, side UInt8, class UInt32) ENGINE = MergeTree ORDER BY ()"); err != nil {
 		return err
 	}
-	if len(rules) == 0 {
+	if len(p.Rules) == 0 {
 		return nil
 	}
 	names, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("rules")+" (rule, name)")
@@ -198,7 +191,7 @@ func (r *run) sendRules(ctx context.Context, p *policy.Proposal, rules []int) er
 		return err
 	}
 	defer ends.Close()
-	for _, i := range rules {
+	for i := range p.Rules {
 		if err := names.Append(uint32(i), p.Rules[i].Name); err != nil {
 			return err
 		}
@@ -289,31 +282,10 @@ func (r *run) whole() string {
         GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port`, iana.ICMP, iana.ICMPv6, window, sqltext.Text(r.VRF))
 }
 
-// Sessions is the SQL, for a FROM clause, of the sessions under the rules: the
-// columns of view sessions_window that the command `cordon sessions` shows, with the
-// name of the rule as `rule` and its place as `ordinal`. Codes of one ICMP type are one session.
-func (l *Listing) Sessions() string {
-	r := l.r
-	return fmt.Sprintf(`(
-    SELECT n.rule AS ordinal, n.name AS rule, %[1]s
-    FROM
-    (
-        %[2]s
-    ) AS s
-    INNER JOIN
-    (
-        SELECT x.client AS client, x.server AS server, x.proto AS proto, x.port AS port, v.rule AS rule
-        FROM %[4]s AS x INNER JOIN %[5]s AS v ON v.cell = x.cell
-        WHERE v.reason = 0 AND x.vrf = %[3]s
-    ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
-    INNER JOIN %[6]s AS n ON n.rule = m.rule
-)`, listedColumns, r.whole(), sqltext.Text(r.VRF), r.table("sessions"), r.table("verdicts"), r.table("rules"))
-}
-
-// Unobserved is the SQL of a query for the pairs of known endpoints that the rules permit
+// Unobserved is the SQL of a query for the pairs of known endpoints that the rules with the given places permit
 // and that were not seen, a host with itself left out: rule, client, server. Each is how
 // many of each rule, 0 for all.
-func (l *Listing) Unobserved(each int) string {
+func (l *Listing) Unobserved(rules []int, each int) string {
 	r, limit := l.r, ""
 	if each > 0 {
 		limit = fmt.Sprintf("\nLIMIT %d BY c.rule", each)
@@ -325,10 +297,10 @@ func (l *Listing) Unobserved(each int) string {
 FROM (%[3]s) AS c
 INNER JOIN (%[4]s) AS s ON s.rule = c.rule
 INNER JOIN %[5]s AS n ON n.rule = c.rule
-WHERE c.address != s.address AND (%[9]s) = (%[10]s) AND (c.rule, c.address, s.address) NOT IN
+WHERE c.rule IN (%[11]s) AND s.rule IN (%[11]s) AND c.address != s.address AND (%[9]s) = (%[10]s) AND (c.rule, c.address, s.address) NOT IN
 (
     SELECT v.rule, x.client, x.server FROM %[6]s AS x INNER JOIN %[7]s AS v ON v.cell = x.cell
 )
 ORDER BY c.rule, c.address, s.address%[8]s`, address("c.address"), address("s.address"), r.side(0, r.VRF), r.side(1, r.VRF),
-		r.table("rules"), r.table("sessions"), r.table("verdicts"), limit, ofIPv4("c.address"), ofIPv4("s.address"))
+		r.table("rules"), r.table("sessions"), r.table("verdicts"), limit, ofIPv4("c.address"), ofIPv4("s.address"), placesText(rules))
 }

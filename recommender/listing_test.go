@@ -57,7 +57,7 @@ func checkListingWith(ctx context.Context, conn driver.Conn, p *policy.Proposal,
 	for i := range rules {
 		rules[i] = i
 	}
-	l, err := OpenListing(ctx, conn, p, rules, ListOptions{Groups: file, Existing: s.Existing, Guardrails: s.Guardrails})
+	l, err := OpenView(ctx, conn, p, ListOptions{Groups: file, Existing: s.Existing, Guardrails: s.Guardrails})
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func checkListingWith(ctx context.Context, conn driver.Conn, p *policy.Proposal,
 		return err
 	}
 	rows, err := conn.Query(ctx, `SELECT rule, count(), sum(flows), sum(client_bytes + server_bytes), uniqExact(client), uniqExact(server), min(first_seen), max(last_seen)
-		FROM `+l.Sessions()+` GROUP BY rule`)
+		FROM `+l.Sessions(rules)+` GROUP BY rule`)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func checkListingWith(ctx context.Context, conn driver.Conn, p *policy.Proposal,
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	pairs, err := conn.Query(ctx, `SELECT rule, uniqExact(client, server), count() FROM (`+l.Unobserved(0)+`) GROUP BY rule`)
+	pairs, err := conn.Query(ctx, `SELECT rule, uniqExact(client, server), count() FROM (`+l.Unobserved(rules, 0)+`) GROUP BY rule`)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func checkListingWith(ctx context.Context, conn driver.Conn, p *policy.Proposal,
 
 // checkLeftOut compares the sessions in no rule with what the document counts and names; together with those under rules
 // they are all sessions.
-func checkLeftOut(ctx context.Context, conn driver.Conn, p *policy.Proposal, l *Listing) error {
+func checkLeftOut(ctx context.Context, conn driver.Conn, p *policy.Proposal, l *View) error {
 	if d := cmp.Diff(p.Unproposed, l.Unproposed, cmpopts.EquateEmpty()); d != "" {
 		return fmt.Errorf("left out (-document +listing):\n%s", d)
 	}

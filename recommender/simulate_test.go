@@ -258,7 +258,7 @@ func TestSimulateProposal(t *testing.T) {
 }
 
 func checkProposalReplay(rt *rapid.T, t *testing.T, conn driver.Conn, p *policy.Proposal, file *categories.File) {
-	l, err := OpenListing(t.Context(), conn, p, nil, ListOptions{Groups: file})
+	l, err := OpenView(t.Context(), conn, p, ListOptions{Groups: file})
 	if err != nil {
 		rt.Fatal(err)
 	}

@@ -44,11 +44,7 @@ const ViewPrefix = "view_"
 // OpenView judges the sessions of a proposal. The connection's database is Cordon's. A mistake in the options or in the
 // document is a *policy.SettingsError.
 func OpenView(ctx context.Context, conn driver.Conn, p *policy.Proposal, o ListOptions) (_ *View, err error) {
-	all := make([]int, len(p.Rules))
-	for i := range all {
-		all[i] = i
-	}
-	l, err := OpenListing(ctx, conn, p, all, o)
+	l, err := openListing(ctx, conn, p, o)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +71,45 @@ func (v *View) Close(ctx context.Context) error {
 		return dropped
 	}
 	return err
+}
+
+// Sessions is the SQL, for a FROM clause, of the sessions under the rules with the given places: the columns of the view, with the
+// name of the rule as `rule` and its place as `ordinal`. Codes of one ICMP type are one session.
+func (v *View) Sessions(rules []int) string {
+	return fmt.Sprintf(`(
+    SELECT s.*, n.name AS rule
+    FROM (SELECT * EXCEPT (rules), arrayJoin(arrayFilter(x -> x IN (%[1]s), rules)) AS ordinal FROM %[2]s WHERE reason = '' AND hasAny(rules, [%[1]s])) AS s
+    INNER JOIN %[3]s AS n ON n.rule = s.ordinal
+)`, placesText(rules), v.Table, v.r.table("rules"))
+}
+
+// placesText lists places in SQL; no rule has the one that stands for none.
+func placesText(rules []int) string {
+	if len(rules) == 0 {
+		return strconv.FormatUint(uint64(noRule), 10)
+	}
+	out := make([]string, len(rules))
+	for i, place := range rules {
+		out[i] = strconv.Itoa(place)
+	}
+	return strings.Join(out, ", ")
+}
+
+// LeftOut is the SQL, for a FROM clause, of the sessions that are in none of the document's rules: the columns of the view, with the
+// place of the reason as `ordinal`. Those of some reasons, or all.
+func (v *View) LeftOut(reasons []policy.Reason) string {
+	texts := func(reasons []policy.Reason) string {
+		out := make([]string, len(reasons))
+		for i, r := range reasons {
+			out[i] = sqltext.Text(string(r))
+		}
+		return strings.Join(out, ", ")
+	}
+	asked := ListedReasons()
+	if len(reasons) > 0 {
+		asked = reasons
+	}
+	return fmt.Sprintf("(SELECT *, indexOf([%s], reason) AS ordinal FROM %s WHERE reason IN (%s))", texts(ListedReasons()), v.Table, texts(asked))
 }
 
 // DropViews removes the tables of views that were made longer ago than the given time, and those of runs: what processes

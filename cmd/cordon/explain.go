@@ -384,11 +384,11 @@ func (x *explainer) reason(ctx context.Context) error {
 	} else {
 		o.Proposal = p.ID
 	}
-	l, err := x.a.openListing(ctx, x.st, p, x.madeWith(p), nil)
+	v, err := x.a.openView(ctx, x.st, p, x.madeWith(p))
 	if err != nil {
 		return err
 	}
-	defer l.Close(ctx)
+	defer v.Close(ctx)
 	one := func(addr netip.Addr) []netip.Prefix { return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())} }
 	ends := schema.Ends{Client: one(x.q.client), Server: one(x.q.server)}
 	conditions, _ := ends.Conditions("exporters")
@@ -396,7 +396,7 @@ func (x *explainer) reason(ctx context.Context) error {
 	if x.q.service.Kind() != categories.KindProtocol {
 		conditions = append(conditions, fmt.Sprintf("if(proto IN (1, 58), icmp_type, port) = %d", x.q.service.Port))
 	}
-	rows, err := x.st.Conn.Query(ctx, "SELECT reason, note FROM "+l.LeftOut(nil)+" WHERE "+strings.Join(conditions, " AND ")+" LIMIT 1")
+	rows, err := x.st.Conn.Query(ctx, "SELECT reason, note FROM "+v.LeftOut(nil)+" WHERE "+strings.Join(conditions, " AND ")+" LIMIT 1")
 	if err != nil {
 		return fmt.Errorf("reason: %w", err)
 	}

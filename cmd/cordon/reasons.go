@@ -64,13 +64,13 @@ func withoutReasons(args []string, given *[]string) []string {
 
 // leftOut is the sessions that proposals leave out, in tables that exist until it is closed.
 type leftOut struct {
-	sql      string // stands in a FROM clause, see recommender.Listing.LeftOut
-	listings []*recommender.Listing
+	sql   string // stands in a FROM clause, see recommender.View.LeftOut
+	views []*recommender.View
 }
 
 func (o *leftOut) close(ctx context.Context) {
-	for _, l := range o.listings {
-		l.Close(ctx)
+	for _, v := range o.views {
+		v.Close(ctx)
 	}
 }
 
@@ -90,15 +90,15 @@ func (a *app) openLeftOut(ctx context.Context, st *store, what, vrf string, reas
 			out.close(ctx)
 			return nil, err
 		}
-		l, err := a.openListing(ctx, st, p, &made, nil)
+		v, err := a.openView(ctx, st, p, &made)
 		if err != nil {
 			out.close(ctx)
 			return nil, err
 		}
-		out.listings = append(out.listings, l)
-		parts = append(parts, "SELECT * FROM "+l.LeftOut(reasons))
+		out.views = append(out.views, v)
+		parts = append(parts, "SELECT * FROM "+v.LeftOut(reasons))
 		fmt.Fprintf(a.stderr, "VRF %s: what proposal %s leaves out.\n", p.VRF, shortID(p.ID))
-		a.sayLeftOut(p, l, &made, reasons)
+		a.sayLeftOut(p, v, &made, reasons)
 	}
 	out.sql = "(" + strings.Join(parts, " UNION ALL ") + ")"
 	return &out, nil
@@ -141,7 +141,7 @@ func (a *app) newestOr(ctx context.Context, st *store, what, vrf string) ([]poli
 }
 
 // sayLeftOut compares what the proposal counted as left out with what is there now.
-func (a *app) sayLeftOut(p *policy.Proposal, l *recommender.Listing, made *madeWith, reasons []policy.Reason) {
+func (a *app) sayLeftOut(p *policy.Proposal, l *recommender.View, made *madeWith, reasons []policy.Reason) {
 	said, are := map[policy.Reason]uint64{}, map[policy.Reason]uint64{}
 	for _, u := range p.Unproposed {
 		said[u.Reason] += u.Sessions

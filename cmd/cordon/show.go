@@ -182,12 +182,12 @@ func askedRules(proposals []policy.Proposal, names []string) ([][]int, error) {
 	return out, nil
 }
 
-// openListing prepares the rules of a proposal with the given places. Close it.
-func (a *app) openListing(ctx context.Context, st *store, p *policy.Proposal, m *madeWith, rules []int) (*recommender.Listing, error) {
+// openView judges the sessions of a proposal, as the pages do. Close it.
+func (a *app) openView(ctx context.Context, st *store, p *policy.Proposal, m *madeWith) (*recommender.View, error) {
 	if m.groups == nil && len(p.Categories) > 0 {
 		return nil, usagef("the proposal names groups of categories %v and does not carry them: give the groups file that it was made with (--groups)", p.Categories)
 	}
-	l, err := recommender.OpenListing(ctx, st.Conn, p, rules, recommender.ListOptions{Groups: m.groups, Existing: m.existing, Guardrails: m.guardrails})
+	v, err := recommender.OpenView(ctx, st.Conn, p, recommender.ListOptions{Groups: m.groups, Existing: m.existing, Guardrails: m.guardrails})
 	var wrong *policy.SettingsError
 	switch {
 	case errors.As(err, &wrong):
@@ -195,7 +195,7 @@ func (a *app) openListing(ctx context.Context, st *store, p *policy.Proposal, m 
 	case err != nil:
 		return nil, fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
 	}
-	return l, nil
+	return v, nil
 }
 
 // listProposal writes the listing of one document.
@@ -204,22 +204,22 @@ func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *poli
 	if err != nil {
 		return err
 	}
-	l, err := a.openListing(ctx, st, p, &made, rules)
+	v, err := a.openView(ctx, st, p, &made)
 	if err != nil {
 		return err
 	}
-	defer l.Close(ctx)
+	defer v.Close(ctx)
 	var q sessions.Query
 	if s.evidence || len(s.leftOut) > 0 {
-		table := sessions.Table{SQL: l.Sessions(), Own: []string{"rule"}, Order: "ordinal", Each: limit}
+		table := sessions.Table{SQL: v.Sessions(rules), Own: []string{"rule"}, Order: "ordinal", Each: limit}
 		if len(s.leftOut) > 0 {
-			table.SQL, table.Own = l.LeftOut(s.reasons), []string{"reason", "note"}
+			table.SQL, table.Own = v.LeftOut(s.reasons), []string{"reason", "note"}
 		}
 		if q, err = sessions.Build(sessions.Filter{Table: &table, Brief: s.format == "table"}, order, 0, nil); err != nil {
 			return usageError(err)
 		}
 	} else {
-		q.SQL = l.Unobserved(limit)
+		q.SQL = v.Unobserved(rules, limit)
 	}
 	set := clickhouse.Settings{"output_format_pretty_max_rows": 1_000_000}
 	if s.format == "json" {
@@ -234,9 +234,9 @@ func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *poli
 		return fmt.Errorf("proposal %s: %w", shortID(p.ID), err)
 	}
 	if len(s.leftOut) > 0 {
-		a.sayLeftOut(p, l, &made, s.reasons)
+		a.sayLeftOut(p, v, &made, s.reasons)
 	} else {
-		a.sayChanges(p, rules, l, &made, s.evidence)
+		a.sayChanges(p, rules, v, &made, s.evidence)
 	}
 	return nil
 }
@@ -245,7 +245,7 @@ func (a *app) listProposal(ctx context.Context, st *store, sub *subject, p *poli
 const namedChanges = 10
 
 // sayChanges compares what the proposal counted with what is there now.
-func (a *app) sayChanges(p *policy.Proposal, rules []int, l *recommender.Listing, made *madeWith, evidence bool) {
+func (a *app) sayChanges(p *policy.Proposal, rules []int, l *recommender.View, made *madeWith, evidence bool) {
 	changed := 0
 	for _, i := range rules {
 		text := excessChange(p.Rules[i].Excess, l.Excess[i])

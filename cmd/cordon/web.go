@@ -34,7 +34,7 @@ func (n *node) openPages(ctx context.Context) (http.Handler, error) {
 	}
 	n.api = api.New(api.Deps{
 		Log: a.log.With("part", "api"), Version: buildVersion(), Conn: n.pages, Query: a.settings.SQL.clickhouse(), Views: a.settings.Views, Leftovers: leftovers,
-		Groups: func(ctx context.Context) (*categories.File, error) { return storedGroups(ctx, n.pages) },
+		Groups: n.lastGroups,
 		Status: func(ctx context.Context) any {
 			d := n.status(ctx)
 			return struct {
@@ -120,7 +120,7 @@ func (n *node) generate(ctx context.Context, asked api.Asked, observe func(recom
 		return nil, err
 	}
 	if file == nil {
-		if file, err = storedGroups(ctx, n.pages); err != nil {
+		if file, err = n.lastGroups(ctx); err != nil {
 			return nil, err
 		}
 	}

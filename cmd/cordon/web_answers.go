@@ -90,6 +90,27 @@ func (n *node) learned(ctx context.Context, asked url.Values) ([]*simulate.Readi
 	return out, nil
 }
 
+// lastGroups is the groups file that generate-rules used last, nil for none, with its categories in the order of the newest proposal:
+// the store does not keep that of the file.
+func (n *node) lastGroups(ctx context.Context) (*categories.File, error) {
+	file, err := storedGroups(ctx, n.pages)
+	if file == nil || err != nil {
+		return nil, err
+	}
+	list, err := recommender.List(ctx, n.pages, "", 1)
+	if len(list) == 0 || err != nil {
+		return file, err
+	}
+	place := func(c categories.Category) int {
+		if i := slices.Index(list[0].Categories, c.Name); i >= 0 {
+			return i
+		}
+		return len(list[0].Categories)
+	}
+	slices.SortStableFunc(file.Categories, func(a, b categories.Category) int { return place(a) - place(b) })
+	return file, nil
+}
+
 // groupsOf gives the groups file of a proposal, and has its categories selected unless others are.
 func (n *node) groupsOf(ctx context.Context, id string, g *generateFlags) (*categories.File, error) {
 	if id == "" {
@@ -102,7 +123,7 @@ func (n *node) groupsOf(ctx context.Context, id string, g *generateFlags) (*cate
 		}
 	}
 	if id == "" {
-		return storedGroups(ctx, n.pages)
+		return n.lastGroups(ctx)
 	}
 	p, err := recommender.Get(ctx, n.pages, id)
 	if err != nil {
@@ -114,7 +135,7 @@ func (n *node) groupsOf(ctx context.Context, id string, g *generateFlags) (*cate
 	if p.GroupsFile != "" {
 		return p.CarriedFile()
 	}
-	return storedGroups(ctx, n.pages)
+	return n.lastGroups(ctx)
 }
 
 // simulation replays the sessions as `cordon simulate` does; files that were given stand for flags with their names. Close what it gives.
@@ -183,7 +204,7 @@ func (n *node) suggested(ctx context.Context, asked url.Values, given *api.Uploa
 		if file, err = categories.Parse(given.Name, given.Data); err != nil {
 			return nil, mistaken(usageError(fmt.Errorf("--groups: %w", err)))
 		}
-	} else if file, err = storedGroups(ctx, n.pages); err != nil {
+	} else if file, err = n.lastGroups(ctx); err != nil {
 		return nil, err
 	}
 	if g.settings.Existing, err = n.silent().inForce(ctx, n.pagesStore(), g.settings.VRF); err != nil {

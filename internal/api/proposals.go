@@ -76,7 +76,7 @@ func (a *API) evidence(ctx context.Context, in *ruleIn) (*huma.StreamResponse, e
 	if err != nil {
 		return nil, err
 	}
-	t := sessions.Table{Own: []string{"rule"}, SQL: fmt.Sprintf("(SELECT *, %s AS rule FROM %s WHERE reason = '' AND has(rules, %d))", sqltext.Text(p.Rules[place].Name), v.main, place)}
+	t := sessions.Table{Own: []string{"rule"}, SQL: v.held.(judgement).Sessions([]int{place})}
 	return a.list(ctx, v, release, sessions.Filter{}, &t, nil, &in.PageIn, p)
 }
 
@@ -89,15 +89,12 @@ func (a *API) leftOut(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, a.problem(ctx, err)
 	}
-	if len(in.Reason) == 0 {
-		in.Reason = []string{"all"}
-	}
-	where, err := judgedWhere(p, &sessionsIn{Reason: in.Reason})
+	reasons, err := reasonsOf(in.Reason)
 	if err != nil {
 		release()
 		return nil, err
 	}
-	t := sessions.Table{SQL: "(SELECT * FROM " + v.main + " WHERE " + where + ")", Own: []string{"reason", "note"}}
+	t := sessions.Table{SQL: v.held.(judgement).LeftOut(reasons), Own: []string{"reason", "note"}}
 	return a.list(ctx, v, release, sessions.Filter{}, &t, nil, &in.PageIn, p)
 }
 
@@ -116,11 +113,11 @@ type PairPage struct {
 }
 
 func (a *API) unobserved(ctx context.Context, in *ruleIn) (*huma.StreamResponse, error) {
-	p, place, v, release, err := a.ofRule(ctx, in)
+	_, place, v, release, err := a.ofRule(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	query := "SELECT * FROM (" + v.held.(judgement).Unobserved(0) + ") WHERE rule = " + sqltext.Text(p.Rules[place].Name)
+	query := v.held.(judgement).Unobserved([]int{place}, 0)
 	if in.format() == "sql" {
 		release()
 		return nil, wrongParameter(fmt.Errorf("--format: pairs that nobody used are in no table"), "query")

@@ -183,23 +183,18 @@ func judgedWhere(p *policy.Proposal, in *sessionsIn) (string, error) {
 		where = append(where, "has(rules, "+strconv.Itoa(place)+")", "reason = ''")
 	}
 	if len(in.Reason) > 0 {
-		var reasons []string
-		for _, text := range in.Reason {
-			for _, r := range strings.Split(text, ",") {
-				if r == "all" {
-					reasons = nil
-					break
-				}
-				if !slices.Contains(recommender.ListedReasons(), policy.Reason(r)) {
-					return "", wrongParameter(fmt.Errorf("--reason %q is no reason: use %v or all", r, recommender.ListedReasons()), "query")
-				}
-				reasons = append(reasons, sqltext.Text(r))
-			}
+		reasons, err := reasonsOf(in.Reason)
+		if err != nil {
+			return "", err
 		}
-		if reasons == nil {
+		var texts []string
+		for _, r := range reasons {
+			texts = append(texts, sqltext.Text(string(r)))
+		}
+		if texts == nil {
 			where = append(where, "reason != ''")
 		} else {
-			where = append(where, "reason IN ("+strings.Join(reasons, ", ")+")")
+			where = append(where, "reason IN ("+strings.Join(texts, ", ")+")")
 		}
 	}
 	for _, side := range []struct{ asked, folded, full string }{{in.Source, rowOf("client"), "source"}, {in.Destination, rowOf("server"), "destination"}} {
@@ -212,6 +207,22 @@ func judgedWhere(p *policy.Proposal, in *sessionsIn) (string, error) {
 		}
 	}
 	return strings.Join(where, " AND "), nil
+}
+
+// reasonsOf reads reasons; none for all.
+func reasonsOf(asked []string) (out []policy.Reason, err error) {
+	for _, text := range asked {
+		for _, r := range strings.Split(text, ",") {
+			if r == "all" {
+				return nil, nil
+			}
+			if !slices.Contains(recommender.ListedReasons(), policy.Reason(r)) {
+				return nil, wrongParameter(fmt.Errorf("--reason %q is no reason: use %v or all", r, recommender.ListedReasons()), "query")
+			}
+			out = append(out, policy.Reason(r))
+		}
+	}
+	return out, nil
 }
 
 // list answers with the rows of a table in the format asked for. It releases the view.

@@ -82,12 +82,16 @@ func (u *uploads) get(id string) *Upload {
 	return f
 }
 
-// given gives the files that parameters of a request name, by parameter.
+// given gives the files that parameters of a request name, by parameter. Other values of policy and against are ids of proposals.
 func (a *API) given(asked url.Values, parameters ...string) (map[string]*Upload, error) {
 	out := map[string]*Upload{}
 	for _, p := range parameters {
 		id := asked.Get(p)
-		if !strings.HasPrefix(id, uploadPrefix) {
+		switch {
+		case strings.HasPrefix(id, uploadPrefix):
+		case p == "groups" && id != "": // a file of the server is nothing that a request may name
+			return nil, wrongParameter(fmt.Errorf("--groups %q is no file that was given; POST /api/v1/uploads takes one", id), "query")
+		default:
 			continue
 		}
 		f := a.uploads.get(id)
