@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"cordon/collector/replay/lab"
 )
 
 // gauge reads a number of /metrics.
@@ -73,6 +75,36 @@ func (x *explored) visit(client *http.Client, n int) error {
 	return nil
 }
 
+// testIngestBeside sends records while pages are read: every one is stored.
+func (x *explored) testIngestBeside(t *testing.T, read func()) {
+	t.Helper()
+	flows := func() uint64 {
+		text, err := x.query("SELECT count() FROM flows")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := flows()
+	var reading sync.WaitGroup
+	reading.Go(read)
+	var sent uint64
+	for seed := range uint64(3) {
+		sent += x.export(t, lab.Nodes(seed+10, time.Now().Add(-lab.Duration)))
+	}
+	reading.Wait()
+	eventually(t, patience, "the records that came while pages were read", func() error {
+		if n := flows() - before; n != sent || sent == 0 {
+			return fmt.Errorf("%d of %d are stored", n, sent)
+		}
+		return nil
+	})
+}
+
 // Pages that were opened and closed leave nothing behind, and neither does a process that is killed; a page that is open
 // meanwhile goes on when the server is back.
 func (x *explored) testLife(t *testing.T) {
@@ -99,7 +131,7 @@ func (x *explored) testLife(t *testing.T) {
 	open(64) // warms up: the views are made, and the engine has whatever it keeps for so many queries at once
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
 	goroutines, files, tables := x.gauge(t, "go_goroutines"), x.gauge(t, "process_open_fds"), x.leftTables(t)
-	open(pages)
+	x.testIngestBeside(t, func() { open(pages) })
 	// The engine keeps some files more at times, however many pages there were; of a thousand pages a leak of one kind of
 	// page would be 125.
 	slack := 24 + float64(pages)/16

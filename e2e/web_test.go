@@ -50,23 +50,7 @@ func explore(t *testing.T) *explored {
 	}
 	x.dir, x.tokens = dir, tokens
 	x.process, x.addresses = up(t, dir, "CORDON_HTTP_TOKENS="+tokens)
-	start := time.Now().Add(-lab.Duration - 5*time.Minute).Truncate(time.Minute)
-	var sent uint64
-	for _, n := range lab.Nodes(1, start) {
-		e, err := replay.Dial(t.Context(), replay.Config{To: x.UDP[0], From: n.Addr, Domain: n.Domain, Biflow: n.Biflow, Rate: 20_000})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range n.Records {
-			if err := e.Export(t.Context(), &n.Records[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		sent += e.Stats().Records
-	}
+	sent := x.export(t, lab.Nodes(1, time.Now().Add(-lab.Duration-5*time.Minute).Truncate(time.Minute)))
 	eventually(t, patience, "the lab to be stored", func() error {
 		n, err := x.query("SELECT count() FROM flows")
 		if err == nil && n != strconv.FormatUint(sent, 10) {
@@ -95,6 +79,27 @@ func explore(t *testing.T) *explored {
 	}
 	x.id = strings.TrimPrefix(x.proposal.ID, "sha256:")[:12]
 	return x
+}
+
+// export has monitor nodes export, and gives how many records they sent.
+func (x *explored) export(t testing.TB, nodes []lab.Node) (sent uint64) {
+	t.Helper()
+	for _, n := range nodes {
+		e, err := replay.Dial(t.Context(), replay.Config{To: x.UDP[0], From: n.Addr, Domain: n.Domain, Biflow: n.Biflow, Rate: 20_000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n.Records {
+			if err := e.Export(t.Context(), &n.Records[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		sent += e.Stats().Records
+	}
+	return sent
 }
 
 // ask sends a request to the API, and gives its status and answer.

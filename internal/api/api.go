@@ -131,6 +131,7 @@ func (a *API) register(h huma.API) {
 	huma.Register(h, get("groups", "/groups", "The groups file that was used last"), a.groups)
 	huma.Register(h, get("sessions", "/sessions", "Collected sessions, as `cordon sessions` lists them"), a.sessions)
 	huma.Register(h, get("matrix", "/matrix", "Client groups and server groups, and what passes between them"), a.matrix)
+	huma.Register(h, get("views", "/views", "The tables of sessions that requests share, with the steps of making them"), a.viewsKept)
 	huma.Register(h, get("proposals", "/proposals", "Stored proposals, the newest first"), a.proposals)
 	huma.Register(h, get("proposal", "/proposals/{id}", "A proposal"), a.proposal)
 	huma.Register(h, get("evidence", "/proposals/{id}/rules/{rule}/sessions", "The sessions under a rule, as `cordon proposals show --evidence` lists them"), a.evidence)

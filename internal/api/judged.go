@@ -42,7 +42,9 @@ func (a *API) judged(ctx context.Context, id, vrf string) (*policy.Proposal, *vi
 			return nil, nil, nil, err
 		}
 	}
-	v, release, err := a.views.get(ctx, "judged "+p.ID+" "+p.VRF+" "+digest(made.Groups), func(ctx context.Context) (tables, error) {
+	key := "judged " + p.ID + " " + p.VRF + " " + digest(made.Groups)
+	made.Observe = func(s recommender.Step) { a.views.did(key, s) }
+	v, release, err := a.views.get(ctx, key, func(ctx context.Context) (tables, error) {
 		w, err := recommender.OpenView(ctx, a.deps.Conn, p, made)
 		if err != nil {
 			return tables{}, err

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"cordon/recommender"
+
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
@@ -58,6 +60,8 @@ type view struct {
 	users  int // requests that wait for it or read it
 	gone   bool
 	place  *list.Element
+	began  time.Time
+	steps  []JobStep // what is done of making it
 }
 
 // views keeps tables of judged sessions.
@@ -98,7 +102,7 @@ func (v *views) get(ctx context.Context, key string, build func(context.Context)
 		w = nil
 	}
 	if w == nil {
-		w = &view{key: key, done: make(chan struct{})}
+		w = &view{key: key, done: make(chan struct{}), began: time.Now()}
 		w.place = v.recent.PushFront(w)
 		v.known[key] = w
 		making, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -119,6 +123,51 @@ func (v *views) get(ctx context.Context, key string, build func(context.Context)
 	case <-ctx.Done():
 		release()
 		return nil, nil, ctx.Err()
+	}
+}
+
+// did notes a step of making the view of a key.
+func (v *views) did(key string, s recommender.Step) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if w := v.known[key]; w != nil {
+		w.steps = append(w.steps, JobStep{s.Name, float64(s.Took.Microseconds()) / 1000, s.Rows})
+	}
+}
+
+// ViewOut tells of a view.
+type ViewOut struct {
+	Of    string    `json:"of" doc:"What it holds"`
+	Began time.Time `json:"began"`
+	Made  time.Time `json:"made,omitzero" doc:"Absent while it is being made"`
+	Bytes int64     `json:"bytes"`
+	Steps []JobStep `json:"steps" doc:"What is done of making it"`
+}
+
+// list tells of the views, those that were used last first.
+func (v *views) list() []ViewOut {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	out := []ViewOut{}
+	for e := v.recent.Front(); e != nil; e = e.Next() {
+		w := e.Value.(*view)
+		out = append(out, ViewOut{w.key, w.began.UTC(), w.made.UTC(), w.bytes, append([]JobStep{}, w.steps...)})
+		if w.made.IsZero() {
+			out[len(out)-1].Made = time.Time{}
+		}
+	}
+	return out
+}
+
+func (a *API) viewsKept(context.Context, *struct{}) (*viewsOut, error) {
+	out := &viewsOut{}
+	out.Body.Views = a.views.list()
+	return out, nil
+}
+
+type viewsOut struct {
+	Body struct {
+		Views []ViewOut `json:"views"`
 	}
 }
 

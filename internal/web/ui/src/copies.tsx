@@ -8,6 +8,8 @@ export type Rows = (string | number)[][]
 interface Ways {
   command?: string[]
   api?: string
+  /** What curl sends besides, as JSON. */
+  body?: unknown
   /** A statement, or with a slash before it the address that gives one. */
   sql?: string
   /** The table of the page: its rows, or the address that streams all of them. */
@@ -30,7 +32,7 @@ function save(blob: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(a.href), 10_000)
 }
 
-export function Copies({ command, api, sql, csv, picture, name = "cordon" }: Ways) {
+export function Copies({ command, api, body, sql, csv, picture, name = "cordon" }: Ways) {
   const [said, say] = useState("")
   const put = async (what: string, text: string | Promise<string>) => {
     try {
@@ -42,7 +44,8 @@ export function Copies({ command, api, sql, csv, picture, name = "cordon" }: Way
   }
   const statement = (): string | Promise<string> => (sql!.startsWith("/") ? ask(sql!) : sql!)
   const inWords = command && words("cordon", ...command)
-  const curl = api && words("curl", "-sS", location.origin + api)
+  const sent = body === undefined ? [] : ["-H", "Content-Type: application/json", "-d", JSON.stringify(body)]
+  const curl = api && words("curl", "-sS", ...sent, location.origin + api)
   return (
     <div class="copies" role="group" aria-label="Take this page elsewhere">
       <span>Copy as</span>

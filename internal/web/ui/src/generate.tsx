@@ -104,12 +104,26 @@ export function GeneratePage() {
           <button type="submit" value="compare">Compare orders of categories</button>
         </p>
       </form>
-      {suggest && <Orders />}
-      <Copies command={[...(suggest ? ["groups", "suggest"] : ["generate-rules"]), ...(suggest ? flags(only(params), file ?? "groups.yaml") : flags(params, file))]}
-        api={suggest ? comparison(params) : undefined} />
+      {suggest ? <Orders file={file ?? "groups.yaml"} /> : (
+        <Copies command={["generate-rules", ...flags(params, file)]} api="/api/v1/proposals" body={bodyOf(params)} sql={statementOf(params)} />
+      )}
     </>
   )
 }
+
+/** bodyOf is what makes a proposal with the parameters of the page. */
+function bodyOf(params: URLSearchParams): Record<string, string | string[]> {
+  const out: Record<string, string | string[]> = {}
+  for (const name of ["groups", "category", ...[...texts, ...choices].map(([name]) => name)]) {
+    const values = params.getAll(name).filter(Boolean)
+    if (values.length > 0) out[name] = lists.includes(name) ? values.flatMap((v) => v.split(",")) : values[0]!
+  }
+  return out
+}
+
+/** statementOf gives the address of the statement for the sessions that are looked at. */
+const statementOf = (params: URLSearchParams): string =>
+  link("/api/v1/sessions", new URLSearchParams([...[...params].filter(([name]) => ["last", "since", "until", "vrf", "client", "server", "host"].includes(name)), ["format", "sql"]]))
 
 /** only gives the parameters that a comparison of orders has. */
 const only = (params: URLSearchParams): URLSearchParams => new URLSearchParams([...params].filter(([name]) => compared.includes(name)))
@@ -144,7 +158,7 @@ function Order({ known, first }: { known: string[]; first: string[] }) {
 }
 
 /** Orders compares what orders of categories would give, as `cordon groups suggest` does. */
-function Orders() {
+function Orders({ file }: { file: string }) {
   const { params } = useAddress()
   const zone = zoneOf(params)
   const { data, error } = useAnswer<Suggestions>(comparison(params))
@@ -173,6 +187,10 @@ function Orders() {
           ]} />
         </>
       )}
+      <Copies command={["groups", "suggest", ...flags(only(params), file)]} api={comparison(params)} sql={statementOf(params)} name="orders" csv={() => [
+        ["categories", "rules", "lower_bound", "cells", "literals", "excess", "sessions", "included", "held_out", "held_out_denied", "best"],
+        ...(data?.list ?? []).map((x) => [x.categories.join(","), x.rules, x.lowerBound, x.cells, x.literals, x.excess, x.sessions, x.included, x.heldOut?.sessions ?? "", x.heldOut?.denied ?? "", String(x.best)]),
+      ]} />
     </section>
   )
 }

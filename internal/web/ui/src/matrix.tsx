@@ -5,7 +5,7 @@ import { change, go, link, useAddress, withParams } from "./address"
 import { useAnswer, type Cell, type MatrixCell, type MatrixData } from "./api"
 import { at, draw, labelAt, layout, stateOf, type Frame } from "./canvas"
 import { Copies } from "./copies"
-import { A, Busy, Empty, Trouble } from "./parts"
+import { A, Empty, Judging, Trouble } from "./parts"
 import { End } from "./readiness"
 import { bytes, count, end, moment, of, shortID, zoneOf } from "./text"
 
@@ -25,7 +25,7 @@ export function MatrixPage() {
     <>
       <h1>Who talks to whom</h1>
       {error && <Trouble error={error} />}
-      {!m && busy && <Busy what="Judging the sessions" />}
+      {!m && busy && <Judging />}
       {m && <Head m={m} />}
       {m && (m.cells.length === 0 ? <Empty params={params} /> : <Body m={m} params={params} />)}
       <Copies command={command(params, m)} api={matrixPath(params)} name="matrix" csv={() => (m ? cellRows(m) : [])} picture={() => pictureOf(document.querySelector<HTMLCanvasElement>(".matrix canvas"))}

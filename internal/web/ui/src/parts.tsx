@@ -41,6 +41,19 @@ export function Trouble({ error }: { error: Problem }) {
 /** Busy says that something is being asked. */
 export const Busy = ({ what }: { what: string }) => <p class="busy" role="status">{what}…</p>
 
+interface View {
+  made?: string
+  began: string
+  steps: { name: string; millis: number }[]
+}
+
+/** Judging says how far a view has come that a page waits for. */
+export function Judging() {
+  const { data } = useAnswer<{ views: View[] }>("/api/v1/views", 500)
+  const steps = data?.views.find((v) => !v.made)?.steps ?? []
+  return <p class="busy" role="status">Judging the sessions…{steps.length > 0 && ` ${steps.length} steps done, the last: ${steps[steps.length - 1]!.name}.`}</p>
+}
+
 /** Zone shows the zone of the times on a page, and changes it. */
 export function Zone() {
   const { params } = useAddress()

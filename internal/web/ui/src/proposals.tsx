@@ -5,7 +5,7 @@ import { change, go, link, useAddress, withParams } from "./address"
 import { ask, Problem, useAnswer, type MatrixData, type PairPage, type Proposal, type Rule, type SessionPage, type Stored } from "./api"
 import { Matrix, pictureOf } from "./matrix"
 import { Copies } from "./copies"
-import { A, Busy, Trouble } from "./parts"
+import { A, Busy, Judging, Trouble } from "./parts"
 import { useEvents } from "./events"
 import { End } from "./readiness"
 import { SessionTable, Host } from "./sessions"
@@ -100,7 +100,7 @@ function Content({ p, rule }: { p: Proposal; rule?: Rule }) {
         </div>
         <div class="beside">
           {matrix.error && <Trouble error={matrix.error} />}
-          {!matrix.data && !matrix.error && <Busy what="Judging the sessions" />}
+          {!matrix.data && !matrix.error && <Judging />}
           {matrix.data && matrix.data.cells.length > 0 && <Matrix m={matrix.data} rule={row ?? rule?.id} witness={c.witness} onPoint={setPointed} />}
         </div>
       </div>
