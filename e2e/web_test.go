@@ -182,7 +182,6 @@ func (x *explored) testSame(t *testing.T) {
 		{"/api/v1/sessions?state=half-open,denied", []string{"sessions", "--state", "half-open,denied"}},
 		{"/api/v1/sessions?host=10.100.99.50&last=30d", []string{"sessions", "--host", "10.100.99.50", "--last", "30d"}},
 		{of + "/rules/" + rule.ID + "/sessions?sort=client", []string{"proposals", "show", x.id, "--evidence", "--rule", rule.Name}},
-		{of + "/rules/" + url.PathEscape(rule.Name) + "/sessions?sort=client", []string{"proposals", "show", x.id, "--evidence", "--rule", rule.ID}},
 		{of + "/rules/" + rule.ID + "/unobserved", []string{"proposals", "show", x.id, "--unobserved", "--rule", rule.Name}},
 		{"/api/v1/simulate?each=true&policy=" + x.id, []string{"simulate", "--each", "--policy", x.id}},
 		{"/api/v1/simulate/sessions?sort=-bytes&changed=true&without=" + rule.ID + "&policy=" + x.id, []string{"simulate", "--sessions", "--changed", "--sort", "-bytes", "--without", rule.Name, "--policy", x.id}},
@@ -194,6 +193,10 @@ func (x *explored) testSame(t *testing.T) {
 		if have != want || strings.Count(want, "\n") < 2 {
 			t.Errorf("GET %s has other rows than cordon %s: %s", tc.path, strings.Join(tc.command, " "), firstDifference(have, want))
 		}
+	}
+	_, byID := x.ask(t, http.MethodGet, of+"/rules/"+rule.ID+"/sessions?format=csv", "")
+	if _, byName := x.ask(t, http.MethodGet, of+"/rules/"+url.PathEscape(rule.Name)+"/sessions?format=csv", ""); byName != byID {
+		t.Errorf("a rule asked for by name has other sessions than by id: %s", firstDifference(byName, byID))
 	}
 	resp, body := x.ask(t, http.MethodGet, of, "")
 	if want := string(x.proposal.JSON()); strings.TrimSpace(body) != strings.TrimSpace(want) {

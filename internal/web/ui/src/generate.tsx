@@ -37,13 +37,16 @@ const choices = [
 /** compared are the flags that a comparison of orders has too. */
 const compared = ["category", "last", "since", "until", "vrf", "client", "server", "host", "min-sessions", "min-hosts", "min-hours", "recurring", "exclude-scanners", "port-ranges", "external", "ungrouped", "half-open", "groups"]
 
+/** bare are the flags that may stand without a value, so that one is joined to them. */
+const bare = ["recurring", "exclude-scanners", "port-ranges", "generalise"]
+
 const lists = ["category", "client", "server", "host"]
 const first: Record<string, string> = { external: "report", ungrouped: "host", "half-open": "report", effort: "default" }
 
 /** flags are the arguments that the form stands for. */
 function flags(params: URLSearchParams, groups: string | undefined): string[] {
   const out: string[] = groups ? ["--groups", groups] : []
-  for (const name of ["category", ...[...texts, ...choices].map(([name]) => name)]) for (const v of params.getAll(name)) if (v) out.push("--" + name, v)
+  for (const name of ["category", ...[...texts, ...choices].map(([name]) => name)]) for (const v of params.getAll(name)) if (v) out.push(...(bare.includes(name) ? [`--${name}=${v}`] : ["--" + name, v]))
   return out
 }
 
