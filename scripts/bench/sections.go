@@ -106,6 +106,17 @@ var sections = []section{
 		},
 	},
 	{
+		title: "Pages",
+		note: "A headless Chromium, which draws on the processor, beside `cordon up` with 606,000 records of two networks. First contentful paint of page Now; the matrix from opening the page to the picture, " +
+			"with the view made (`view-made-ms` is what making it takes); rules of a proposal, from the click to their sessions, the median of nine.",
+		commands: []command{goTest("./e2e", "^BenchmarkPages$", "-benchtime", "1x")},
+	},
+	{
+		title:    "Drawing matrices",
+		note:     "The pages' own canvas, and 120 frames in which a cursor moves and the box of one of ten scattered rules is drawn.",
+		commands: []command{goTest("./e2e", "^BenchmarkMatrixDrawing$", "-benchtime", "1x")},
+	},
+	{
 		title:    "Rules from 503,111 session records",
 		note:     "`cordon generate-rules` on a file of a real network's records, from an empty temporary store to the proposal.",
 		verbatim: true,

@@ -45,6 +45,13 @@ var targets = []target{
 	{"680,000 cells: memory of the solver, MiB", "Large/shape=observed/seed=1", "MiB", 2048, true},
 	{"`cordon up`: longest delay at a low rate, ms", "UpLatency", "max-ms", 2000, true},
 	{"simulate, 1,000 rules: times the grouping of the rows, by processor time", "Simulate", "times-grouping-by-cpu", 2, true},
+	{"pages, 606,000 records: first contentful paint, ms", "Pages", "first-contentful-paint-ms", 1000, true},
+	{"pages, 606,000 records: matrix painted, view made before, ms", "Pages", "matrix-painted-ms", 2000, true},
+	{"pages, 606,000 records: from a rule to its sessions, ms", "Pages", "rule-to-sessions-ms", 500, true},
+	{"pages: first view, kB transferred", "Pages", "first-view-kB", 250, true},
+	{"matrix of 500 groups and 100,000 cells: median frame, ms", "MatrixDrawing/groups=500/cells=100000", "frame-median-ms", 20, true},
+	{"matrix of 500 groups and 100,000 cells: script of a frame, 95th percentile, ms", "MatrixDrawing/groups=500/cells=100000", "script-p95-ms", 8, true},
+	{"matrix of 2,000 groups and a million cells: first paint, ms", "MatrixDrawing/groups=2000/cells=1000000", "first-paint-ms", 1000, true},
 	{"simulate `--each` of 117 rules: times a replay, by processor time", "SimulateEach", "times-replay-by-cpu", 3, true},
 }
 
