@@ -253,13 +253,15 @@ func (x *explored) testBoxes(b *browser) {
 func (x *explored) testForms(b *browser) {
 	_, config := x.ask(b.t, "GET", "/api/v1/proposals/"+x.id+"/export?format=eos", "")
 	b.open("http://" + x.HTTP + "/simulate?policy=" + x.id)
-	permitted := b.count("permitted")
+	b.settle()
 	quoted, _ := json.Marshal(config)
 	eval[bool](b, `(a => { a.closest("details").open = true; a.value = `+string(quoted)+`; a.dispatchEvent(new Event("input", {bubbles: true})); return true })(document.querySelector("textarea"))`)
 	b.click(`.give button:not([disabled])`)
 	b.until(`location.search.includes("policy=upload-") && document.body.innerText.includes("Policy switch.cfg")`)
-	if n := b.count("permitted"); n != permitted {
-		b.t.Errorf("the configuration permits %d sessions, the proposal that it was written from %d", n, permitted)
+	var said struct{ Summary struct{ Permitted uint64 } }
+	x.get(b.t, "/api/v1/simulate"+eval[string](b, "location.search"), &said)
+	if n := b.count("permitted"); n != said.Summary.Permitted || n == 0 {
+		b.t.Errorf("the page says that the configuration permits %d sessions, the API %d", n, said.Summary.Permitted)
 	}
 	b.open("http://" + x.HTTP + "/generate")
 	b.click(`button[value=compare]`)
