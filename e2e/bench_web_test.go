@@ -156,7 +156,6 @@ func rulesToSessions(b *testing.B, page *browser, url string, rules []struct{ ID
 			b.Fatal(err)
 		}
 		times = append(times, took)
-		page.settle()
 		page.open(url)
 		page.settle()
 	}
