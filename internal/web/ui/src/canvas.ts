@@ -330,3 +330,16 @@ export function labelAt(m: MatrixData, f: Frame, x: number, y: number): string |
   if (y < f.top && x >= f.left) return m.columns[Math.floor((x - f.left) / f.cell)]
   return undefined
 }
+
+/** cellAt finds the sessions of a square, if there are any: cells come in the order of rows, then columns. */
+export function cellAt(m: MatrixData, row: number, column: number): MatrixData["cells"][number] | undefined {
+  let [low, high] = [0, m.cells.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    const c = m.cells[middle]!
+    if (c.row < row || (c.row === row && c.column < column)) low = middle + 1
+    else high = middle
+  }
+  const c = m.cells[low]
+  return c && c.row === row && c.column === column ? c : undefined
+}

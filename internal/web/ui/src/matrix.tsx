@@ -3,7 +3,7 @@ import type { TargetedKeyboardEvent, TargetedMouseEvent } from "preact"
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks"
 import { change, go, link, useAddress, withParams } from "./address"
 import { useAnswer, type Cell, type MatrixCell, type MatrixData } from "./api"
-import { at, draw, labelAt, layout, stateOf, type Frame } from "./canvas"
+import { at, cellAt, draw, labelAt, layout, stateOf, type Frame } from "./canvas"
 import { Copies } from "./copies"
 import { A, Empty, Judging, Trouble } from "./parts"
 import { End } from "./readiness"
@@ -113,7 +113,7 @@ function Head({ m }: { m: MatrixData }) {
 function Body({ m, params }: { m: MatrixData; params: URLSearchParams }) {
   const row = m.rows.indexOf(params.get("source") ?? "")
   const column = m.columns.indexOf(params.get("destination") ?? "")
-  const cell = m.cells.find((c) => c.row === row && c.column === column)
+  const cell = cellAt(m, row, column)
   return (
     <div class="split">
       {params.get("view") === "table" ? <Table m={m} /> : <Matrix m={m} rule={params.get("rule") ?? undefined} selected={row >= 0 && column >= 0 ? [row, column] : undefined} />}
@@ -228,14 +228,13 @@ export function Matrix({ m, rule, selected, witness, onPoint }: MatrixProps) {
   const [width, setWidth] = useState(0)
   const [dark, setDark] = useState(matchMedia("(prefers-color-scheme: dark)").matches)
   const [cursor, setCursor] = useState<[number, number] | undefined>()
-  const cells = useMemo(() => new Map(m.cells.map((c) => [c.row * m.columns.length + c.column, c])), [m])
-  const find = (p: [number, number]) => cells.get(p[0] * m.columns.length + p[1])
+  const find = (p: [number, number]) => cellAt(m, p[0], p[1])
   // The boxes are those of the square that is pointed at, else of the rule that was chosen, else of the selected square.
   const boxes = useMemo(() => {
     const of = (p?: [number, number]) => (p ? (find(p)?.rules ?? []).slice(0, named).flatMap((i) => m.rules[i] ?? []) : [])
     const [here, there] = [of(cursor), m.rules.filter((r) => r.id === rule)]
     return here.length > 0 ? here : there.length > 0 ? there : of(selected)
-  }, [m, cells, rule, cursor?.[0], cursor?.[1], selected?.[0], selected?.[1]])
+  }, [m, rule, cursor?.[0], cursor?.[1], selected?.[0], selected?.[1]])
   useEffect(() => onPoint?.(cursor ? boxes.map((r) => r.id) : []), [boxes, cursor === undefined])
   useLayoutEffect(() => {
     const o = new ResizeObserver(() => setWidth(room.current?.clientWidth ?? 0))
