@@ -145,9 +145,16 @@ func (x *explored) testBrowser(t *testing.T) {
 	}
 	b.until(`document.body.innerText.includes("as of") && document.body.innerText.includes("127.0.0.2")`)
 	if everything := os.Getenv("CORDON_WEB_ALL") != ""; everything {
-		x.testCopies(b)
-		x.testPeople(b)
-		x.testKeyboard(b)
+		for _, part := range []struct {
+			name string
+			test func(*browser)
+		}{{"copies", x.testCopies}, {"people", x.testPeople}, {"keyboard", x.testKeyboard}} {
+			t.Run(part.name, func(t *testing.T) {
+				b.t = t
+				part.test(b)
+			})
+		}
+		b.t = t
 	} else {
 		t.Log("CORDON_WEB_ALL=1 looks at every page in light and dark, and at what each gives to copy; make browse sets it")
 		for _, path := range x.everyPage() {
