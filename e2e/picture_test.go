@@ -6,7 +6,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
@@ -25,11 +25,11 @@ func TestPictures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range pictures {
-		path := "docs/pictures/" + name
-		if !strings.Contains(string(readme), path) {
-			t.Errorf("README.md does not show %s", path)
-		}
+	shown := regexp.MustCompile(`docs/pictures/[a-z-]+\.png`).FindAllString(string(readme), -1)
+	if len(shown) != len(pictures) {
+		t.Errorf("README.md shows %v, make picture makes %d pictures", shown, len(pictures))
+	}
+	for _, path := range shown {
 		data, err := os.ReadFile(filepath.Join("..", path))
 		if err != nil {
 			t.Fatalf("%v; make picture makes it", err)
@@ -49,8 +49,7 @@ func TestDrawPictures(t *testing.T) {
 	}
 	x := explore(t)
 	b := openBrowser(t)
-	scale := 2.0
-	if _, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 760, Height: 900, DeviceScaleFactor: scale}); err != nil {
+	if _, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: 1100, Height: 900, DeviceScaleFactor: 1.5}); err != nil {
 		t.Fatal(err)
 	}
 	folder := filepath.Join("..", "docs", "pictures")
