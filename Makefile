@@ -28,6 +28,9 @@ web: ## check and bundle the pages of internal/web/ui; the bundle is kept in the
 boards: ## write the Grafana boards of deployments/grafana/boards; they are kept in the repository
 	$(GO) run ./scripts/boards
 
+picture: deps ## draw the pictures of the README: the pages of the demo's lab in a browser
+	CORDON_PICTURES=1 $(GO) test -count=1 -run 'TestDrawPictures$$' ./e2e
+
 # -w leaves out the tables for debuggers, a third of what linking forty test binaries takes.
 test: deps ## all tests
 	$(GO) test -ldflags=-w -timeout 60m ./...
