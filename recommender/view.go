@@ -44,6 +44,9 @@ const ViewPrefix = "view_"
 // OpenView judges the sessions of a proposal. The connection's database is Cordon's. A mistake in the options or in the
 // document is a *policy.SettingsError.
 func OpenView(ctx context.Context, conn driver.Conn, p *policy.Proposal, o ListOptions) (_ *View, err error) {
+	if err := dropTables(ctx, conn, ViewPrefix, leftAfter); err != nil {
+		return nil, fmt.Errorf("ClickHouse: drop the views of processes that were killed: %w", err)
+	}
 	l, err := openListing(ctx, conn, p, o)
 	if err != nil {
 		return nil, err
