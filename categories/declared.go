@@ -29,7 +29,7 @@ func (f *File) Declared(label string) (Ref, []netip.Prefix, error) {
 		}
 		for j := range f.Categories[i].Groups {
 			if g := &f.Categories[i].Groups[j]; g.Name == ref.Group {
-				return ref, slices.Clone(g.Prefixes), nil
+				return ref, slices.Clone(g.Ever()), nil
 			}
 		}
 	}

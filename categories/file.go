@@ -69,8 +69,9 @@ type Group struct {
 	Pods *Pods
 	Line int // line in the file, 0 if made otherwise
 
-	lines []int32 // line of each prefix
-	times []Times // times of the first prefixes; the others belong to the group all the time
+	lines []int32        // line of each prefix
+	times []Times        // times of the first prefixes; the others belong to the group all the time
+	ever  []netip.Prefix // see Ever
 }
 
 // Pods selects pods of Kubernetes: those of a namespace that have all of the labels.

@@ -66,6 +66,28 @@ func (g *Group) AddPrefix(p netip.Prefix, t Times) {
 	g.setTimes(t)
 }
 
+// Ever gives the prefixes that a denial of the group, an exclusion or a scope means: those that belong to it, and of a file that AtIn
+// gave those that did or will at another time. It must not be changed.
+func (g *Group) Ever() []netip.Prefix {
+	if g.ever != nil {
+		return g.ever
+	}
+	return g.Prefixes
+}
+
+// AddEver adds prefixes that belong to the group at other times; see Ever.
+func (g *Group) AddEver(prefixes []netip.Prefix) {
+	if len(prefixes) > 0 {
+		g.ever = distinct(slices.Concat(g.Ever(), prefixes))
+	}
+}
+
+// distinct gives the prefixes in order, each once.
+func distinct(list []netip.Prefix) []netip.Prefix {
+	slices.SortFunc(list, netip.Prefix.Compare)
+	return slices.Compact(list)
+}
+
 // setTimes says when the last prefix of the group belongs to it.
 func (g *Group) setTimes(t Times) {
 	if t.Always() {
@@ -93,6 +115,38 @@ func (f *File) Timed() bool {
 // exclusion that names a group means what the group was. A file without times comes back as it is.
 func (f *File) At(at time.Time) *File {
 	return f.kept(func(t Times) (Times, bool) { return Times{}, t.Holds(at) })
+}
+
+// AtIn is At for a window that begins at since, or is open. What denies keeps its hold over addresses that changed their group: a denial
+// that names a group, an exclusion and a scope mean every address that belonged to it at some time from since on, see Group.Ever.
+func (f *File) AtIn(at, since time.Time) *File {
+	if !f.Timed() {
+		return f
+	}
+	ever := map[Ref][]netip.Prefix{}
+	within := f.During(since, time.Time{})
+	for i := range within.Categories {
+		c := &within.Categories[i]
+		for j := range c.Groups {
+			if g := &c.Groups[j]; len(g.times) > 0 {
+				ever[Ref{c.Name, g.Name}] = distinct(slices.Clone(g.Prefixes))
+			}
+		}
+	}
+	out := f.At(at)
+	for i := range out.Categories {
+		c := &out.Categories[i]
+		for j := range c.Groups {
+			if prefixes := ever[Ref{c.Name, c.Groups[j].Name}]; prefixes != nil {
+				c.Groups[j].ever = prefixes
+			}
+		}
+	}
+	for i := range out.Exclude {
+		x := &out.Exclude[i]
+		x.Sources, x.Destinations = meaning(x.Sources, ever), meaning(x.Destinations, ever)
+	}
+	return out
 }
 
 // During leaves out what was over before a window [since, until), and what began after it: nothing else can concern a session
@@ -130,7 +184,7 @@ func (f *File) kept(keep func(Times) (Times, bool)) *File {
 
 func (g *Group) kept(keep func(Times) (Times, bool)) Group {
 	out := *g
-	out.Prefixes, out.lines, out.times = nil, nil, nil
+	out.Prefixes, out.lines, out.times, out.ever = nil, nil, nil, nil
 	for i, p := range g.Prefixes {
 		if t, ok := keep(g.TimesOf(i)); ok {
 			out.Prefixes, out.lines = append(out.Prefixes, p), append(out.lines, int32(g.lineOf(i)))

@@ -241,3 +241,40 @@ func TestTimeline(t *testing.T) {
 		}
 	})
 }
+
+// TestAtIn: what denies means every address that belonged to the group since the window began, or will; what allows means those of the moment.
+func TestAtIn(t *testing.T) {
+	f, err := Parse("g.yaml", []byte(`categories:
+  - name: app
+    groups:
+      - name: pci
+        prefixes:
+          - {prefix: 10.0.0.1, until: 2026-11-01}
+          - {prefix: 10.0.0.2, until: 2026-11-10}
+          - 10.0.0.3
+          - {prefix: 10.0.0.4, from: 2026-11-20}
+      - {name: web, prefixes: [10.0.1.1]}
+exclude: [{reason: cards, sources: ["group:pci"]}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := f.AtIn(time.Date(2026, 11, 15, 0, 0, 0, 0, time.UTC), time.Date(2026, 11, 5, 0, 0, 0, 0, time.UTC))
+	pci, web := &at.Categories[0].Groups[0], &at.Categories[0].Groups[1]
+	const now, ever = "[10.0.0.3/32]", "[10.0.0.2/32 10.0.0.3/32 10.0.0.4/32]"
+	if got := fmt.Sprint(pci.Prefixes); got != now || at.Timed() {
+		t.Errorf("members %s, want %s", got, now)
+	}
+	if got := fmt.Sprint(pci.Ever()); got != ever {
+		t.Errorf("a denial means %s, want %s", got, ever)
+	}
+	if got := fmt.Sprint(at.Exclude[0].Sources[0].Prefixes); got != ever {
+		t.Errorf("an exclusion means %s, want %s", got, ever)
+	}
+	if _, got, err := at.Declared("pci"); err != nil || fmt.Sprint(got) != ever {
+		t.Errorf("a scope means %s, want %s", got, ever)
+	}
+	if fmt.Sprint(web.Ever()) != "[10.0.1.1/32]" || fmt.Sprint(f.At(time.Now()).Categories[0].Groups[0].Ever()) == ever {
+		t.Error("groups without times, or of a moment alone, mean more than their members")
+	}
+}

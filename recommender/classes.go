@@ -79,7 +79,7 @@ func (c *classes) addEndpoint(a *policy.Addresses, e policy.Endpoint, as policy.
 	out := member{any: m.Any, internet: m.Internet, group: m.Group, set: -1, ungrouped: m.Ungrouped}
 	if !m.Any && !m.Internet && m.Group < 0 {
 		out.set = c.addSet(m.Prefixes)
-		if h := c.history; h != nil && e.IsGroup() {
+		if h := c.history; h != nil && e.IsGroup() && as != policy.Denying { // a denial holds at all times
 			h.derive(out.set, h.members(a.Ref(e.Group)))
 		} else if h != nil && as == policy.Proposed {
 			h.derive(out.set, nil) // an address in a rule of a proposal means its present owner

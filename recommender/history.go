@@ -61,12 +61,17 @@ func (s *Settings) settle(ctx context.Context, conn driver.Conn, file *categorie
 	return nil
 }
 
+// changesSince is the moment from which on a change of groups may concern a session of the window; zero where the window is open.
+func (s *Settings) changesSince() time.Time {
+	if s.Since.IsZero() {
+		return time.Time{}
+	}
+	return s.Since.Add(-aroundWindow)
+}
+
 // newHistory gives nil where no prefix of the file changes its group about the window.
 func newHistory(file *categories.File, s Settings) (*history, error) {
-	since := s.Since.Time
-	if !since.IsZero() {
-		since = since.Add(-aroundWindow)
-	}
+	since := s.changesSince()
 	changing := file.Changing(since, s.Until.Time)
 	if len(changing) == 0 {
 		return nil, nil
@@ -121,20 +126,6 @@ func (h *history) groups(ref categories.Ref) []categories.Group {
 		return c.Groups[i : i+1]
 	}
 	return nil
-}
-
-// selected gives what selectors of an exclusion mean at all times.
-func (h *history) selected(selectors []categories.Selector) (out []timedPrefix) {
-	for _, s := range selectors {
-		if s.Group != (categories.Ref{}) {
-			out = append(out, h.members(s.Group)...)
-			continue
-		}
-		for _, p := range s.Prefixes {
-			out = append(out, timedPrefix{prefix: p})
-		}
-	}
-	return out
 }
 
 // derive says what a set that follows from groups has at all times.

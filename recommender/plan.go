@@ -40,16 +40,16 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if file != nil {
+		s.groupsAt = s.groupsAt.UTC()
+	}
+	whole := file // with the times of prefixes
+	file = file.AtIn(s.groupsAt, s.changesSince())
 	scope, bounds, err := s.Scope.Bounds(file)
 	if err != nil {
 		return nil, scopeError(err)
 	}
 	s.Scope = scope
-	if file != nil {
-		s.groupsAt = s.groupsAt.UTC()
-	}
-	whole := file // with the times of prefixes
-	file = file.At(s.groupsAt)
 	given := file
 	if file == nil {
 		file = &categories.File{}
@@ -114,20 +114,13 @@ func (p *plan) exclusionStatements() []statement {
 	for i := range p.file.Exclude {
 		x := &p.file.Exclude[i]
 		st := statement{note: x.Reason}
-		members := func(prefixes []netip.Prefix, all bool, of []categories.Selector) []member {
+		members := func(prefixes []netip.Prefix, all bool) []member {
 			if all {
 				return []member{{any: true, group: -1}}
 			}
-			set := p.classes.addSet(prefixes)
-			if h := p.classes.history; h != nil {
-				h.derive(set, h.selected(of))
-			}
-			return []member{{group: -1, set: set}}
+			return []member{{group: -1, set: p.classes.addSet(prefixes)}}
 		}
-		prefixes, all := x.SourcePrefixes()
-		st.src = members(prefixes, all, x.Sources)
-		prefixes, all = x.DestinationPrefixes()
-		st.dst = members(prefixes, all, x.Destinations)
+		st.src, st.dst = members(x.SourcePrefixes()), members(x.DestinationPrefixes())
 		for _, t := range x.Services {
 			st.services = append(st.services, policy.Service{Term: t})
 		}

@@ -87,22 +87,22 @@ func TestReusedAddress(t *testing.T) {
 			want:   "web > api tcp/7002, web > api tcp/8080, web > api tcp/9090, ungrouped 4, 4 of 8",
 			reused: "10.0.0.7/32: nobody until 2026-11-20T12:30:00Z, web from 2026-11-20T12:30:00Z",
 		},
-		"a net, and a guardrail for the former owner": {
+		"a net, and a denial for the former owner, which holds at all times of the window": {
 			settings: Settings{Guardrails: []policy.Policy{{APIVersion: policy.APIVersion, Kind: policy.KindPolicy, Rules: []policy.StatementRule{
 				{Name: "jobs", Action: policy.Deny, Sources: []policy.Endpoint{policy.GroupEndpoint("job")}, Destinations: []policy.Endpoint{policy.GroupEndpoint("api")}, Services: []policy.Service{{Any: true}}},
 			}}}},
 			groups: strings.ReplaceAll(reusedGroups, "prefix: 10.0.0.7", "prefix: 10.0.0.0/29"),
-			want:   "job > db tcp/5432, web > api tcp/7002, web > api tcp/8080, web > api tcp/9090, ungrouped 1, guardrail 2, 5 of 8",
+			want:   "job > db tcp/5432, ungrouped 1, guardrail 6, 1 of 8",
 			reused: "10.0.0.0/29: job until 2026-11-20T12:30:00Z, web from 2026-11-20T12:30:00Z",
 		},
-		"an exclusion of the former owner, and a change of no group that is selected": {
+		"an exclusion of a group that had the address at another time": {
 			settings: Settings{Categories: []string{"app"}},
 			groups: `categories:
   - {name: app, groups: [{name: web, prefixes: [10.0.1.1, 10.0.0.7]}, {name: db, prefixes: [10.0.9.9]}, {name: api, prefixes: [10.0.8.8]}]}
   - {name: use, groups: [{name: batch, until: "2026-11-20T12:30:00Z", prefixes: [10.0.0.7]}]}
 exclude: [{reason: batch, sources: ["group:batch"], services: [tcp/9090]}]
 `,
-			want: "web > api tcp/7001, web > api tcp/7002, web > api tcp/8080, web > api tcp/9090, web > db tcp/5432, excluded 1, ungrouped 1, 6 of 8",
+			want: "web > api tcp/7000, web > api tcp/7001, web > api tcp/7002, web > api tcp/8080, web > db tcp/5432, excluded 1, 6 of 7",
 		},
 	} {
 		groups := reusedGroups
@@ -152,4 +152,83 @@ func reusedText(p *policy.Proposal) string {
 		out = append(out, r.Prefix.String()+": "+strings.Join(owners, ", "))
 	}
 	return strings.Join(out, "; ")
+}
+
+// formsGroups are forms of groups that change: an address with three owners, a net with a time around a host without one, a host
+// that a denied group takes over after the window, a change in another category, a public address that ceases to be in a group.
+const formsGroups = `categories:
+  - name: app
+    groups:
+      - {name: web, prefixes: [10.0.1.1, {prefix: 10.0.0.7, from: "2026-11-20T11:00:00Z", until: "2026-11-20T13:00:00Z"}]}
+      - {name: job, prefixes: [{prefix: 10.0.0.7, until: "2026-11-20T11:00:00Z"}, {prefix: 10.0.3.0/24, until: "2026-11-20T12:00:00Z"}]}
+      - {name: db, prefixes: [10.0.9.9, {prefix: 10.0.0.7, from: "2026-11-20T13:00:00Z"}]}
+      - {name: lab, prefixes: [10.0.3.5, {prefix: 10.0.3.0/24, from: "2026-11-20T12:00:00Z"}]}
+      - {name: api, prefixes: [10.0.8.8]}
+      - {name: pos, prefixes: [10.0.4.5, {prefix: 10.0.4.4, until: "2026-11-21T00:00:00Z"}]}
+      - {name: pci, prefixes: [{prefix: 10.0.4.4, from: "2026-11-21T00:00:00Z"}]}
+      - {name: cloud, prefixes: [{prefix: 9.9.9.9, until: "2026-11-20T12:00:00Z"}]}
+  - name: site
+    groups:
+      - {name: zurich, prefixes: [{prefix: 10.0.5.5, until: "2026-11-20T12:00:00Z"}, 10.0.8.8, 10.0.0.0/24]}
+      - {name: bern, prefixes: [{prefix: 10.0.5.5, from: "2026-11-20T12:00:00Z"}]}
+exclude: [{reason: cards, destinations: ["group:pci"], services: [tcp/8086]}]
+`
+
+// TestReusedForms: each form of a group that changes, in one proposal, which also holds by itself.
+func TestReusedForms(t *testing.T) {
+	conn := store(t)
+	var flows []flow
+	for _, f := range []struct {
+		client, server string
+		port           uint16
+		hours          []int // after base
+	}{
+		{"10.0.0.7", "10.0.8.8", 8080, []int{0, 2, 4}},
+		{"10.0.3.9", "10.0.8.8", 8081, []int{0, 3}},
+		{"10.0.3.5", "10.0.8.8", 8082, []int{0, 3}},
+		{"10.0.5.5", "10.0.8.8", 8083, []int{0, 3}},
+		{"9.9.9.9", "10.0.8.8", 8084, []int{0, 3}},
+		{"10.0.1.1", "10.0.4.4", 22, []int{0}}, {"10.0.1.1", "10.0.4.5", 22, []int{0}},
+		{"10.0.1.1", "10.0.4.5", 8085, []int{0}},
+		{"10.0.1.1", "10.0.4.4", 8086, []int{0}}, {"10.0.1.1", "10.0.4.5", 8086, []int{0}},
+	} {
+		for _, h := range f.hours {
+			flows = append(flows, flow{client: f.client, server: f.server, proto: 6, port: f.port, at: time.Duration(h) * time.Hour, completeness: schema.Unknowable})
+		}
+	}
+	insertFlows(t, conn, flows)
+	ssh, err := policy.ParseService("tcp/22")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := Settings{Guardrails: []policy.Policy{{APIVersion: policy.APIVersion, Kind: policy.KindPolicy, Rules: []policy.StatementRule{
+		{Name: "no ssh", Action: policy.Deny, Sources: []policy.Endpoint{policy.Any}, Destinations: []policy.Endpoint{policy.GroupEndpoint("pci")}, Services: []policy.Service{ssh}},
+	}}}}
+	file := parseGroups(t, formsGroups)
+	got, err := Generate(t.Context(), conn, s, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &got[0]
+	want := "bern > api tcp/8083, cloud > api tcp/8084, db > api tcp/8080, job > api tcp/8080, job > api tcp/8081, lab > api tcp/8081, lab > api tcp/8082, " +
+		"web > api tcp/8080, web > pos tcp/8085, web > pos tcp/8086, zurich > api tcp/8083, external 1, excluded 1, guardrail 2, 13 of 17"
+	if said(p) != want {
+		t.Errorf("\n%s\nwant\n%s", said(p), want)
+	}
+	text := reusedText(p)
+	for _, reused := range []string{
+		"9.9.9.9/32: cloud until 2026-11-20T12:00:00Z, nobody from 2026-11-20T12:00:00Z",
+		"10.0.0.7/32: job until 2026-11-20T11:00:00Z, web from 2026-11-20T11:00:00Z until 2026-11-20T13:00:00Z, db from 2026-11-20T13:00:00Z",
+		"10.0.3.8/29: job until 2026-11-20T12:00:00Z, lab from 2026-11-20T12:00:00Z",
+		"10.0.5.5/32: zurich until 2026-11-20T12:00:00Z, bern from 2026-11-20T12:00:00Z",
+	} {
+		if !strings.Contains(text, reused) {
+			t.Errorf("re-used are %s\nwithout %s", text, reused)
+		}
+	}
+	verifyProposal(t, t, conn, p, s, file)
+	r, err := verify.Proposal(t.Context(), conn, p, verify.Options{Settings: *p.Settings})
+	if err != nil || !r.OK {
+		t.Errorf("verify with the document alone: %v %s", err, reportText(r))
+	}
 }

@@ -29,9 +29,10 @@ type Addresses struct {
 	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
 	refs     map[string]categories.Ref         // every group of the file, by label
 	prefixes map[categories.Ref][]netip.Prefix // prefixes of every group of the file and of the built-in one
+	ever     map[categories.Ref][]netip.Prefix // of groups that had others at another time: what a denial means, see categories.Group.Ever
 	internet string                            // label of the built-in group
 
-	tables sync.Map               // label -> *bart.Lite with all prefixes, made when first asked for
+	tables sync.Map               // whole group -> *bart.Lite with its prefixes, made when first asked for
 	unions func() map[string]bool // labels of the groups that stand for several whole ones, see Merger
 }
 
@@ -47,6 +48,7 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 		index:    map[string]int{},
 		refs:     map[string]categories.Ref{},
 		prefixes: map[categories.Ref][]netip.Prefix{categories.Internet: categories.InternetPrefixes()},
+		ever:     map[categories.Ref][]netip.Prefix{},
 		internet: r.Label(categories.Internet),
 	}
 	place := map[categories.Ref]int{}
@@ -79,6 +81,9 @@ func NewAddresses(f *categories.File, selected []string) (*Addresses, error) {
 			}
 			ref := categories.Ref{Category: f.Categories[i].Name, Group: g.Name}
 			a.prefixes[ref] = g.Prefixes
+			if ever := g.Ever(); len(ever) != len(g.Prefixes) || len(ever) > 0 && &ever[0] != &g.Prefixes[0] {
+				a.ever[ref] = ever
+			}
 			a.refs[r.Label(ref)] = ref
 		}
 	}
@@ -160,7 +165,7 @@ func (a *Addresses) Around(set []Endpoint) []netip.Prefix {
 		case e.IsGroup() && e.Group == a.internet:
 			out = append(out, categories.InternetPrefixes()...)
 		case e.IsGroup() && err == nil:
-			out = append(out, a.prefixes[ref]...)
+			out = append(out, a.denied(ref)...)
 		default:
 			out = append(out, netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0))
 		}

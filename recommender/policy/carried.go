@@ -19,6 +19,9 @@ type CarriedGroup struct {
 	// Declared are the prefixes of the groups file, where they hold more than Members and that
 	// matters: a denial, an exclusion or a scope means them.
 	Declared []netip.Prefix `json:"declared,omitempty" yaml:"declared,omitempty,flow"`
+	// AtOtherTimes are further prefixes that the groups file puts into the group at another time of the window, or after it. A
+	// denial, an exclusion and a scope mean them as well.
+	AtOtherTimes []netip.Prefix `json:"atOtherTimes,omitempty" yaml:"atOtherTimes,omitempty,flow"`
 }
 
 // CarriedService is a name that the groups file gives to services.
@@ -174,7 +177,7 @@ func (b *carriedFile) add(g *CarriedGroup) error {
 	if prefixes == nil {
 		prefixes = g.Members
 	}
-	for _, list := range [][]netip.Prefix{g.Members, g.Declared} {
+	for _, list := range [][]netip.Prefix{g.Members, g.Declared, g.AtOtherTimes} {
 		for _, p := range list {
 			if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
 				return fmt.Errorf("%s is no prefix as it is written here: no bits behind its length, and IPv4 as IPv4", p)
@@ -185,7 +188,9 @@ func (b *carriedFile) add(g *CarriedGroup) error {
 		return nil // every file has it
 	}
 	c := b.category(g.Category)
-	c.Groups = append(c.Groups, categories.Group{Name: ref.Group, Prefixes: slices.Clone(prefixes)})
+	made := categories.Group{Name: ref.Group, Prefixes: slices.Clone(prefixes)}
+	made.AddEver(g.AtOtherTimes)
+	c.Groups = append(c.Groups, made)
 	return nil
 }
 

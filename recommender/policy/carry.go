@@ -84,7 +84,7 @@ func (c *carrier) declare(ref categories.Ref) {
 	c.need(ref)
 	if !c.declared[ref] {
 		c.declared[ref] = true
-		c.reach(c.a.prefixes[ref])
+		c.reach(c.a.denied(ref))
 	}
 }
 
@@ -276,6 +276,15 @@ func (c *carrier) resolved(at int) []netip.Prefix {
 	return inOrder(out)
 }
 
+// without gives the prefixes of a list that another one does not have, in order.
+func without(list, other []netip.Prefix) []netip.Prefix {
+	there := make(map[netip.Prefix]bool, len(other))
+	for _, p := range other {
+		there[p] = true
+	}
+	return inOrder(slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool { return there[p] }))
+}
+
 // inOrder gives the prefixes in order, each once.
 func inOrder(list []netip.Prefix) []netip.Prefix {
 	return sorted(slices.Clone(list), netip.Prefix.Compare)
@@ -294,6 +303,7 @@ func (c *carrier) list() (groups []CarriedGroup, hosts []netip.Prefix) {
 			g.Declared, effective = declared, declared
 		}
 		g.Members = notNil(g.Members)
+		g.AtOtherTimes = without(c.a.ever[ref], c.a.prefixes[ref])
 		for _, p := range effective {
 			if p.IsSingleIP() {
 				said[p.Addr()] = true

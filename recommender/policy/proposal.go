@@ -78,7 +78,8 @@ type Owner struct {
 	Group string `json:"group,omitempty" yaml:"group,omitempty"` // label; empty for none of the selected categories
 	From  *Time  `json:"from,omitempty" yaml:"from,omitempty"`   // nil where the side is open
 	Until *Time  `json:"until,omitempty" yaml:"until,omitempty"` // first moment that no longer counts
-	// Named are the labels of the groups that exclusions, guardrails or policies in force name and that had the addresses then, in order.
+	// Named are the labels of the groups that statements which allow, of policies in force or guardrails, name and that had the addresses
+	// then, in order.
 	Named []string `json:"named,omitempty" yaml:"named,omitempty,flow"`
 }
 

@@ -27,8 +27,8 @@ const (
 	// after it. It means the addresses that resolve to the group or to none.
 	Excepting
 	// Denying is a rule that denies, of guardrails or in force. It means every
-	// address that the groups file puts into the group, and for the built-in group
-	// every public address.
+	// address that the groups file puts into the group, also at another time of
+	// the window or after it, and for the built-in group every public address.
 	Denying
 )
 
@@ -68,7 +68,7 @@ func (a *Addresses) MeaningAs(e Endpoint, as Reading) (Meaning, error) {
 	case !e.IsGroup():
 		m.Prefixes = []netip.Prefix{e.Prefix}
 	case as == Denying:
-		m.Prefixes = a.prefixes[a.refs[e.Group]]
+		m.Prefixes = a.denied(a.refs[e.Group])
 	case e.Group == a.internet:
 		m.Internet = true
 	case resolves:
@@ -98,18 +98,37 @@ func (a *Addresses) Holds(e Endpoint, as Reading, addr netip.Addr) bool {
 	case !e.IsGroup():
 		return e.Prefix.Contains(addr)
 	}
-	return a.whole(e.Group).Contains(addr) && (!m.Ungrouped || a.resolver.LookupIndex(addr) < 0)
+	return a.whole(e.Group, as == Denying).Contains(addr) && (!m.Ungrouped || a.resolver.LookupIndex(addr) < 0)
 }
 
-// whole gives a table of all prefixes of a group of the file.
-func (a *Addresses) whole(label string) *bart.Lite {
-	if t, ok := a.tables.Load(label); ok {
+// denied gives the prefixes that a denial of a group means.
+func (a *Addresses) denied(ref categories.Ref) []netip.Prefix {
+	if ever, ok := a.ever[ref]; ok {
+		return ever
+	}
+	return a.prefixes[ref]
+}
+
+// wholeGroup is a group with all its prefixes, or with all that a denial of it means.
+type wholeGroup struct {
+	label  string
+	denied bool
+}
+
+// whole gives a table of the prefixes of a group of the file.
+func (a *Addresses) whole(label string, denied bool) *bart.Lite {
+	key := wholeGroup{label, denied}
+	if t, ok := a.tables.Load(key); ok {
 		return t.(*bart.Lite)
 	}
+	prefixes := a.prefixes[a.refs[label]]
+	if denied {
+		prefixes = a.denied(a.refs[label])
+	}
 	t := new(bart.Lite)
-	for _, p := range a.prefixes[a.refs[label]] {
+	for _, p := range prefixes {
 		t.Insert(p)
 	}
-	made, _ := a.tables.LoadOrStore(label, t)
+	made, _ := a.tables.LoadOrStore(key, t)
 	return made.(*bart.Lite)
 }

@@ -75,6 +75,7 @@ func (v *verifier) carriedGroup(g *policy.CarriedGroup, whole bool) {
 		return
 	}
 	v.compareSets(g, "members", policy.NewAddressSet(g.Members), members)
+	v.atOtherTimes(g, ref)
 	if g.Declared == nil && !whole {
 		return
 	}
@@ -82,9 +83,22 @@ func (v *verifier) carriedGroup(g *policy.CarriedGroup, whole bool) {
 	switch {
 	case err != nil || ref == categories.Internet: // every file has the same
 	case g.Declared == nil:
-		v.compareSets(g, "members", policy.NewAddressSet(g.Members), declared)
+		v.compareSets(g, "members", policy.NewAddressSet(slices.Concat(g.Members, g.AtOtherTimes)), declared)
 	default:
-		v.compareSets(g, "declared", policy.NewAddressSet(g.Declared), declared)
+		v.compareSets(g, "declared", policy.NewAddressSet(slices.Concat(g.Declared, g.AtOtherTimes)), declared)
+	}
+}
+
+// atOtherTimes compares the addresses that a group had at another time of the window, or will have.
+func (v *verifier) atOtherTimes(g *policy.CarriedGroup, ref categories.Ref) {
+	c := v.judge.file.Category(ref.Category)
+	if c == nil {
+		return
+	}
+	for i := range c.Groups {
+		if is := &c.Groups[i]; is.Name == ref.Group {
+			v.compareSets(g, "atOtherTimes", policy.NewAddressSet(slices.Concat(is.Prefixes, g.AtOtherTimes)), policy.NewAddressSet(is.Ever()))
+		}
 	}
 }
 

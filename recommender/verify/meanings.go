@@ -29,7 +29,7 @@ func newMeanings(a *policy.Addresses, file *categories.File, o *owners) *meaning
 	return &meanings{a, file, map[string]*bart.Lite{}, o}
 }
 
-// whole gives every prefix that the groups file puts into the group with a label.
+// whole gives every prefix that the groups file puts into the group with a label, at any time of the window or after it.
 func (m *meanings) whole(label string) []netip.Prefix {
 	ref, err := m.addresses.Resolver().Labels().Find(label)
 	if err != nil {
@@ -42,7 +42,7 @@ func (m *meanings) whole(label string) []netip.Prefix {
 	for i := range m.file.Categories {
 		for _, g := range m.file.Categories[i].Groups {
 			if m.file.Categories[i].Name == ref.Category && g.Name == ref.Group {
-				out = append(out, g.Prefixes...)
+				out = append(out, g.Ever()...)
 			}
 		}
 	}

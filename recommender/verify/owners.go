@@ -32,7 +32,7 @@ type owners struct {
 	in       bart.Lite                 // the same
 	reused   []policy.Reused           // of the document, where there is no file
 	places   map[string]int            // of groups, by label
-	named    map[string]categories.Ref // groups that statements or exclusions name, by label
+	named    map[string]categories.Ref // groups that statements which allow name, by label
 	members  map[categories.Ref]*bart.Table[[]categories.Times]
 	known    map[netip.Addr][]owner
 	former   []former // by the number in the zone
@@ -72,7 +72,7 @@ func newOwners(p *policy.Proposal, o *Options) (*owners, error) {
 	}
 	if o.Groups.Timed() {
 		x.file, x.changing = o.Groups.During(since, until), o.Groups.Changing(since, until)
-		o.Groups = o.Groups.At(x.at)
+		o.Groups = o.Groups.AtIn(x.at, since)
 	} else {
 		x.reused = p.Reused
 		for _, r := range p.Reused {
@@ -98,15 +98,10 @@ func (x *owners) prepare(a *policy.Addresses, file *categories.File, selected []
 			x.named[a.Resolver().Label(ref)] = ref
 		}
 	}
-	for i := range file.Exclude {
-		for _, s := range append(slices.Clone(file.Exclude[i].Sources), file.Exclude[i].Destinations...) {
-			name(s.Group)
-		}
-	}
 	// An allow that names a group means those that resolve to it, where any do; see policy.Reading.
 	for _, s := range append(statements(o.Existing, false), statements(o.Guardrails, true)...) {
 		for _, e := range append(slices.Clone(s.ends[0]), s.ends[1]...) {
-			if m, err := a.MeaningAs(e, s.as); err == nil && e.IsGroup() && m.Group < 0 && !m.Internet {
+			if m, err := a.MeaningAs(e, s.as); err == nil && e.IsGroup() && m.Group < 0 && !m.Internet && s.as != policy.Denying {
 				name(a.Ref(e.Group))
 			}
 		}
@@ -282,17 +277,17 @@ func plain(a netip.Addr) netip.Addr {
 }
 
 // meansFormer reports whether a literal holds the address that a former owner had. Where the literal is one of a proposal, an
-// address means its present owner.
+// address means its present owner; a denial means whoever has the address.
 func (m *meanings) meansFormer(l literal, f *former) bool {
 	switch ref := m.addresses.Ref(l.Group); {
 	case l.IsAny():
 		return true
 	case !l.IsGroup():
 		return l.as != policy.Proposed && l.Prefix.Contains(f.addr)
+	case l.deniesGroup():
+		return m.holds(l, f.addr)
 	case ref == categories.Internet:
-		return categories.KindOf(f.addr) == categories.Public && (l.as == policy.Denying || f.group < 0)
-	case l.as == policy.Denying:
-		return slices.Contains(f.named, l.Group)
+		return categories.KindOf(f.addr) == categories.Public && f.group < 0
 	default:
 		meant, err := m.addresses.MeaningAs(l.Endpoint, l.as)
 		switch {
@@ -314,36 +309,6 @@ func (x *index) formerRules(side int, f *former) bitset {
 		}
 	}
 	return out
-}
-
-// label gives the label of a group that something names.
-func (x *owners) label(ref categories.Ref) string {
-	for label, r := range x.named {
-		if r == ref {
-			return label
-		}
-	}
-	return ""
-}
-
-// excludes reports whether an exclusion holds a session whose addresses may be those of former owners.
-func (x *owners) excludes(of *categories.Exclusion, s *Session) bool {
-	side := func(selectors []categories.Selector, a netip.Addr) bool {
-		f, was := x.formerly(a)
-		for _, sel := range selectors {
-			switch {
-			case was && sel.Group != (categories.Ref{}) && sel.Group != categories.Internet:
-				if slices.Contains(f.named, x.label(sel.Group)) {
-					return true
-				}
-			case slices.ContainsFunc(sel.Prefixes, func(p netip.Prefix) bool { return p.Contains(plain(a)) }):
-				return true
-			}
-		}
-		return len(selectors) == 0
-	}
-	rest := categories.Exclusion{Services: of.Services}
-	return side(of.Sources, s.Client) && side(of.Destinations, s.Server) && rest.Matches(plain(s.Client), plain(s.Server), s.Service)
 }
 
 // hoursOfSession are the sums of the hours of a session that one pair of owners had.
