@@ -3,6 +3,7 @@ package render
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"cordon/categories"
 	"cordon/recommender/policy"
 	"cordon/recommender/target"
 
@@ -230,5 +232,40 @@ func TestAddressesOfHosts(t *testing.T) {
 	h := policy.HostEndpoint(netip.MustParseAddr("::ffff:10.0.0.1"))
 	if got := endpoints([]policy.Endpoint{h, policy.Any}); got[0] != "10.0.0.1" || got[1] != "any" {
 		t.Error(got)
+	}
+}
+
+// TestNobodyInAGroup: what only former owners of addresses did is no rule for a device, which would take a side without addresses
+// for every address, and the configuration says so.
+func TestNobodyInAGroup(t *testing.T) {
+	file, err := categories.Parse("groups.yaml", []byte("categories: [{name: app, groups: [{name: web, prefixes: [10.0.1.1]}, {name: job}, {name: db, prefixes: [10.0.9.9]}]}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := func(name, src, dst, service string) policy.Rule {
+		return policy.Rule{ID: name, Name: name, Action: policy.Allow, Direction: "bidirectional", Sources: literals(t, strings.Fields(src)...), Destinations: literals(t, strings.Fields(dst)...), Services: services(t, service)}
+	}
+	at := policy.NewTime(time.Date(2026, 11, 20, 12, 30, 0, 0, time.UTC))
+	p := policy.Proposal{VRF: "default", Categories: []string{"app"}, GroupsAt: &at, Rules: []policy.Rule{
+		rule("jobs", "group:job", "group:db", "tcp/5432"), rule("to-jobs", "group:web", "group:job", "tcp/22"), rule("both", "group:job group:web", "group:db", "tcp/443"),
+	}}
+	for _, name := range []string{"eos", "nftables", "openconfig"} {
+		to, _ := target.Find(name)
+		out, err := Target(to, []policy.Proposal{p}, file, target.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, text := fmt.Sprintf("%s", out.Files), strings.Join(out.Notes, "\n")
+		if strings.Contains(written, "5432") || !strings.Contains(written, "443") {
+			t.Errorf("%s: %s", name, written)
+		}
+		if !strings.Contains(text, "Rule jobs is left out: nobody is in group:job at 2026-11-20 12:30 UTC") || !strings.Contains(text, "Rule to-jobs is left out") {
+			t.Errorf("%s does not say what is left out: %s", name, text)
+		}
+	}
+	p.GroupsAt = nil // a file without times that leaves a group empty is a mistake
+	nft, _ := target.Find("nftables")
+	if _, err := Target(nft, []policy.Proposal{p}, file, target.Options{}); err == nil || !strings.Contains(err.Error(), "has no address") {
+		t.Errorf("an empty group of a file without times: %v", err)
 	}
 }

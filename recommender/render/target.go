@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"cordon/categories"
@@ -9,6 +10,9 @@ import (
 	"cordon/recommender/policy"
 	"cordon/recommender/target"
 )
+
+// aboutProposal is how many remarks say what proposal it is; those behind them name rules that are left out.
+const aboutProposal = 2
 
 // document is a proposal as a policy for a target. Groups are those of the file that it was
 // made with; nil will do where the rules name none.
@@ -32,7 +36,58 @@ func document(p *policy.Proposal, groups *categories.File) (target.Document, err
 			r.Evidence.LastSeen.Format("2006-01-02 15:04"))
 		d.About = append(d.About, []string{about})
 	}
+	if p.GroupsAt != nil {
+		return d, withoutNobody(&d, *p.GroupsAt)
+	}
 	return d, nil
+}
+
+// withoutNobody takes groups that nobody is in at the moment of the groups out of the rules: all that they did was done by former
+// owners of addresses. A rule that has nobody at a side goes whole, since a side without literals means every address. Both is said
+// in remarks.
+func withoutNobody(d *target.Document, at policy.Time) error {
+	empty := func(e policy.Endpoint) (bool, error) {
+		if !e.IsGroup() {
+			return false, nil
+		}
+		set, err := d.Set([]policy.Endpoint{e}, policy.Proposed)
+		return len(set) == 0, err
+	}
+	var rules []policy.StatementRule
+	var about [][]string
+	for i := range d.Rules {
+		r, said := d.Rules[i], d.About[i]
+		whole := false
+		for _, side := range []*[]policy.Endpoint{&r.Sources, &r.Destinations} {
+			var kept, gone []policy.Endpoint
+			for _, e := range *side {
+				nobody, err := empty(e)
+				if err != nil {
+					return fmt.Errorf("rule %q: %w", r.Label(i), err)
+				}
+				if nobody {
+					gone = append(gone, e)
+				} else {
+					kept = append(kept, e)
+				}
+			}
+			if len(gone) == 0 {
+				continue
+			}
+			nobody := fmt.Sprintf("nobody is in %s at %s", joined(gone), at.Format("2006-01-02 15:04 MST"))
+			if len(kept) == 0 {
+				whole = true
+				d.Remarks = append(d.Remarks, fmt.Sprintf("Rule %s is left out: %s", r.Label(i), nobody))
+				break
+			}
+			*side, said = kept, append(slices.Clone(said), nobody)
+		}
+		if !whole {
+			rules, about = append(rules, r), append(about, said)
+		}
+	}
+	d.Rules, d.About = rules, about
+	return nil
 }
 
 // mostListed is how many literals of a rule a remark names.
@@ -67,12 +122,16 @@ func groupOf(p *policy.Proposal) string {
 func Target(t target.Target, proposals []policy.Proposal, groups *categories.File, o target.Options) (target.Output, error) {
 	o.Groups = groups
 	var documents []target.Document
+	var left []string
 	for i := range proposals {
 		d, err := document(&proposals[i], groups)
 		if err != nil {
 			return target.Output{}, &target.Error{Target: t.Name, Err: err}
 		}
 		documents = append(documents, d)
+		left = append(left, d.Remarks[aboutProposal:]...)
 	}
-	return t.Write(documents, o)
+	out, err := t.Write(documents, o)
+	out.Notes = append(out.Notes, left...)
+	return out, err
 }
