@@ -211,7 +211,7 @@ func TestReusedForms(t *testing.T) {
 	}
 	p := &got[0]
 	want := "bern > api tcp/8083, cloud > api tcp/8084, db > api tcp/8080, job > api tcp/8080, job > api tcp/8081, lab > api tcp/8081, lab > api tcp/8082, " +
-		"web > api tcp/8080, web > pos tcp/8085, web > pos tcp/8086, zurich > api tcp/8083, external 1, excluded 1, guardrail 2, 13 of 17"
+		"web > api tcp/8080, web > pos tcp/8085, web > pos tcp/8086, zurich > api tcp/8083, external 1, excluded 1, guardrail 2, 11 of 15"
 	if said(p) != want {
 		t.Errorf("\n%s\nwant\n%s", said(p), want)
 	}

@@ -164,7 +164,7 @@ func (r *run) atTheTime(query, as, tenure string, attributes []string) string {
 		}
 		parts = append(parts, fmt.Sprintf("multiIf(%[1]s = 0, q.now.%[2]d, t.until <= %[3]s, %[4]s, t.%[5]s)::%[6]s", track, i+1, last, unknown, a, typeOf(a)))
 	}
-	return fmt.Sprintf(`SELECT q.* EXCEPT (now), tuple(%[1]s) AS %[2]s, multiIf(%[3]s = 0, 0, t.until <= %[4]s, %[5]d, t.tenure)::UInt32 AS %[6]s
+	return fmt.Sprintf(`SELECT q.* EXCEPT (now, track), tuple(%[1]s) AS %[2]s, multiIf(%[3]s = 0, 0, t.until <= %[4]s, %[5]d, t.tenure)::UInt32 AS %[6]s
 		FROM (SELECT *, now.%[9]d AS track FROM (%[7]s)) AS q ASOF LEFT JOIN %[8]s AS t ON t.track = q.track AND t.since <= q.first_seen`,
 		strings.Join(parts, ", "), as, track, last, unknownTenure, tenure, query, r.table("tenures"), len(attributes))
 }

@@ -456,9 +456,15 @@ func (v *verifier) reused() {
 			}
 		}
 	}
-	for prefix, found := range said {
-		if !found {
-			wrong = append(wrong, prefix+" has no session, or one owner only")
+	for _, r := range v.p.Reused {
+		// A range of addresses may be written as several prefixes, of which some have no session.
+		if x != nil && !said[r.Prefix.String()] {
+			if list := x.of(r.Prefix.Addr()); len(list) > 1 && v.ownersText(list) == v.ownersText(x.fromDocument(r)) {
+				continue
+			}
+		}
+		if !said[r.Prefix.String()] {
+			wrong = append(wrong, r.Prefix.String()+" has no such owners in the groups file")
 		}
 	}
 	if slices.Sort(wrong); len(wrong) > 0 {
