@@ -1,6 +1,7 @@
 package categories
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ type Source struct {
 	Field    string   // field with the addresses of an object; empty to look at the usual ones
 	Headers  []SourceHeader
 	Interval time.Duration
+	MaxLoss  float64 // share of its addresses that a snapshot may have lost, from 0 to 1; see package internal/memberships
 	Groups   []SourceCategory
 	Line     int
 }
@@ -42,11 +44,14 @@ var SourceKinds = []string{"command", "file", "http"}
 // DefaultSourceInterval is how often a source is asked where it does not say so.
 const DefaultSourceInterval = 5 * time.Minute
 
+// DefaultMaxLoss is the share of its addresses that a snapshot of a source may have lost where the source does not say so.
+const DefaultMaxLoss = 0.5
+
 // CheckName says what is wrong with the name of a group.
 func CheckName(s string) error { return checkName(s) }
 
 func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
-	s := Source{Interval: DefaultSourceInterval, Line: n.Line}
+	s := Source{Interval: DefaultSourceInterval, MaxLoss: DefaultMaxLoss, Line: n.Line}
 	found := w.count()
 	texts := map[string]*textAt{}
 	fields := map[string]func(*yaml.Node){
@@ -60,7 +65,7 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 			}
 		},
 	}
-	for _, name := range []string{"name", "kind", "address", "field", "interval"} {
+	for _, name := range []string{"name", "kind", "address", "field", "interval", "max_loss"} {
 		at := &textAt{line: n.Line, column: n.Column}
 		texts[name] = at
 		fields[name] = func(n *yaml.Node) { *at, _ = w.text(n, name+" of a source") }
@@ -89,6 +94,13 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 			fail(texts["interval"], "interval of a source", "%s is not a time of at least a second, such as 5m or 1h", quote(text))
 		}
 		s.Interval = d
+	}
+	if text := texts["max_loss"].text; text != "" {
+		n, err := strconv.ParseFloat(strings.TrimSuffix(text, "%"), 64)
+		if !strings.HasSuffix(text, "%") || err != nil || n < 0 || n > 100 {
+			fail(texts["max_loss"], "max_loss of a source", "%s is not a share such as 50%%: how many of its addresses a source may lose at once", quote(text))
+		}
+		s.MaxLoss = n / 100
 	}
 	if len(s.Groups) == 0 {
 		fail(texts["name"], "source "+quote(s.Name), "it makes no groups: list under categories which label makes groups of which category")
@@ -163,32 +175,25 @@ func (f *File) With(categories []Category) *File {
 			}
 			old := &to.Groups[j]
 			joined := *old
-			joined.Prefixes = slices.Clone(old.Prefixes)
+			joined.Prefixes, joined.times = slices.Clone(old.Prefixes), slices.Clone(old.times)
 			for k, p := range g.Prefixes {
 				joined.AddPrefix(p, g.TimesOf(k))
 			}
 			to.Groups[j] = joined
 		}
 	}
-	members := map[Ref][]Group{}
+	members := map[Ref][]netip.Prefix{}
 	for i := range out.Categories {
 		for j := range out.Categories[i].Groups {
-			g := out.Categories[i].Groups[j]
-			members[Ref{out.Categories[i].Name, g.Name}] = []Group{g}
+			g := &out.Categories[i].Groups[j]
+			members[Ref{out.Categories[i].Name, g.Name}] = g.Prefixes
 		}
-	}
-	prefixes := func(selectors []Selector) []Selector {
-		selectors = slices.Clone(selectors)
-		for i := range selectors {
-			if g, ok := members[selectors[i].Group]; ok {
-				selectors[i].Prefixes = g[0].Prefixes
-			}
-		}
-		return selectors
 	}
 	out.Exclude = slices.Clone(f.Exclude)
 	for i := range out.Exclude {
-		out.Exclude[i].Sources, out.Exclude[i].Destinations = prefixes(out.Exclude[i].Sources), prefixes(out.Exclude[i].Destinations)
+		x := &out.Exclude[i]
+		x.Sources, x.Destinations = meaning(x.Sources, members), meaning(x.Destinations, members)
 	}
+	out.digest = out.Digest()
 	return &out
 }

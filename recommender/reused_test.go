@@ -188,6 +188,7 @@ func TestReusedForms(t *testing.T) {
 		{"10.0.3.5", "10.0.8.8", 8082, []int{0, 3}},
 		{"10.0.5.5", "10.0.8.8", 8083, []int{0, 3}},
 		{"9.9.9.9", "10.0.8.8", 8084, []int{0, 3}},
+		{"10.0.1.1", "10.0.0.7", 8087, []int{0, 2}}, {"10.0.3.9", "10.0.0.7", 8088, []int{0, 3}},
 		{"10.0.1.1", "10.0.4.4", 22, []int{0}}, {"10.0.1.1", "10.0.4.5", 22, []int{0}},
 		{"10.0.1.1", "10.0.4.5", 8085, []int{0}},
 		{"10.0.1.1", "10.0.4.4", 8086, []int{0}}, {"10.0.1.1", "10.0.4.5", 8086, []int{0}},
@@ -210,8 +211,8 @@ func TestReusedForms(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &got[0]
-	want := "bern > api tcp/8083, cloud > api tcp/8084, db > api tcp/8080, job > api tcp/8080, job > api tcp/8081, lab > api tcp/8081, lab > api tcp/8082, " +
-		"web > api tcp/8080, web > pos tcp/8085, web > pos tcp/8086, zurich > api tcp/8083, external 1, excluded 1, guardrail 2, 11 of 15"
+	want := "bern > api tcp/8083, cloud > api tcp/8084, db > api tcp/8080, job > api tcp/8080, job > api tcp/8081, job > job tcp/8088, lab > api tcp/8081, lab > api tcp/8082, lab > db tcp/8088, " +
+		"web > api tcp/8080, web > job tcp/8087, web > pos tcp/8085, web > pos tcp/8086, web > web tcp/8087, zurich > api tcp/8083, external 1, excluded 1, guardrail 2, 15 of 19"
 	if said(p) != want {
 		t.Errorf("\n%s\nwant\n%s", said(p), want)
 	}

@@ -19,6 +19,13 @@ import (
 // none), where SQL can reach them: tables proposals, proposal_rules and groups. A
 // proposal that is stored already stays as it is.
 func Store(ctx context.Context, conn driver.Conn, proposals []policy.Proposal, file *categories.File) error {
+	if file.Timed() { // the view shows the groups that the rules mean
+		at := time.Now()
+		if len(proposals) > 0 && proposals[0].GroupsAt != nil {
+			at = proposals[0].GroupsAt.Time
+		}
+		file = file.At(at)
+	}
 	if file != nil {
 		if err := storeGroups(ctx, conn, file); err != nil {
 			return fmt.Errorf("groups: %w", err)

@@ -152,7 +152,7 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 	defer search.end()
 	g.settings.Interrupt, g.settings.Progress = search.interrupt, search.progress
 
-	proposals, err := a.proposals(ctx, g, file, &clock)
+	proposals, file, err := a.proposals(ctx, g, file, &clock)
 	if err != nil {
 		return err
 	}
@@ -201,7 +201,7 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 		return nil, err
 	}
 	s.Guardrails = g.guarding.list()
-	return readGroups(g.groups)
+	return parseGroups(g.groups)
 }
 
 // nothingToPropose says why there is no proposal, and who knows more.
@@ -243,27 +243,30 @@ func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClo
 }
 
 // proposals opens the store that the flags ask for, computes, stores and
-// publishes.
-func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.File, clock *stepClock) ([]policy.Proposal, error) {
+// publishes. It gives the file with the groups of its sources.
+func (a *app) proposals(ctx context.Context, g *generateFlags, file *categories.File, clock *stepClock) ([]policy.Proposal, *categories.File, error) {
 	st, err := a.sessionStore(ctx, g, clock)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer st.close()
+	if file, err = a.withSources(ctx, st, file, len(g.from) > 0); err != nil {
+		return nil, nil, err
+	}
 	if len(g.from) == 0 {
 		if g.settings.RuleNames, err = storedRuleNames(ctx, st, g.settings.RuleNames); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	proposals, err := recommender.Generate(ctx, st.Conn, g.settings, file)
 	var wrong *policy.SettingsError
 	if errors.As(err, &wrong) {
-		return nil, usageError(err)
+		return nil, nil, usageError(err)
 	}
 	if err != nil || len(g.from) > 0 {
-		return proposals, err
+		return proposals, file, err
 	}
-	return proposals, a.keep(ctx, st.Conn, st.Bus, proposals, file)
+	return proposals, file, a.keep(ctx, st.Conn, st.Bus, proposals, file)
 }
 
 // keep stores proposals and publishes them.

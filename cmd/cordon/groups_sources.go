@@ -38,7 +38,7 @@ func (a *app) groupsSourcesCommand() *cobra.Command {
 	}
 	preview.Flags().StringVarP(&format, "format", "f", "csv", "csv or ndjson (one object a line)")
 	preview.Flags().StringVar(&name, "source", "", "only the source of this name")
-	c.AddCommand(check, preview)
+	c.AddCommand(check, preview, a.sourcesRefreshCommand())
 	return c
 }
 

@@ -5,6 +5,7 @@ import (
 	"cordon/categories"
 	"cordon/categories/sources"
 	"cordon/collector/flowfile"
+	"cordon/internal/memberships"
 	"cordon/recommender"
 	"fmt"
 	"net/netip"
@@ -29,6 +30,16 @@ func oneArgument(what string) cobra.PositionalArgs {
 
 // readGroups reads a groups file, with the groups of its sources as they are now; nil for no path.
 func readGroups(path string) (*categories.File, error) {
+	file, err := parseGroups(path)
+	if err != nil {
+		return nil, err
+	}
+	file, _, err = sources.Read(context.Background(), file)
+	return file, err
+}
+
+// parseGroups reads a groups file and leaves its sources alone; nil for no path.
+func parseGroups(path string) (*categories.File, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -41,7 +52,20 @@ func readGroups(path string) (*categories.File, error) {
 			return nil, usagef("%s:%d: %w", path, file.Sources[i].Line, err)
 		}
 	}
-	file, _, err = sources.Read(context.Background(), file)
+	return file, nil
+}
+
+// withSources gives a file with the groups of its sources: what the store knows of them, with the times, and what a source says now that
+// was never read into it. A store of the command's own knows none.
+func (a *app) withSources(ctx context.Context, st *store, file *categories.File, own bool) (*categories.File, error) {
+	if own {
+		file, _, err := sources.Read(ctx, file)
+		return file, err
+	}
+	file, stale, err := memberships.File(ctx, st.Conn, file, time.Now())
+	for _, text := range stale {
+		fmt.Fprintf(a.stderr, "cordon: %s: addresses may have changed hands since; `cordon groups sources refresh` reads it\n", text)
+	}
 	return file, err
 }
 

@@ -88,6 +88,9 @@ func (a *app) readiness(ctx context.Context, g *generateFlags, atMost string) er
 		return err
 	}
 	defer st.close()
+	if file, err = a.withSources(ctx, st, file, len(g.from) > 0); err != nil {
+		return err
+	}
 	learned, err := recommender.Learn(ctx, st.Conn, g.settings, file)
 	if wrong, ok := errors.AsType[*policy.SettingsError](err); ok {
 		return usageError(wrong)

@@ -466,6 +466,9 @@ func (n *node) run(ctx context.Context) error {
 	if n.conn != nil && n.roles == (roles{collect: true, ingest: true}) && n.app.settings.Retention.Proposals > 0 {
 		start(httpCtx, "retention", n.dropOldProposals)
 	}
+	if n.conn != nil && n.roles == (roles{collect: true, ingest: true}) && n.app.settings.Groups.File != "" {
+		start(httpCtx, "groups", n.refreshGroups)
+	}
 	if n.ingester != nil {
 		ingested = start(ingestCtx, "ingest", n.ingester.Run)
 	}

@@ -40,6 +40,11 @@ type settings struct {
 	HTTP      httpapi.Config   `mapstructure:"http"`
 	Views     api.Limits       `mapstructure:"views"`
 	Watch     watch.Config     `mapstructure:"watch"`
+
+	Groups struct {
+		// File is a groups file whose sources `cordon up` reads at their intervals; empty for none.
+		File string `mapstructure:"file"`
+	} `mapstructure:"groups"`
 }
 
 // natsSettings say which NATS to use. Empty URL means the embedded one.
@@ -151,6 +156,11 @@ func (s *settings) check() error {
 		errs = append(errs, fmt.Errorf("sql.max_queries: %d is not from 1 to 1000", s.SQL.MaxQueries))
 	}
 	errs = append(errs, s.Retention.check())
+	if s.Groups.File != "" {
+		if _, err := fileWithSources(s.Groups.File); err != nil {
+			errs = append(errs, fmt.Errorf("groups.file: %w", err))
+		}
+	}
 	for _, l := range []struct{ key, address string }{{"clickhouse.listen", s.ClickHouse.Listen}, {"nats.listen", s.NATS.Listen}, {"http.listen", s.HTTP.Listen}} {
 		if l.address == "" {
 			continue

@@ -85,7 +85,7 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 		return nil, nil, err
 	}
 	s.guardrails = guardrails.list()
-	if s.groups, err = readGroups(f.groups); err != nil {
+	if s.groups, err = parseGroups(f.groups); err != nil {
 		return nil, nil, err
 	}
 	var stored bool
@@ -104,6 +104,9 @@ func (a *app) openSubject(ctx context.Context, what string, f *subjectFlags) (_ 
 			st.close()
 		}
 	}()
+	if s.groups, err = a.withSources(ctx, st, s.groups, len(f.from) > 0); err != nil {
+		return nil, nil, err
+	}
 	if s.existing, err = a.storedPolicies(ctx, st, existing); err != nil {
 		return nil, nil, err
 	}

@@ -108,6 +108,9 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 		return err
 	}
 	defer st.close()
+	if file, err = a.withSources(ctx, st, file, len(g.from) > 0); err != nil {
+		return err
+	}
 	s, err := recommender.Suggest(ctx, st.Conn, recommender.SuggestSettings{Settings: g.settings, Learn: learn, MaxOrders: g.maxOrders}, file)
 	var wrong *policy.SettingsError
 	if errors.As(err, &wrong) {

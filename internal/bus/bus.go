@@ -37,6 +37,10 @@ const (
 	SubjectProposals = "proposals" // proposals.<vrf>
 	SubjectDrift     = "drift"     // drift.<vrf>
 
+	// SubjectGroupChanges has what sources of groups changed, one message for each snapshot with a change. No stream keeps it: table
+	// memberships is what remains.
+	SubjectGroupChanges = "groups.changes"
+
 	ConsumerIngest  = "ingest"
 	ConsumerWebhook = "webhook" // Its stream is DRIFT.
 
