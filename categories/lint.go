@@ -360,7 +360,7 @@ func (l *linter) coverage() {
 			all = append(all, f.Categories[i].Groups[j].Prefixes...)
 		}
 	}
-	if prefixes == 0 {
+	if prefixes == 0 && len(f.Sources) == 0 {
 		l.add(Warning, 0, "", "", "no group has a prefix: every host stands for itself")
 		return
 	}

@@ -114,6 +114,9 @@ func (d document) tryYAML(t *testing.T, b codeBlock) {
 	case has("categories"):
 		d.write(t, "groups.yaml", b.text+"\n")
 		d.run(t, b, "cordon groups lint groups.yaml")
+	case has("sources"): // where they are is the reader's
+		d.write(t, "sources.yaml", b.text+"\n")
+		d.run(t, b, "cordon groups lint sources.yaml")
 	case has("rules"):
 		d.write(t, "policy.yaml", b.text+"\n")
 		d.run(t, b, "cordon generate-rules --groups groups.yaml --guardrails policy.yaml --existing policy.yaml")

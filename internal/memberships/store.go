@@ -14,10 +14,10 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
-// Sides that are open, as the table has them: a DateTime64 of microseconds begins in 1970 here and ends in 2299.
+// Sides that are open, as the table has them. A groups file has no time outside of these years.
 var (
 	openFrom  = time.Unix(0, 0).UTC()
-	openUntil = time.Date(2299, 1, 1, 0, 0, 0, 0, time.UTC)
+	openUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
 func open(t, as time.Time) time.Time {
@@ -46,7 +46,7 @@ func Refresh(ctx context.Context, conn driver.Conn, of *categories.Source, now t
 	if err != nil {
 		return Change{Source: of.Name, Taken: now}, keepProblem(ctx, conn, of.Name, now, err)
 	}
-	known, err := read(ctx, conn, "WHERE source = ? AND valid_until = ?", of.Name, openUntil)
+	known, err := read(ctx, conn, "WHERE source = ? AND valid_until = toDateTime64('2200-01-01 00:00:00', 6, 'UTC')", of.Name)
 	if err != nil {
 		return Change{}, err
 	}

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS {{table "membership_rows"}} {{onCluster}}
     vrf         LowCardinality(String) COMMENT 'empty: in every VRF',
     prefix      String                 COMMENT 'address with its length',
     valid_from  DateTime64(6, 'UTC')   COMMENT '1970: since before the source was first read',
-    valid_until DateTime64(6, 'UTC')   COMMENT 'first moment that no longer counts; 2299: still so',
+    valid_until DateTime64(6, 'UTC')   COMMENT 'first moment that no longer counts; 2200: still so',
     ref         String                 COMMENT 'name that the source has for the object',
     written     DateTime64(6, 'UTC')
 )
