@@ -228,4 +228,11 @@ func TestReusedForms(t *testing.T) {
 		}
 	}
 	verifyProposal(t, t, conn, p, s, file)
+	r, err := verify.Proposal(t.Context(), conn, p, verify.Options{Groups: file, Guardrails: s.Guardrails})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alone, err := verifyAlone(t, conn, p); err != nil || alone != reportText(r) {
+		t.Errorf("verify with the document alone: %v %s\nwith the file: %s", err, alone, reportText(r))
+	}
 }
