@@ -1,4 +1,4 @@
--- Version 20 of the schema, written by ClickHouse 26.5.1.1
+-- Version 21 of the schema, written by ClickHouse 26.5.1.1
 -- from the tables and views that the migrations make: go test ./schema -run FreshIs -update
 
 CREATE TABLE IF NOT EXISTS {{database}}.exporter_name_rows
@@ -134,6 +134,36 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY (id, instance)
 SETTINGS index_granularity = 8192
 COMMENT 'imports of files';
+
+CREATE TABLE IF NOT EXISTS {{database}}.membership_rows
+(
+    `source` LowCardinality(String) COMMENT 'name of the source in the groups file',
+    `category` LowCardinality(String),
+    `group` LowCardinality(String),
+    `vrf` LowCardinality(String) COMMENT 'empty: in every VRF',
+    `prefix` String COMMENT 'address with its length',
+    `valid_from` DateTime64(6, 'UTC') COMMENT '1970: since before the source was first read',
+    `valid_until` DateTime64(6, 'UTC') COMMENT 'first moment that no longer counts; 2200: still so',
+    `ref` String COMMENT 'name that the source has for the object',
+    `written` DateTime64(6, 'UTC')
+)
+ENGINE = ReplacingMergeTree(written)
+ORDER BY (source, category, group, vrf, prefix, valid_from)
+SETTINGS index_granularity = 8192
+COMMENT 'what sources of groups said that addresses are';
+
+CREATE TABLE IF NOT EXISTS {{database}}.membership_source_rows
+(
+    `source` String,
+    `failed` Bool,
+    `taken` DateTime64(6, 'UTC'),
+    `members` UInt64 COMMENT 'memberships that the source gave',
+    `problem` String COMMENT 'why nothing was taken from it'
+)
+ENGINE = ReplacingMergeTree(taken)
+ORDER BY (source, failed)
+SETTINGS index_granularity = 8192
+COMMENT 'when sources of groups were read';
 
 CREATE TABLE IF NOT EXISTS {{database}}.proposal_documents
 (
@@ -446,6 +476,46 @@ AS SELECT
 FROM {{database}}.import_rows
 FINAL
 WHERE file != '';
+
+CREATE VIEW IF NOT EXISTS {{database}}.membership_sources
+(
+    `source` String,
+    `failed` Bool,
+    `taken` DateTime64(6, 'UTC'),
+    `members` UInt64,
+    `problem` String
+)
+AS SELECT
+    source,
+    failed,
+    taken,
+    members,
+    problem
+FROM {{database}}.membership_source_rows
+FINAL;
+
+CREATE VIEW IF NOT EXISTS {{database}}.memberships
+(
+    `prefix` String,
+    `vrf` LowCardinality(String),
+    `category` LowCardinality(String),
+    `group` LowCardinality(String),
+    `valid_from` DateTime64(6, 'UTC'),
+    `valid_until` DateTime64(6, 'UTC'),
+    `source` LowCardinality(String),
+    `ref` String
+)
+AS SELECT
+    prefix,
+    vrf,
+    category,
+    group,
+    valid_from,
+    valid_until,
+    source,
+    ref
+FROM {{database}}.membership_rows
+FINAL;
 
 CREATE VIEW IF NOT EXISTS {{database}}.proposal_rules
 (
