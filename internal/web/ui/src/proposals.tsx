@@ -1,6 +1,6 @@
 // Proposals: the list, and one with its rules beside their boxes.
 import type { TargetedSubmitEvent } from "preact"
-import { useEffect, useState } from "preact/hooks"
+import { useEffect, useRef, useState } from "preact/hooks"
 import { change, go, link, useAddress, withParams } from "./address"
 import { ask, Problem, useAnswer, type MatrixData, type PairPage, type Proposal, type Rule, type SessionPage, type Stored } from "./api"
 import { Matrix, pictureOf } from "./matrix"
@@ -264,7 +264,10 @@ function RuleDetail({ p, rule }: { p: Proposal; rule: Rule }) {
   if (sort) query.set("sort", sort)
   if (params.get("after")) query.set("after", params.get("after")!)
   const evidence = useAnswer<SessionPage>(link(base + "/sessions", query))
-  const pairs = useAnswer<PairPage>(base + "/unobserved?limit=100")
+  // The pairs come second: both are questions to the store, and people wait for the sessions.
+  const answered = useRef("")
+  if (evidence.data || evidence.error) answered.current = base
+  const pairs = useAnswer<PairPage>(answered.current === base ? base + "/unobserved?limit=100" : null)
   const e = rule.evidence
   return (
     <section class="detail" aria-label="Evidence">
