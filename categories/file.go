@@ -18,7 +18,7 @@ type File struct {
 	Categories []Category
 	Services   []NamedService
 	Exclude    []Exclusion
-	Sources    []Source // where further groups live; see package categories/sources
+	Sources    []Source // Sources of further groups; see package categories/sources.
 
 	notes  []Finding // Findings that Parse accepted and a person should look at.
 	digest string    // digest of the bytes that Parse read

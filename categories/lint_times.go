@@ -59,7 +59,7 @@ func (l *linter) successions(list []tenancy) {
 	for i := 1; i < len(list); i++ {
 		before, after := &list[i-1], &list[i]
 		if before.prefix != after.prefix || before.times.Always() || before.group == after.group {
-			continue // what belongs to two groups all the time is found elsewhere
+			continue // Another check finds what belongs to two groups all the time.
 		}
 		gap := after.times.From.Sub(before.times.Until)
 		switch {

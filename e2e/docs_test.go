@@ -114,7 +114,7 @@ func (d document) tryYAML(t *testing.T, b codeBlock) {
 	case has("categories"):
 		d.write(t, "groups.yaml", b.text+"\n")
 		d.run(t, b, "cordon groups lint groups.yaml")
-	case has("sources"): // where they are is the reader's
+	case has("sources"): // Their place is the reader's choice.
 		d.write(t, "sources.yaml", b.text+"\n")
 		d.run(t, b, "cordon groups lint sources.yaml")
 	case has("rules"):

@@ -17,14 +17,14 @@ import (
 // history is what a groups file with times says of addresses that change their owner about the window. Addresses that do not
 // are what they are at one moment, Settings.groupsAt, and nothing here concerns them.
 type history struct {
-	file     *categories.File // with times
+	file     *categories.File // The file has times.
 	line     *categories.Timeline
 	at       time.Time
 	internet bool // public addresses in no group are the built-in one
 	changing bart.Lite
 	dividing []netip.Prefix // beside those of the file at the moment: prefixes that tell addresses apart at some time
 
-	moments bart.Table[[]time.Time] // of each prefix of any category: when it begins or ceases to be in a group
+	moments bart.Table[[]time.Time] // Moments at which each prefix of any category begins or ceases to be in a group.
 	derived map[int32]bool          // sets that follow from groups
 	named   map[categories.Ref]bool // the groups that they follow from
 	timed   bart.Table[[]timedSet]  // the prefixes of these, with their times

@@ -43,7 +43,7 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	if file != nil {
 		s.groupsAt = s.groupsAt.UTC()
 	}
-	whole := file // with the times of prefixes
+	whole := file // The whole file has the times of prefixes.
 	file = file.AtIn(s.groupsAt, s.changesSince())
 	scope, bounds, err := s.Scope.Bounds(file)
 	if err != nil {

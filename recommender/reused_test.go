@@ -181,7 +181,7 @@ func TestReusedForms(t *testing.T) {
 	for _, f := range []struct {
 		client, server string
 		port           uint16
-		hours          []int // after base
+		hours          []int // Hours since base.
 	}{
 		{"10.0.0.7", "10.0.8.8", 8080, []int{0, 2, 4}},
 		{"10.0.3.9", "10.0.8.8", 8081, []int{0, 3}},

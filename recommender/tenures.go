@@ -235,7 +235,7 @@ func (r *run) reused(t *track) (out []policy.Reused) {
 		owners = append(owners, o)
 	}
 	if len(owners) < 2 {
-		return nil // what changes is nothing that the selected categories know
+		return nil // Nothing changes that the selected categories know.
 	}
 	for _, p := range r.classes.spans[t.span].Prefixes() {
 		out = append(out, policy.Reused{Prefix: p, Owners: owners})

@@ -82,7 +82,7 @@ func (s *Snapshot) Memberships(of *categories.Source) ([]Membership, error) {
 	var out []Membership
 	for _, c := range of.Groups {
 		t := template.Must(template.New(c.Name).Funcs(functions).Parse(c.Group))
-		names := map[string]string{} // by value
+		names := map[string]string{} // Keyed by value.
 		found := false
 		for i := range s.Objects {
 			o := &s.Objects[i]

@@ -76,9 +76,9 @@ type groupsChange struct {
 	Source  string          `json:"source"`
 	Taken   time.Time       `json:"taken"`
 	Members int             `json:"members"`           // memberships of the source now
-	Came    int             `json:"came"`              // how many began
-	Went    int             `json:"went"`              // how many ended
-	Changes []changedMember `json:"changes,omitempty"` // at most maxChanges of them; the table has all
+	Came    int             `json:"came"`              // Number of those that began.
+	Went    int             `json:"went"`              // Number of those that ended.
+	Changes []changedMember `json:"changes,omitempty"` // The first maxChanges; the table has all.
 	Problem string          `json:"problem,omitempty"`
 }
 

@@ -38,7 +38,7 @@ func newGroupsMetrics(r prometheus.Registerer) *groupsMetrics {
 // refreshGroups reads the sources of the groups file into the store, each at its interval. What fails is said, changes nothing and is tried
 // at the next interval. The file itself is read anew each time.
 func (n *node) refreshGroups(ctx context.Context) error {
-	const pause = time.Minute // between looks at the groups file, at the most
+	const pause = time.Minute // Longest pause between looks at the groups file.
 	m, due := newGroupsMetrics(n.reg), map[string]time.Time{}
 	for {
 		next := time.Now().Add(pause)

@@ -23,7 +23,7 @@ type Upload struct {
 // Bounds of the files that are kept.
 const (
 	mostUploads     = 32
-	mostUploadBytes = 64 << 20 // of all together, and so of one
+	mostUploadBytes = 64 << 20 // A bound of all together, and so of each.
 )
 
 // uploadPrefix begins the names under which files that were given are asked for.

@@ -61,7 +61,7 @@ type view struct {
 	gone   bool
 	place  *list.Element
 	began  time.Time
-	steps  []JobStep // what is done of making it
+	steps  []JobStep // Steps of making it that are done.
 }
 
 // views keeps tables of judged sessions.

@@ -96,7 +96,7 @@ func TestCyclicCoreKeepsOptimum(t *testing.T) {
 		}
 		for n, i := range witness {
 			for _, j := range append(slices.Clone(witness[:n]), v.rows.appendTo(nil)...) {
-				for _, c := range m.row[i].appendTo(nil) { // Only columns that no other holds count.
+				for _, c := range m.row[i].appendTo(nil) { // Columns that no other holds are those that count.
 					if m.col[c].has(j) && !slices.ContainsFunc(columns, func(d bitset) bool { return d[0] != columns[c][0] && columns[c].within(d, columns[c]) }) {
 						t.Fatalf("rows %d and %d of the fooling set share a column", i, j)
 					}

@@ -29,7 +29,7 @@ type Addresses struct {
 	index    map[string]int                    // label of a group that addresses resolve to -> its place in Groups
 	refs     map[string]categories.Ref         // every group of the file, by label
 	prefixes map[categories.Ref][]netip.Prefix // prefixes of every group of the file and of the built-in one
-	ever     map[categories.Ref][]netip.Prefix // of groups that had others at another time: what a denial means, see categories.Group.Ever
+	ever     map[categories.Ref][]netip.Prefix // Prefixes of groups that had others at another time: a denial means all of them, see categories.Group.Ever.
 	internet string                            // label of the built-in group
 
 	tables sync.Map               // whole group -> *bart.Lite with its prefixes, made when first asked for

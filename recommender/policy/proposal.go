@@ -70,7 +70,7 @@ type Window struct {
 // Reused is a range of addresses with one owner after another.
 type Reused struct {
 	Prefix netip.Prefix `json:"prefix" yaml:"prefix"`
-	Owners []Owner      `json:"owners" yaml:"owners"` // in order of time; neighbours differ
+	Owners []Owner      `json:"owners" yaml:"owners"` // Ordered by time; neighbours differ.
 }
 
 // Owner is a group that addresses belonged to for a time.

@@ -26,16 +26,16 @@ import (
 // owners says what addresses were when they were seen, where a groups file has times or the document names re-used addresses.
 type owners struct {
 	at       time.Time
-	file     *categories.File // with times; nil where only the document says
+	file     *categories.File // The file with its times; nil if the document has to say.
 	line     *categories.Timeline
 	changing []netip.Prefix
 	in       bart.Lite                 // the same
-	reused   []policy.Reused           // of the document, where there is no file
-	places   map[string]int            // of groups, by label
+	reused   []policy.Reused           // The document's, if there is no file.
+	places   map[string]int            // Places of groups, keyed by label.
 	named    map[string]categories.Ref // groups that statements which allow name, by label
 	members  map[categories.Ref]*bart.Table[[]categories.Times]
 	known    map[netip.Addr][]owner
-	former   []former // by the number in the zone
+	former   []former // Indexed by the number in the zone.
 	numbers  map[string]int
 }
 

@@ -14,7 +14,7 @@ import (
 
 // Memberships are the groups that a policy was made with, and those of today.
 type Memberships struct {
-	Before *categories.File // what the policy was made with
+	Before *categories.File // The groups that the policy was made with.
 	Now    *categories.File // its prefixes may belong to groups for a time only
 }
 
