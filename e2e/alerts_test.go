@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -178,17 +176,9 @@ func testMetrics(t *testing.T, a addresses, dir string) {
 		t.Fatalf("%d metrics are named", len(named))
 	}
 	eventually(t, patience, "the metrics that are named", func() error {
-		resp, err := http.Get("http://" + a.HTTP + "/metrics")
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return err
-		}
+		lines := strings.Join(a.metrics(t), "\n")
 		for _, name := range slices.Sorted(maps.Keys(named)) {
-			if !regexp.MustCompile(`(?m)^(# TYPE )?` + name + `[{ ]`).Match(body) {
+			if !regexp.MustCompile(`(?m)^(# TYPE )?` + name + `[{ ]`).MatchString(lines) {
 				return fmt.Errorf("%s names %s, which there is not", named[name], name)
 			}
 		}

@@ -337,6 +337,11 @@ func (x *explored) testGiven(t *testing.T) {
 	if resp, body := x.ask(t, http.MethodGet, "/api/v1/groups/suggest?groups="+bad, ""); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "bad.yaml:2") {
 		t.Errorf("a groups file with a mistake: %s %s", resp.Status, body)
 	}
+	// Sources would have the server read its own files and run commands.
+	const sources = "sources: [{name: cmdb, kind: command, command: [id], categories: [{name: app, label: role}]}]\n"
+	if resp, body := x.ask(t, http.MethodGet, "/api/v1/groups/suggest?groups="+x.give(t, "sources.yaml", sources), ""); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "command line only") {
+		t.Errorf("a groups file with sources: %s %s", resp.Status, body)
+	}
 }
 
 // A rule has its new name in a proposal of its own, which differs from the one before in that alone.
@@ -465,6 +470,7 @@ func (x *explored) testMistakes(t *testing.T) {
 		{"POST", "/api/v1/proposals", `{"from": ["/etc/passwd"]}`, 422, "body.from"},
 		{"POST", "/api/v1/proposals", `{"existing": ["/etc/passwd"]}`, 422, "body.existing"},
 		{"POST", "/api/v1/proposals", `{"groups": "categories:\n  - nme: x\n"}`, 422, "body.groups"},
+		{"POST", "/api/v1/proposals", `{"groups": "sources: [{name: a, kind: command, command: [id], categories: [{name: app, label: role}]}]\n"}`, 422, "body.groups"},
 	} {
 		resp, body := x.ask(t, tc.method, tc.path, tc.body)
 		if resp.StatusCode != tc.code {

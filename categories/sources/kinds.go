@@ -104,8 +104,9 @@ func newHTTPSource(s *categories.Source) (*httpSource, error) {
 		if len(via) >= 10 {
 			return errors.New("too many redirections")
 		}
-		if r.URL.Host != via[0].URL.Host {
-			for _, h := range s.Headers { // a secret is for the server that it was given for
+		// A secret is for the server that it was given for, and never goes from TLS to plain text.
+		if r.URL.Host != via[0].URL.Host || r.URL.Scheme == "http" && via[0].URL.Scheme == "https" {
+			for _, h := range s.Headers {
 				r.Header.Del(h.Name)
 			}
 		}

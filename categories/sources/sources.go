@@ -145,10 +145,10 @@ func groupName(t *template.Template, value string) (name, problem string) {
 	return name, ""
 }
 
-// Categories makes categories of memberships, which are in order.
-func Categories(list []Membership) []categories.Category {
+// Categories makes categories of memberships, which are in order, with the times that each holds by its place in the list.
+func Categories(list []Membership, times func(place int) categories.Times) []categories.Category {
 	var out []categories.Category
-	for _, m := range list {
+	for i, m := range list {
 		if n := len(out); n == 0 || out[n-1].Name != m.Category {
 			out = append(out, categories.Category{Name: m.Category})
 		}
@@ -156,9 +156,10 @@ func Categories(list []Membership) []categories.Category {
 		if n := len(c.Groups); n == 0 || c.Groups[n-1].Name != m.Group {
 			c.Groups = append(c.Groups, categories.Group{Name: m.Group})
 		}
-		g := &c.Groups[len(c.Groups)-1]
-		if n := len(g.Prefixes); n == 0 || g.Prefixes[n-1] != m.Prefix {
-			g.AddPrefix(m.Prefix, categories.Times{})
+		// Another source may have said the same.
+		g, t := &c.Groups[len(c.Groups)-1], times(i)
+		if n := len(g.Prefixes); n == 0 || g.Prefixes[n-1] != m.Prefix || g.TimesOf(n-1) != t {
+			g.AddPrefix(m.Prefix, t)
 		}
 	}
 	return out
@@ -182,7 +183,8 @@ func Read(ctx context.Context, f *categories.File) (_ *categories.File, problems
 		all = append(all, list...)
 	}
 	slices.SortFunc(all, compare)
-	return f.With(Categories(all)), problems, nil
+	always := func(int) categories.Times { return categories.Times{} }
+	return f.With(Categories(all, always)), problems, nil
 }
 
 // ReadOne reads one source.

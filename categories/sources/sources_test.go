@@ -156,6 +156,32 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
+// A secret stays with the server and the encryption that it was given for.
+func TestSecretOnRedirection(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		kept     bool
+	}{
+		{"https://cmdb.example/hosts", "https://cmdb.example/hosts/", true},
+		{"http://cmdb.example/hosts", "https://cmdb.example/hosts", true},
+		{"https://cmdb.example/hosts", "http://cmdb.example/hosts", false},
+		{"https://cmdb.example/hosts", "https://other.example/hosts", false},
+	} {
+		s, err := newHTTPSource(source(t, "kind: http, address: "+c.from+", headers: [{name: X-Token, env: CMDB_TOKEN}], categories: [{name: tier, label: tier}]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, next := httptest.NewRequest(http.MethodGet, c.from, nil), httptest.NewRequest(http.MethodGet, c.to, nil)
+		next.Header.Set("X-Token", "s3cret")
+		if err := s.client.CheckRedirect(next, []*http.Request{first}); err != nil {
+			t.Fatal(err)
+		}
+		if kept := next.Header.Get("X-Token") != ""; kept != c.kept {
+			t.Errorf("from %s to %s the token is kept: %v, want %v", c.from, c.to, kept, c.kept)
+		}
+	}
+}
+
 func TestCommand(t *testing.T) {
 	s := source(t, `kind: command, command: [printf, 'ip,tier\n10.0.0.1,web\n'], categories: [{name: tier, label: tier}]`)
 	if _, list, err := ReadOne(t.Context(), s); err != nil || listed(list) != "tier/web 10.0.0.1/32" {

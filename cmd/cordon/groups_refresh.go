@@ -38,7 +38,7 @@ code is 1, and what was known still holds. cordon up refreshes by itself where g
 }
 
 func (a *app) sourcesRefresh(ctx context.Context, path, name string, acceptLoss bool) error {
-	file, err := fileWithSources(path)
+	list, err := sourcesOf(path, name)
 	if err != nil {
 		return err
 	}
@@ -47,14 +47,9 @@ func (a *app) sourcesRefresh(ctx context.Context, path, name string, acceptLoss 
 		return err
 	}
 	defer st.close()
-	found := false
 	var failed error
-	for i := range file.Sources {
-		s := &file.Sources[i]
-		if name != "" && s.Name != name {
-			continue
-		}
-		found = true
+	for i := range list {
+		s := &list[i]
 		change, err := memberships.Refresh(ctx, st.Conn, s, time.Now(), acceptLoss)
 		if err != nil {
 			fmt.Fprintf(a.stdout, "%v\n", err)
@@ -64,9 +59,6 @@ func (a *app) sourcesRefresh(ctx context.Context, path, name string, acceptLoss 
 		}
 		fmt.Fprintf(a.stdout, "%s: %s memberships, %s came, %s went\n", s.Name, text.Number(change.Now), text.Number(len(change.Came)), text.Number(len(change.Went)))
 		failed = errors.Join(failed, publishChange(st.Bus, &change, nil))
-	}
-	if !found {
-		return usagef("--source %s: %s has no source of that name", name, path)
 	}
 	return failed
 }

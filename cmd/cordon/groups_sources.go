@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"cordon/categories"
 	"cordon/categories/sources"
@@ -42,52 +43,54 @@ func (a *app) groupsSourcesCommand() *cobra.Command {
 	return c
 }
 
-// fileWithSources reads a groups file that has sources.
-func fileWithSources(path string) (*categories.File, error) {
-	file, err := categories.ReadFile(path)
+// sourcesOf reads the sources of a groups file, which has to have some: all, or the one of a name.
+func sourcesOf(path, name string) ([]categories.Source, error) {
+	file, err := parseGroups(path)
 	if err != nil {
-		return nil, usageError(err)
+		return nil, err
 	}
 	if len(file.Sources) == 0 {
 		return nil, usagef("%s names no sources", path)
 	}
-	for i := range file.Sources {
-		if err := sources.CheckTemplates(&file.Sources[i]); err != nil {
-			return nil, usagef("%s:%d: %w", path, file.Sources[i].Line, err)
-		}
+	if name == "" {
+		return file.Sources, nil
 	}
-	return file, nil
+	i := slices.IndexFunc(file.Sources, func(s categories.Source) bool { return s.Name == name })
+	if i < 0 {
+		return nil, usagef("--source %s: %s has no source of that name", name, path)
+	}
+	return file.Sources[i : i+1], nil
 }
 
 func (a *app) sourcesCheck(ctx context.Context, path string) error {
-	file, err := fileWithSources(path)
+	list, err := sourcesOf(path, "")
 	if err != nil {
 		return err
 	}
 	failed := 0
-	for i := range file.Sources {
-		s := &file.Sources[i]
-		snapshot, list, err := sources.ReadOne(ctx, s)
+	for i := range list {
+		s := &list[i]
+		snapshot, members, err := sources.ReadOne(ctx, s)
 		if err != nil {
 			failed++
 			fmt.Fprintf(a.stdout, "%s: %v\n", s.Name, err)
 			continue
 		}
 		groups, inOne := map[string]int{}, map[[2]string]bool{}
-		for _, m := range list {
+		for _, m := range members {
 			if at := [2]string{m.Category, m.Group}; !inOne[at] {
 				inOne[at] = true
 				groups[m.Category]++
 			}
 		}
-		fmt.Fprintf(a.stdout, "%s: %s objects, %s memberships\n", s.Name, text.Number(len(snapshot.Objects)), text.Number(len(list)))
+		fmt.Fprintf(a.stdout, "%s: %s objects, %s memberships\n", s.Name, text.Number(len(snapshot.Objects)), text.Number(len(members)))
 		for _, c := range s.Groups {
 			fmt.Fprintf(a.stdout, "  category %s from label %s: %s groups\n", c.Name, c.Label, text.Number(groups[c.Name]))
 		}
 		a.sourceProblems(snapshot.Problems)
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d sources could not be read", failed, len(file.Sources))
+		return fmt.Errorf("%d of %d sources could not be read", failed, len(list))
 	}
 	return nil
 }
@@ -107,36 +110,28 @@ func (a *app) sourcesPreview(ctx context.Context, path, name, format string) err
 	if err := oneOf("format", format, []string{"csv", "ndjson"}); err != nil {
 		return err
 	}
-	file, err := fileWithSources(path)
+	list, err := sourcesOf(path, name)
 	if err != nil {
 		return err
 	}
-	found := false
 	out := csv.NewWriter(a.stdout)
 	encoder := json.NewEncoder(a.stdout)
 	encoder.SetEscapeHTML(false)
 	if format == "csv" {
 		out.Write([]string{"category", "group", "prefix", "source", "ref"}) // errors come with Flush
 	}
-	for i := range file.Sources {
-		if name != "" && file.Sources[i].Name != name {
-			continue
-		}
-		found = true
-		_, list, err := sources.ReadOne(ctx, &file.Sources[i])
+	for i := range list {
+		_, members, err := sources.ReadOne(ctx, &list[i])
 		if err != nil {
 			return err
 		}
-		for _, m := range list {
+		for _, m := range members {
 			if format == "csv" {
 				out.Write([]string{m.Category, m.Group, m.Prefix.String(), m.Source, m.Ref})
 			} else if err := encoder.Encode(m); err != nil {
 				return err
 			}
 		}
-	}
-	if !found {
-		return usagef("--source %s: %s has no source of that name", name, path)
 	}
 	out.Flush()
 	return out.Error()

@@ -22,7 +22,7 @@ A group that had none stays, so that a policy that names it still can be read. S
 What sources of the file said at a time that --at names is what the store knows of them, see cordon groups sources refresh. Without --at they
 are read now.`,
 		Example: `  cordon groups export groups.yaml --at 2026-11-19T08:00:00Z -o then.yaml`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument("groups file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			now := time.Now()
 			when, err := parseTime("--at", at, now, time.UTC)
@@ -69,9 +69,5 @@ func (a *app) writeGroups(file *categories.File, output string) error {
 	if err := encodeYAML(&buf, all); err != nil {
 		return err
 	}
-	if output != "" {
-		return writeFile(output, buf.Bytes())
-	}
-	_, err := buf.WriteTo(a.stdout)
-	return err
+	return a.writeOutput(output, buf.Bytes())
 }

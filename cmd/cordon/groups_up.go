@@ -42,13 +42,12 @@ func (n *node) refreshGroups(ctx context.Context) error {
 	m, due := newGroupsMetrics(n.reg), map[string]time.Time{}
 	for {
 		next := time.Now().Add(pause)
-		file, err := fileWithSources(n.app.settings.Groups.File)
+		list, err := sourcesOf(n.app.settings.Groups.File, "")
 		if err != nil {
 			n.app.log.Warn("groups.file cannot be read; what is known of its sources still holds", "err", err)
-			file = &categories.File{}
 		}
-		for i := range file.Sources {
-			s := &file.Sources[i]
+		for i := range list {
+			s := &list[i]
 			if now := time.Now(); !due[s.Name].After(now) {
 				n.refreshSource(ctx, s, now, m)
 				due[s.Name] = now.Add(s.Interval)

@@ -156,7 +156,7 @@ func (a *app) countSessions(ctx context.Context, c *policyChange, settings recom
 		return err
 	}
 	seen := schema.SessionsOf(settings.Since.Time, settings.Until.Time)
-	rows, err := st.Conn.Query(ctx, "SELECT vrf, toString(client), toString(server), proto, port, icmp_type FROM "+seen+" WHERE complete > 0")
+	rows, err := st.Conn.Query(ctx, "SELECT vrf, client_ip, server_ip, proto, port, icmp_type FROM "+seen+" WHERE complete > 0")
 	if err != nil {
 		return err
 	}
@@ -168,18 +168,11 @@ func (a *app) countSessions(ctx context.Context, c *policyChange, settings recom
 		}
 	}
 	for rows.Next() {
-		var vrf, from, to string
+		var vrf string
+		var client, server netip.Addr
 		var proto, icmpType uint8
 		var port uint16
-		if err := rows.Scan(&vrf, &from, &to, &proto, &port, &icmpType); err != nil {
-			return err
-		}
-		client, err := netip.ParseAddr(from)
-		if err != nil {
-			return err
-		}
-		server, err := netip.ParseAddr(to)
-		if err != nil {
+		if err := rows.Scan(&vrf, &client, &server, &proto, &port, &icmpType); err != nil {
 			return err
 		}
 		service := categories.NewService(proto, port, icmpType)

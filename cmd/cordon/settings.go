@@ -157,7 +157,7 @@ func (s *settings) check() error {
 	}
 	errs = append(errs, s.Retention.check())
 	if s.Groups.File != "" {
-		if _, err := fileWithSources(s.Groups.File); err != nil {
+		if _, err := sourcesOf(s.Groups.File, ""); err != nil {
 			errs = append(errs, fmt.Errorf("groups.file: %w", err))
 		}
 	}

@@ -103,14 +103,20 @@ func askedFlags(asked api.Asked) (*generateFlags, *categories.File, error) {
 	if asked.Groups == "" {
 		return &g, nil, nil
 	}
-	file, err := categories.Parse("groups", []byte(asked.Groups))
+	file, err := givenGroups("groups", []byte(asked.Groups))
+	return &g, file, err
+}
+
+// givenGroups reads a groups file that a request brings. Its sources would name files and commands of the server, so it has none.
+func givenGroups(name string, data []byte) (*categories.File, error) {
+	file, err := categories.Parse(name, data)
 	if err != nil {
-		return nil, nil, usageError(fmt.Errorf("--groups: %w", err))
+		return nil, usageError(fmt.Errorf("--groups: %w", err))
 	}
-	if len(file.Sources) > 0 { // they name files and commands of the server
-		return nil, nil, usagef("--groups: sources are read on the command line only; `cordon groups export` writes their groups into a file")
+	if len(file.Sources) > 0 {
+		return nil, usagef("--groups: sources are read on the command line only; `cordon groups export` writes their groups into a file")
 	}
-	return &g, file, nil
+	return file, nil
 }
 
 // generate makes proposals as `cordon generate-rules` does.

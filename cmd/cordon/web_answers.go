@@ -201,8 +201,8 @@ func (n *node) suggested(ctx context.Context, asked url.Values, given *api.Uploa
 	}
 	var file *categories.File
 	if given != nil {
-		if file, err = categories.Parse(given.Name, given.Data); err != nil {
-			return nil, mistaken(usageError(fmt.Errorf("--groups: %w", err)))
+		if file, err = givenGroups(given.Name, given.Data); err != nil {
+			return nil, mistaken(err)
 		}
 	} else if file, err = n.lastGroups(ctx); err != nil {
 		return nil, err

@@ -70,11 +70,9 @@ type SelectIn struct {
 
 var selectNames = []string{"category", "since", "until", "last", "tz", "vrf", "client", "server", "host", "exporter"}
 
-type readinessIn struct {
-	QueryIn
+// SupportIn are the parameters that say which sessions count, and what a cell needs.
+type SupportIn struct {
 	SelectIn
-	Proposal        string `query:"proposal" doc:"Groups and categories are those of this proposal: the beginning of its id; without it of the newest"`
-	AtMost          string `query:"at-most" doc:"Share of the sessions to come that may be denied, such as 1%"`
 	External        string `query:"external"`
 	Ungrouped       string `query:"ungrouped"`
 	HalfOpen        string `query:"half-open"`
@@ -84,10 +82,19 @@ type readinessIn struct {
 	Recurring       string `query:"recurring"`
 	ExcludeScanners string `query:"exclude-scanners"`
 	PortRanges      string `query:"port-ranges"`
-	MaxExtra        string `query:"max-extra"`
 }
 
-var readinessNames = append([]string{"proposal", "at-most", "external", "ungrouped", "half-open", "min-sessions", "min-hosts", "min-hours", "recurring", "exclude-scanners", "port-ranges", "max-extra"}, selectNames...)
+var supportNames = append([]string{"external", "ungrouped", "half-open", "min-sessions", "min-hosts", "min-hours", "recurring", "exclude-scanners", "port-ranges"}, selectNames...)
+
+type readinessIn struct {
+	QueryIn
+	SupportIn
+	Proposal string `query:"proposal" doc:"Groups and categories are those of this proposal: the beginning of its id; without it of the newest"`
+	AtMost   string `query:"at-most" doc:"Share of the sessions to come that may be denied, such as 1%"`
+	MaxExtra string `query:"max-extra"`
+}
+
+var readinessNames = append([]string{"proposal", "at-most", "max-extra"}, supportNames...)
 
 // Loss is what an exporter lost in an hour.
 type Loss struct {
@@ -141,24 +148,15 @@ func (a *API) loss(ctx context.Context) ([]Loss, error) {
 	return out, rows.Err()
 }
 
-var suggestNames = append([]string{"external", "ungrouped", "half-open", "min-sessions", "min-hosts", "min-hours", "recurring", "exclude-scanners", "port-ranges", "effort", "learn", "max-orders"}, selectNames...)
+var suggestNames = append([]string{"effort", "learn", "max-orders"}, supportNames...)
 
 func (a *API) suggest(ctx context.Context, in *struct {
 	QueryIn
-	SelectIn
-	Groups          string `query:"groups" doc:"A groups file that was given (POST /api/v1/uploads); without it the one that was used last"`
-	External        string `query:"external"`
-	Ungrouped       string `query:"ungrouped"`
-	HalfOpen        string `query:"half-open"`
-	MinSessions     string `query:"min-sessions"`
-	MinHosts        string `query:"min-hosts"`
-	MinHours        string `query:"min-hours"`
-	Recurring       string `query:"recurring"`
-	ExcludeScanners string `query:"exclude-scanners"`
-	PortRanges      string `query:"port-ranges"`
-	Effort          string `query:"effort" doc:"quick unless given"`
-	Learn           string `query:"learn" doc:"Share of the window, from its beginning, to learn on before looking at the rest: 70% unless given"`
-	MaxOrders       string `query:"max-orders"`
+	SupportIn
+	Groups    string `query:"groups" doc:"A groups file that was given (POST /api/v1/uploads); without it the one that was used last"`
+	Effort    string `query:"effort" doc:"quick unless given"`
+	Learn     string `query:"learn" doc:"Share of the window, from its beginning, to learn on before looking at the rest: 70% unless given"`
+	MaxOrders string `query:"max-orders"`
 }) (*struct {
 	Body *recommender.Suggestions
 }, error) {

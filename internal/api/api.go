@@ -47,8 +47,8 @@ type Deps struct {
 	// Simulate reads flags of `cordon simulate` and replays the sessions. Files that were given stand for flags with their names.
 	// Close what it gives.
 	Simulate func(context.Context, url.Values, map[string]*Upload) (*simulate.Replay, error)
-	// Suggest reads flags of `cordon groups suggest` and compares orders of categories: of the groups file that was given, else of the one
-	// that was used last.
+	// Suggest reads flags of `cordon groups suggest` and compares orders of categories: of the groups file that was given, else of the
+	// last one that generate-rules used.
 	Suggest func(context.Context, url.Values, *Upload) (*recommender.Suggestions, error)
 	// Diff gives the document of `cordon proposals diff` of two ids.
 	Diff func(ctx context.Context, from, to string) (any, error)

@@ -10,22 +10,13 @@ import (
 
 	"cordon/categories"
 	"cordon/categories/sources"
+	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // Sides that are open, as the table has them. A groups file has no time outside of these years.
-var (
-	openFrom  = time.Unix(0, 0).UTC()
-	openUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
-func open(t, as time.Time) time.Time {
-	if t.IsZero() {
-		return as
-	}
-	return t
-}
+var openFrom, openUntil = schema.OpenWindow(time.Time{}, time.Time{})
 
 func closed(t, as time.Time) time.Time {
 	if t.Equal(as) {
@@ -107,7 +98,8 @@ func write(ctx context.Context, conn driver.Conn, rows []Row, now time.Time) err
 	defer batch.Close()
 	for i := range rows {
 		r := &rows[i]
-		if err := batch.Append(r.Source, r.Category, r.Group, "", r.Prefix.String(), open(r.From, openFrom), open(r.Until, openUntil), r.Ref, now); err != nil {
+		from, until := schema.OpenWindow(r.From, r.Until)
+		if err := batch.Append(r.Source, r.Category, r.Group, "", r.Prefix.String(), from, until, r.Ref, now); err != nil {
 			return fmt.Errorf("memberships: write: %w", err)
 		}
 	}
@@ -185,17 +177,9 @@ func Categories(rows []Row) []categories.Category {
 	slices.SortStableFunc(rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.Group, b.Group), a.Prefix.Compare(b.Prefix), a.From.Compare(b.From))
 	})
-	var out []categories.Category
+	list := make([]sources.Membership, len(rows))
 	for i := range rows {
-		r := &rows[i]
-		if n := len(out); n == 0 || out[n-1].Name != r.Category {
-			out = append(out, categories.Category{Name: r.Category})
-		}
-		c := &out[len(out)-1]
-		if n := len(c.Groups); n == 0 || c.Groups[n-1].Name != r.Group {
-			c.Groups = append(c.Groups, categories.Group{Name: r.Group})
-		}
-		c.Groups[len(c.Groups)-1].AddPrefix(r.Prefix, categories.Times{From: r.From, Until: r.Until})
+		list[i] = rows[i].Membership
 	}
-	return out
+	return sources.Categories(list, func(i int) categories.Times { return categories.Times{From: rows[i].From, Until: rows[i].Until} })
 }

@@ -22,8 +22,8 @@ const (
 	// rangeGap is the largest gap between neighbours in a range. Dynamic ports
 	// are spread over some ten thousand (IANA's and Linux's ephemeral ranges).
 	rangeGap = 8192
-	// portsPerServer is how many of the weak ports there must be for each server: records
-	// with client and server mistaken show many ports too, but one or two of a host.
+	// portsPerServer is how many of the weak ports there must be for each server. Records whose client and server were mistaken
+	// show many ports too, but one or two of a host.
 	portsPerServer = 2
 )
 

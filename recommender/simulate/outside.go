@@ -10,6 +10,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/policy"
+	"cordon/schema"
 )
 
 // Outside is a session, or an attempt, that the policy does not permit.
@@ -31,15 +32,13 @@ func (r *Replay) Outside(ctx context.Context, since time.Time, f func(*Outside) 
 	if err := r.sendVerdicts(ctx, func(j *judged) bool { return j.now.Decision != policy.Permitted }, withoutRuleBefore); err != nil {
 		return fmt.Errorf("ClickHouse: send decisions: %w", err)
 	}
-	if since.Before(allSince) {
-		since = allSince
-	}
+	since, _ = schema.OpenWindow(since, time.Time{})
 	// In the order of the names of VRFs, which their numbers have.
 	rows, err := r.t.conn.Query(ctx, fmt.Sprintf(`SELECT s.vrf, s.client, s.server, s.client_class, s.server_class, s.proto, s.port, s.attempt, s.flows, s.bytes,
 			s.first_seen, s.last_seen, v.verdict
 		FROM %s AS s INNER JOIN %s AS v `+verdictJoin+`
 		WHERE s.last_seen >= '%s'
-		ORDER BY s.vrf, s.first_seen, s.client, s.server, s.proto, s.port`, r.t.table("sessions"), r.t.table("verdicts"), since.UTC().Format(timeFormat)))
+		ORDER BY s.vrf, s.first_seen, s.client, s.server, s.proto, s.port`, r.t.table("sessions"), r.t.table("verdicts"), since.UTC().Format(schema.TimeLayout)))
 	if err != nil {
 		return fmt.Errorf("ClickHouse: sessions outside the policy: %w", err)
 	}
@@ -124,7 +123,7 @@ func (r *Replay) VRFs() (out []string) {
 // Ended counts the sessions and attempts of a VRF whose last record is before a moment.
 func (r *Replay) Ended(ctx context.Context, vrf string, before time.Time) (n uint64, err error) {
 	err = r.t.conn.QueryRow(ctx, "SELECT count() FROM "+r.t.table("sessions")+" WHERE vrf = "+strconv.Itoa(1+slices.Index(r.t.list, vrf))+
-		" AND last_seen < '"+before.UTC().Format(timeFormat)+"'").Scan(&n)
+		" AND last_seen < '"+before.UTC().Format(schema.TimeLayout)+"'").Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("ClickHouse: count sessions: %w", err)
 	}

@@ -57,26 +57,8 @@ func (t *tables) close(ctx context.Context) (err error) {
 	return err
 }
 
-// timeFormat is how ClickHouse reads a DateTime64(6).
-const timeFormat = "2006-01-02 15:04:05.000000"
-
-// The ends of an open window, as the schema's view of all sessions has them.
-var (
-	allSince = time.Unix(0, 0)
-	allUntil = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
-)
-
-// window is the view of the sessions of the window, for a FROM clause.
-func (t *tables) window() string {
-	since, until := allSince, allUntil
-	if !t.s.Since.IsZero() {
-		since = t.s.Since
-	}
-	if !t.s.Until.IsZero() {
-		until = t.s.Until
-	}
-	return fmt.Sprintf("sessions_window(since = '%s', until = '%s')", since.UTC().Format(timeFormat), until.UTC().Format(timeFormat))
-}
+// window is what a query names behind FROM for the sessions of the window.
+func (t *tables) window() string { return schema.SessionsOf(t.s.Since, t.s.Until) }
 
 // conditions are those of the VRF and of the scope, as clauses for rows of window as w, grouped by session.
 func (t *tables) conditions() (where, having string) {
