@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"internal/config":      {},
 	"internal/httpapi":     {"internal/access"},
 	"internal/imports":     {},
-	"internal/memberships": {"categories"},
+	"internal/memberships": {"categories", "schema"},
 	"internal/status":      {"collector", "ingest", "internal/bus"},
 	"internal/sessions":    {"schema", "categories"},
 	"internal/web":         {},
