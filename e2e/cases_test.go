@@ -264,9 +264,8 @@ func caseMediator(t *testing.T, a addresses, _ string) {
 		session := https("10.62.0.5", "10.62.9.9")
 		caseWire(t, a, from, 1, caseFields, session.now(), session.answer().now())
 	}
-	waitFor(t, a, "SELECT count() FROM flows WHERE exporter IN ('10.255.0.1', '10.255.0.2', '127.0.0.62', '127.0.0.63')", "12")
-	sqlSays(t, a, "SELECT client, client_bytes, server_bytes, flows, length(exporters) FROM sessions WHERE client IN ('10.60.0.5', '10.61.0.5', '10.62.0.5') ORDER BY client",
-		"10.60.0.5 1000 1000 2 2\n10.61.0.5 1000 1000 2 2\n10.62.0.5 1000 1000 2 2")
+	waitFor(t, a, "SELECT client, client_bytes, server_bytes, flows, length(exporters) FROM sessions WHERE client IN ('10.60.0.5', '10.61.0.5', '10.62.0.5') ORDER BY client",
+		"10.60.0.5 1000 1000 2 2, 10.61.0.5 1000 1000 2 2, 10.62.0.5 1000 1000 2 2")
 }
 
 // caseEntryAndExit: a router that meters every packet on entry and on exit
@@ -280,10 +279,8 @@ func caseEntryAndExit(t *testing.T, a addresses, _ string) {
 			session.answer().now(append([]byte{direction}, append(u32(2), u32(1)...)...)...))
 	}
 	caseWire(t, a, "127.0.0.64", 1, append(slices.Clone(caseFields), [][2]uint16{{61, 1}, {10, 4}, {14, 4}}...), records...)
-	const of = " FROM sessions WHERE client = '10.64.0.5'"
-	waitFor(t, a, "SELECT count()"+of, "1")
 	waitFor(t, a, "SELECT count() FROM flows WHERE exporter = '127.0.0.64'", "4")
-	sqlSays(t, a, "SELECT client_bytes, server_bytes, client_packets, server_packets, flows"+of, "1000 1000 10 10 2")
+	waitFor(t, a, "SELECT client_bytes, server_bytes, client_packets, server_packets, flows FROM sessions WHERE client = '10.64.0.5'", "1000 1000 10 10 2")
 }
 
 // caseFilters: Grafana's plugin for ClickHouse puts ad-hoc filters behind the
