@@ -60,7 +60,7 @@ func Activities(ctx context.Context, conn driver.Conn, s Settings, file *categor
 			return uint64(len(out)), err
 		}},
 	} {
-		if err := r.step(q.name, true, q.f); err != nil {
+		if err := r.plan.step(q.name, true, q.f); err != nil {
 			return nil, err
 		}
 	}
@@ -77,7 +77,7 @@ func peers() (client, server string) {
 
 // included is the condition that a session counts as an activity.
 func (r *run) included() string {
-	if len(r.exclusions.statements) == 0 {
+	if len(r.plan.exclusions.statements) == 0 {
 		return "reason = 0"
 	}
 	return "reason = 0 AND (source_class, destination_class, proto, port) NOT IN (SELECT client_class, server_class, proto, port FROM " + r.table("excluded") + ")"
@@ -88,7 +88,7 @@ func (r *run) findDynamicPorts(ctx context.Context) (uint64, error) {
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("dynamic")+" (vrf LowCardinality(String), server IPv6, proto UInt8, port UInt16) ENGINE = MergeTree ORDER BY ()"); err != nil {
 		return 0, err
 	}
-	if r.PortRanges == 0 {
+	if r.plan.settings.PortRanges == 0 {
 		return 0, nil
 	}
 	from, to := peers()
@@ -100,7 +100,7 @@ func (r *run) findDynamicPorts(ctx context.Context) (uint64, error) {
 			GROUP BY vrf, at, proto, port
 		)
 		GROUP BY vrf, at, proto HAVING count() >= ?`,
-		r.table("sessions"), from, to, r.included(), hasPorts("proto"), decide.FirstDynamicPort), r.PortRanges)
+		r.table("sessions"), from, to, r.included(), hasPorts("proto"), decide.FirstDynamicPort), r.plan.settings.PortRanges)
 	if err != nil {
 		return 0, err
 	}
@@ -137,12 +137,12 @@ func (r *run) findDynamicPorts(ctx context.Context) (uint64, error) {
 func (r *run) weakPortsOf(proto uint8, ports []uint16, clients, hours []uint64) []uint16 {
 	uses := map[uint16]decide.PortUse{}
 	for i, port := range ports {
-		if !r.named(categories.Service{Proto: proto, Port: port}) {
+		if !r.plan.named(categories.Service{Proto: proto, Port: port}) {
 			uses[port] = decide.PortUse{Clients: int(clients[i]), Hours: int(hours[i])}
 		}
 	}
 	strong := decide.StrongPorts(uses)
-	if uint64(len(uses)-len(strong)) < r.PortRanges {
+	if uint64(len(uses)-len(strong)) < r.plan.settings.PortRanges {
 		return nil
 	}
 	var out []uint16

@@ -22,7 +22,7 @@ var errHash = errors.New("two cells have the same 64-bit hash")
 func (r *run) readParts(ctx context.Context) ([]cells.Part, error) {
 	rows, err := r.conn.Query(ctx, `SELECT cell, vrf, reason, source_group, source_address, source_class,
 		destination_group, destination_address, destination_class, cell_proto, cell_port,
-		count(), `+r.breadthColumns()+`, sum(bytes), min(first_seen), max(last_seen)
+		count(), `+r.plan.breadthColumns()+`, sum(bytes), min(first_seen), max(last_seen)
 		FROM `+r.table("sessions")+`
 		GROUP BY cell, vrf, reason, source_group, source_address, source_class, destination_group, destination_address, destination_class, cell_proto, cell_port`)
 	if err != nil {
@@ -53,13 +53,13 @@ func (r *run) readParts(ctx context.Context) ([]cells.Part, error) {
 // breadthColumns are the three of breadth, over rows of which each is a session; zero where no setting asks.
 func (p *plan) breadthColumns() string {
 	clients, hours, recurring := "0::UInt64", "0::UInt64", "0::UInt64"
-	if p.MinHosts > 1 {
+	if p.settings.MinHosts > 1 {
 		clients = "uniqExact(client)"
 	}
-	if p.MinHours > 1 {
+	if p.settings.MinHours > 1 {
 		hours = "uniqExactArray(hours)"
 	}
-	if p.Recurring > 1 {
+	if p.settings.Recurring > 1 {
 		recurring = "max(length(hours))" // the hours of a session are those of its pair
 	}
 	return clients + ", " + hours + ", " + recurring
@@ -81,7 +81,7 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*decide.Use, error) {
 	ends := "vrf, destination_group, destination_address, cell_proto"
 	// Where pairs are asked for, the arrays have the client, the server and the hours of one session after the other.
 	columns := "groupUniqArray(client), groupUniqArray(server), [groupUniqArrayArray(hours)]"
-	if r.Recurring > 1 {
+	if r.plan.settings.Recurring > 1 {
 		columns = "groupArray(client), groupArray(server), groupArray(hours)"
 	}
 	where := fmt.Sprintf("reason = 0 AND %s AND cell_port >= %d", hasPorts("cell_proto"), decide.FirstDynamicPort)
@@ -92,7 +92,7 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*decide.Use, error) {
 			SELECT %[3]s FROM %[1]s WHERE %[2]s
 			GROUP BY %[3]s, source_group, source_address HAVING uniqExact(cell_port) >= ?
 		)
-		GROUP BY cell`, r.table("sessions"), where, ends, columns), r.PortRanges)
+		GROUP BY cell`, r.table("sessions"), where, ends, columns), r.plan.settings.PortRanges)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (r *run) readUses(ctx context.Context) (map[uint64]*decide.Use, error) {
 		for i, list := range hours {
 			for _, h := range list {
 				u.Hours[h.Unix()] = true
-				if r.Recurring > 1 {
+				if r.plan.settings.Recurring > 1 {
 					u.Pairs[decide.Visit{Client: address(clients[i]), Server: address(servers[i]), Hour: h.Unix()}] = true
 				}
 			}

@@ -23,14 +23,14 @@ type window struct{ since, until time.Time }
 func (s *Settings) asked() window { return window{s.Since.Time, s.Until.Time} }
 
 // window gives the sessions of the window that was asked for; see sessionsIn.
-func (r *run) window() (from, where string, args []any) { return r.sessionsIn(r.asked()) }
+func (r *run) window() (from, where string, args []any) { return r.sessionsIn(r.plan.settings.asked()) }
 
 // sessionsIn gives the sessions of a window and the VRF, whatever the scope: what to read FROM, what
 // to add to it, and the arguments of that.
 func (r *run) sessionsIn(w window) (from, where string, args []any) {
 	from = schema.SessionsOf(w.since, w.until)
-	if r.VRF != "" {
-		where, args = "WHERE vrf = ?", append(args, r.VRF)
+	if r.plan.settings.VRF != "" {
+		where, args = "WHERE vrf = ?", append(args, r.plan.settings.VRF)
 	}
 	return from, where, args
 }
@@ -38,7 +38,7 @@ func (r *run) sessionsIn(w window) (from, where string, args []any) {
 // scoped adds to a query for sessions what the scope asks of their ends, as conditions of a WHERE clause, and of the
 // exporters, all of which a session has only once it is put together: as a HAVING clause.
 func (r *run) scoped(where string) (_, having string) {
-	of := r.bounds.Prefixes
+	of := r.plan.bounds.Prefixes
 	selected := schema.Ends{Client: of("client"), Server: of("server"), Host: of("host"), Exporter: of("exporter")}
 	ends, seen := selected.Conditions("groupUniqArrayArray(w.exporters)")
 	if where != "" {
@@ -58,7 +58,7 @@ const maxScopeQuery = 256 << 20
 
 // withScope lets queries of the context be as long as a scope makes them.
 func (r *run) withScope(ctx context.Context) context.Context {
-	if r.bounds.All() {
+	if r.plan.bounds.All() {
 		return ctx
 	}
 	return clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_query_size": maxScopeQuery}))
@@ -75,11 +75,11 @@ func (r *run) withScope(ctx context.Context) context.Context {
 func (r *run) classify(ctx context.Context, salt int) error {
 	detailed := "reason = 0"
 	// Where generalised, a cell must not be taken for one without sessions; rules in force decide sessions whatever becomes of them.
-	if len(r.exclusions.statements) > 0 || r.Generalise > 0 || len(r.existing.statements) > 0 {
+	if len(r.plan.exclusions.statements) > 0 || r.plan.settings.Generalise > 0 || len(r.plan.existing.statements) > 0 {
 		detailed = "1"
 	}
 	class := func(end string) string {
-		if r.needsClasses() {
+		if r.plan.needsClasses() {
 			return end + ".3"
 		}
 		return "0::UInt32"
@@ -89,15 +89,15 @@ func (r *run) classify(ctx context.Context, salt int) error {
 		return fmt.Sprintf("(c.1 = 0 AND c.2 = %[1]d OR s.1 = 0 AND s.2 = %[1]d)", kind)
 	}
 	external, ungrouped := r.formerReasons()
-	if r.External == policy.ExternalReport {
+	if r.plan.settings.External == policy.ExternalReport {
 		external += fmt.Sprintf("%s, %d,", alone(categories.Public), cells.ReasonNumber(policy.External))
 	}
-	if r.Ungrouped == policy.UngroupedReport {
+	if r.plan.settings.Ungrouped == policy.UngroupedReport {
 		ungrouped += fmt.Sprintf("%s, %d,", alone(categories.Private), cells.ReasonNumber(policy.Ungrouped))
 	}
-	lookedUp, args := r.sessionsWithEnds(r.asked(), "group_number", "kind", "class")
+	lookedUp, args := r.sessionsWithEnds(r.plan.settings.asked(), "group_number", "kind", "class")
 	group := func(end string) string {
-		if r.External == policy.ExternalInternet {
+		if r.plan.settings.External == policy.ExternalInternet {
 			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, cells.InternetGroup)
 		}
 		return end + ".1"
@@ -155,14 +155,14 @@ FROM
 func (r *run) ownReasons() string {
 	unanswered := fmt.Sprintf("complete = 0 AND half_open > 0 AND NOT (%s)", neverAnswers("server"))
 	halfOpen := fmt.Sprintf("%s, %d,", unanswered, cells.ReasonNumber(policy.HalfOpen))
-	switch r.HalfOpen {
+	switch r.plan.settings.HalfOpen {
 	case policy.HalfOpenAllow:
 		halfOpen = ""
 	case policy.HalfOpenAllowUDP:
 		halfOpen = fmt.Sprintf("%s AND proto != %d, %d,", unanswered, iana.UDP, cells.ReasonNumber(policy.HalfOpen))
 	}
 	scanner := ""
-	if r.ScannerTargets > 0 {
+	if r.plan.settings.ScannerTargets > 0 {
 		scanner = fmt.Sprintf("(vrf, client) IN (SELECT vrf, client FROM %s), %d,", r.table("scanners"), cells.ReasonNumber(policy.Scanner))
 	}
 	return fmt.Sprintf(`c.2 = %[1]d OR s.2 = %[1]d, %[2]d,
@@ -184,7 +184,7 @@ func neverAnswers(column string) string {
 func (r *run) sessionsWithEnds(w window, attributes ...string) (query string, args []any) {
 	sessions, args := r.windowSessions(w)
 	query = r.lookUp(r.lookUp(sessions, "client", "c", attributes...), "server", "s", attributes...)
-	if len(r.classes.tracks) == 0 {
+	if len(r.plan.classes.tracks) == 0 {
 		return query, args
 	}
 	former, more := r.tenureSessions(w, attributes)
@@ -198,7 +198,7 @@ const sessionColumns = "vrf, client, server, proto, port, flows, bytes, hours, f
 // addresses that change their owner are not among them.
 func (r *run) windowSessions(w window) (query string, args []any) {
 	from, where, args := r.sessionsIn(w)
-	if len(r.classes.tracks) > 0 {
+	if len(r.plan.classes.tracks) > 0 {
 		where = and(where, "NOT "+r.touched("client_ip", "server_ip"))
 	}
 	return r.sessionsFrom(from, where, "0::UInt32 AS client_tenure, 0::UInt32 AS server_tenure", ""), args
@@ -217,11 +217,11 @@ func and(where, condition string) string {
 func (r *run) sessionsFrom(from, where, tenures, by string) string {
 	where, having := r.scoped(where)
 	hours := "[]::Array(DateTime('UTC'))"
-	if r.needsHours() {
+	if r.plan.needsHours() {
 		hours = "groupUniqArrayArray(w.active_hours)"
 	}
 	bytes := "w.client_bytes + w.server_bytes"
-	if r.ScaleSampled {
+	if r.plan.settings.ScaleSampled {
 		bytes = "w.scaled_bytes"
 	}
 	return sqltext.Named(`        -- Codes of one ICMP type are one service.

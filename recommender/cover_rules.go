@@ -74,7 +74,7 @@ func (p *plan) cover(ctx context.Context, vrf string, list []cells.Cell, parts [
 	if len(p.existing.statements) > 0 && problem.Dims[0]*problem.Dims[1]*problem.Dims[2] <= maxDontCare {
 		problem.DontCare = append(problem.DontCare, p.permittedCells(c, list, parts)...)
 	}
-	if p.Generalise > 0 {
+	if p.settings.Generalise > 0 {
 		var err error
 		if c.unseen, err = p.unseen(c, vrf, list, parts); err != nil {
 			return nil, err
@@ -145,16 +145,16 @@ func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *
 	go func() {
 		defer close(watched)
 		select {
-		case <-p.Interrupt:
+		case <-p.settings.Interrupt:
 		case <-over:
 		}
 		cancel()
 	}()
 	progress := Progress{VRF: vrf, Cells: len(problem.Ones)}
-	p.Progress(progress)
-	options := cover.Options{Effort: p.Effort, MaxMemory: p.MaxMemory, Cost: c.cost, Progress: func(now cover.Progress) {
+	p.settings.Progress(progress)
+	options := cover.Options{Effort: p.settings.Effort, MaxMemory: p.settings.MaxMemory, Cost: c.cost, Progress: func(now cover.Progress) {
 		progress.Progress = now
-		p.Progress(progress)
+		p.settings.Progress(progress)
 	}}
 	if c.share != nil {
 		c.solution, err = cover.SolvePartial(search, problem, *c.share, options)
@@ -164,7 +164,7 @@ func (p *plan) solve(ctx context.Context, vrf string, problem cover.Problem, c *
 	close(over)
 	<-watched
 	progress.Done = true
-	p.Progress(progress)
+	p.settings.Progress(progress)
 	return errors.Join(err, ctx.Err())
 }
 

@@ -27,7 +27,7 @@ func TestInterruptedSearchAnswers(t *testing.T) {
 	closed := make(chan struct{})
 	close(closed)
 	var told []Progress
-	p := &plan{Settings: Settings{Effort: cover.EffortExhaustive, Interrupt: closed, Progress: func(now Progress) { told = append(told, now) }}}
+	p := &plan{settings: Settings{Effort: cover.EffortExhaustive, Interrupt: closed, Progress: func(now Progress) { told = append(told, now) }}}
 	var c covered
 	if err := p.solve(t.Context(), "red", problem, &c); err != nil {
 		t.Fatal(err)
@@ -44,14 +44,14 @@ func TestInterruptedSearchAnswers(t *testing.T) {
 
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	p.Interrupt = nil
+	p.settings.Interrupt = nil
 	if err := p.solve(ended, "red", problem, &c); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestWholeSearchIsNotInterrupted(t *testing.T) {
-	p := &plan{Settings: Settings{Progress: func(Progress) {}}}
+	p := &plan{settings: Settings{Progress: func(Progress) {}}}
 	var c covered
 	if err := p.solve(t.Context(), "", wheel(6), &c); err != nil || c.solution.Stats.Interrupted || !c.solution.Optimal {
 		t.Errorf("%v, %+v", err, c.solution)

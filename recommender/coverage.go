@@ -14,11 +14,11 @@ import (
 const shareNote = 0
 
 // partial reports whether a share of the sessions is enough.
-func (p *plan) partial() bool { return !p.Coverage.Whole() }
+func (p *plan) partial() bool { return !p.settings.Coverage.Whole() }
 
 // weight is what a part counts in the share.
 func (p *plan) weight(pt *cells.Part) uint64 {
-	if p.CoverageBy == policy.ByBytes {
+	if p.settings.CoverageBy == policy.ByBytes {
 		return pt.Bytes
 	}
 	return pt.Sessions
@@ -80,7 +80,7 @@ func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cells
 		}
 	}
 	total, _, already := p.total(vrf, parts)
-	out.Needed = int64(p.Coverage.Of(total)) - int64(already)
+	out.Needed = int64(p.settings.Coverage.Of(total)) - int64(already)
 	return out
 }
 
@@ -107,5 +107,5 @@ func (p *plan) leaveOut(d *draft, parts []cells.Part) {
 		}
 	}
 	total, permitted, _ := p.total(d.VRF, parts)
-	d.Summary.Coverage = policy.NewCoverage(p.Coverage, p.CoverageBy, total, permitted)
+	d.Summary.Coverage = policy.NewCoverage(p.settings.Coverage, p.settings.CoverageBy, total, permitted)
 }

@@ -242,7 +242,7 @@ func addressText(ip net.IP) string { return address(ip).String() }
 // readBreadth gives the breadth of each cell without the
 // sessions that verdicts were sent about.
 func (r *run) readBreadth(ctx context.Context) (map[cells.Key]cells.Breadth, error) {
-	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, `+r.breadthColumns()+`
+	rows, err := r.conn.Query(ctx, `SELECT vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port, `+r.plan.breadthColumns()+`
 		FROM `+r.table("sessions")+`
 		WHERE reason = 0 AND cell NOT IN (SELECT cell FROM `+r.table("verdicts")+`)
 		GROUP BY vrf, source_group, source_address, destination_group, destination_address, cell_proto, cell_port`)

@@ -204,7 +204,7 @@ func (p *plan) unseen(c *covered, vrf string, list []cells.Cell, parts []cells.P
 					meets(seen[cells.Pair{Src: src, Dst: dst}], at.service) {
 					continue
 				}
-				below := p.Generalise * (1 - 1e-9) // A share equal to the level but for rounding is not below it.
+				below := p.settings.Generalise * (1 - 1e-9) // A share equal to the level but for rounding is not below it.
 				probability := zeroProbability(all, row, column, below)
 				if probability < below {
 					continue

@@ -43,13 +43,13 @@ func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categorie
 
 // loadEnds tells ClickHouse what stands for addresses, and which of them scan.
 func (r *run) loadEnds(ctx context.Context) error {
-	if err := r.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
+	if err := r.plan.step("load addresses", true, func() (uint64, error) { return r.loadAddresses(ctx) }); err != nil {
 		return err
 	}
-	if r.ScannerTargets == 0 {
+	if r.plan.settings.ScannerTargets == 0 {
 		return nil
 	}
-	return r.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx, r.asked()) })
+	return r.plan.step("find scanners", true, func() (uint64, error) { return r.findScanners(ctx, r.plan.settings.asked()) })
 }
 
 // decided reads the sessions of the window as parts of cells, and decides about each cell. The order matters:
@@ -63,14 +63,14 @@ func (r *run) decided(ctx context.Context) (parts []cells.Part, list []cells.Cel
 	if err := r.loadEnds(ctx); err != nil {
 		return nil, nil, err
 	}
-	if err := r.step("find loss", true, func() (uint64, error) { return r.readLossy(ctx) }); err != nil {
+	if err := r.plan.step("find loss", true, func() (uint64, error) { return r.readLossy(ctx) }); err != nil {
 		return nil, nil, err
 	}
 	parts, err = r.count(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := r.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
+	if err := r.plan.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
 		return nil, nil, err
 	}
 	list, err = r.decide(ctx, parts)
@@ -86,7 +86,7 @@ func (r *run) decided(ctx context.Context) (parts []cells.Part, list []cells.Cel
 //	measure         evidence, and what is left out                    evidence.go, inforce.go
 //	assemble        the documents, sealed                             below
 func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
-	if !r.withoutReadiness {
+	if !r.plan.settings.withoutReadiness {
 		if err := r.looksBack(ctx); err != nil {
 			return nil, err
 		}
@@ -121,11 +121,11 @@ func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
 // mergeUngrouped makes cells of prefixes of those of hosts in no group, where the
 // settings ask for it, and gives the prefixes by VRF.
 func (r *run) mergeUngrouped(ctx context.Context, list []cells.Cell, parts []cells.Part) (_ []cells.Cell, prefixes map[string][]decide.HostPrefix, err error) {
-	if r.Ungrouped != policy.UngroupedPrefix {
+	if r.plan.settings.Ungrouped != policy.UngroupedPrefix {
 		return list, nil, nil
 	}
-	err = r.step("cover hosts with prefixes", true, func() (n uint64, err error) {
-		h := decide.Ungrouped{MaxExtra: r.MaxExtra, Named: r.file.Hosts(), Alike: r.classes.alike}
+	err = r.plan.step("cover hosts with prefixes", true, func() (n uint64, err error) {
+		h := decide.Ungrouped{MaxExtra: r.plan.settings.MaxExtra, Named: r.plan.file.Hosts(), Alike: r.plan.classes.alike}
 		if h.Seen, err = r.readUngrouped(ctx); err != nil {
 			return 0, err
 		}
@@ -152,7 +152,7 @@ func (r *run) coverDrafts(ctx context.Context, drafts []*draft, parts []cells.Pa
 	}
 	v.changed = len(v.list) > 0
 	for _, d := range drafts {
-		if err := r.step("cover "+d.VRF, false, func() (uint64, error) { return uint64(len(d.cells)), r.draftRules(ctx, d, parts) }); err != nil {
+		if err := r.plan.step("cover "+d.VRF, false, func() (uint64, error) { return uint64(len(d.cells)), r.draftRules(ctx, d, parts) }); err != nil {
 			return nil, err
 		}
 		for _, part := range d.left {
@@ -223,7 +223,7 @@ func (r *run) measure(ctx context.Context, drafts []*draft, parts []cells.Part, 
 			return n, nil
 		}},
 	} {
-		if err := r.step(q.name, true, q.f); err != nil {
+		if err := r.plan.step(q.name, true, q.f); err != nil {
 			return nil, err
 		}
 	}
@@ -232,14 +232,14 @@ func (r *run) measure(ctx context.Context, drafts []*draft, parts []cells.Part, 
 
 // assemble finishes the documents.
 func (r *run) assemble(drafts []*draft, parts []cells.Part, m *measured) (out []policy.Proposal, err error) {
-	err = r.step("assemble", false, func() (uint64, error) {
+	err = r.plan.step("assemble", false, func() (uint64, error) {
 		evidence := m.evidence
 		for _, d := range drafts {
 			n := len(d.Rules)
-			if d.Reused = m.reused[d.VRF]; !r.groupsAt.IsZero() {
-				d.GroupsAt = timeOrNone(r.groupsAt)
+			if d.Reused = m.reused[d.VRF]; !r.plan.settings.groupsAt.IsZero() {
+				d.GroupsAt = timeOrNone(r.plan.settings.groupsAt)
 			}
-			d.Sampling, d.ScaledBytes = m.sampling[d.VRF], r.ScaleSampled && len(m.sampling[d.VRF]) > 0
+			d.Sampling, d.ScaledBytes = m.sampling[d.VRF], r.plan.settings.ScaleSampled && len(m.sampling[d.VRF]) > 0
 			if err := r.finish(d, parts, evidence[:n], m.known, m.unproposed[d.VRF], m.seen[d.VRF]); err != nil {
 				return 0, err
 			}
@@ -254,10 +254,10 @@ func (r *run) assemble(drafts []*draft, parts []cells.Part, m *measured) (out []
 // count classifies the sessions and reads the parts of cells.
 func (r *run) count(ctx context.Context) (parts []cells.Part, err error) {
 	for salt := 0; ; salt++ {
-		if err := r.step("classify sessions", true, func() (uint64, error) { return 0, r.classify(ctx, salt) }); err != nil {
+		if err := r.plan.step("classify sessions", true, func() (uint64, error) { return 0, r.classify(ctx, salt) }); err != nil {
 			return nil, err
 		}
-		err := r.step("count cells", true, func() (n uint64, err error) {
+		err := r.plan.step("count cells", true, func() (n uint64, err error) {
 			parts, err = r.readParts(ctx)
 			return uint64(len(parts)), err
 		})
@@ -272,29 +272,29 @@ func (r *run) count(ctx context.Context) (parts []cells.Part, err error) {
 
 // decide applies policies and support to the parts, and gives the cells that rules are made of.
 func (r *run) decide(ctx context.Context, parts []cells.Part) (list []cells.Cell, err error) {
-	if err := r.step("decide", false, func() (uint64, error) {
-		list = decide.Judge(parts, r)
+	if err := r.plan.step("decide", false, func() (uint64, error) {
+		list = decide.Judge(parts, r.plan)
 		return uint64(len(list)), nil
 	}); err != nil {
 		return nil, err
 	}
-	if r.PortRanges > 0 {
-		if err := r.step("find port ranges", true, func() (n uint64, err error) {
+	if r.plan.settings.PortRanges > 0 {
+		if err := r.plan.step("find port ranges", true, func() (n uint64, err error) {
 			uses, err := r.readUses(ctx)
 			if err != nil {
 				return 0, err
 			}
-			list = decide.Ranges(list, parts, r.PortRanges, uses, r, r.named)
+			list = decide.Ranges(list, parts, r.plan.settings.PortRanges, uses, r.plan, r.plan.named)
 			return uint64(len(list)), nil
 		}); err != nil {
 			return nil, err
 		}
 	}
 	breadthOf := func(c *cells.Cell) cells.Breadth { return parts[c.Parts[0]].Breadth }
-	if decide.NeedsBreadth(&r.Settings.Settings) && r.needsClasses() {
+	if decide.NeedsBreadth(&r.plan.settings.Settings) && r.plan.needsClasses() {
 		// A client may be in several parts of a cell, so the parts' counts do not add up.
 		var counts map[cells.Key]cells.Breadth
-		if err := r.step("count clients, hours and pairs", true, func() (uint64, error) {
+		if err := r.plan.step("count clients, hours and pairs", true, func() (uint64, error) {
 			var verdicts []verdict
 			for i := range parts {
 				if parts[i].Reason == decide.ExcludedNumber || parts[i].Reason == decide.GuardrailNumber {
@@ -312,7 +312,7 @@ func (r *run) decide(ctx context.Context, parts []cells.Part) (list []cells.Cell
 		}
 		breadthOf = func(c *cells.Cell) cells.Breadth { return counts[c.Key] }
 	}
-	return decide.Support(list, parts, &r.Settings.Settings, breadthOf), nil
+	return decide.Support(list, parts, &r.plan.settings.Settings, breadthOf), nil
 }
 
 // draft is a proposal in the making.
@@ -338,7 +338,7 @@ func (r *run) drafts(parts []cells.Part, list []cells.Cell, prefixes map[string]
 	for i := range parts {
 		d := byVRF[parts[i].Key.VRF]
 		if d == nil {
-			d = &draft{Proposal: policy.Proposal{VRF: parts[i].Key.VRF, Scope: r.Scope, Categories: r.categories}, prefixes: prefixes[parts[i].Key.VRF]}
+			d = &draft{Proposal: policy.Proposal{VRF: parts[i].Key.VRF, Scope: r.plan.settings.Scope, Categories: r.plan.categories}, prefixes: prefixes[parts[i].Key.VRF]}
 			byVRF[d.VRF] = d
 			out = append(out, d)
 		}
@@ -360,19 +360,19 @@ func (r *run) drafts(parts []cells.Part, list []cells.Cell, prefixes map[string]
 // draftRules covers the cells of a draft and writes its rules, still without
 // evidence, its certificate and what follows from the cells alone.
 func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) error {
-	c, err := r.cover(ctx, d.VRF, d.cells, parts)
+	c, err := r.plan.cover(ctx, d.VRF, d.cells, parts)
 	if err != nil {
 		return err
 	}
-	rules, boxes := r.rules(c)
-	if err := r.checkGuardrails(d.VRF, c, boxes, hostClasses(d.cells, parts)); err != nil {
+	rules, boxes := r.plan.rules(c)
+	if err := r.plan.checkGuardrails(d.VRF, c, boxes, hostClasses(d.cells, parts)); err != nil {
 		return err
 	}
-	if err := r.names.name(rules); err != nil {
+	if err := r.plan.names.name(rules); err != nil {
 		return err
 	}
-	r.RuleNames.Rename(rules)
-	d.Rules, d.Certificate = rules, r.certificate(c)
+	r.plan.settings.RuleNames.Rename(rules)
+	d.Rules, d.Certificate = rules, r.plan.certificate(c)
 
 	byPair := make(map[cells.Pair][]*cells.Cell, len(d.cells))
 	for i := range d.cells {
@@ -381,7 +381,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) erro
 	}
 	unseen := map[policy.Cell]bool{}
 	for n, b := range boxes {
-		d.Rules[n].Generalised = r.generalised(c, &b)
+		d.Rules[n].Generalised = r.plan.generalised(c, &b)
 		for i := range d.Rules[n].Generalised {
 			unseen[d.Rules[n].Generalised[i].Cell()] = true
 		}
@@ -420,14 +420,14 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) erro
 		for _, t := range b.Sets[1] {
 			box.dests = append(box.dests, c.dests[t])
 		}
-		if err := decide.CheckRanges(&d.Rules[n], in, parts, r); err != nil {
+		if err := decide.CheckRanges(&d.Rules[n], in, parts, r.plan); err != nil {
 			return err
 		}
 		d.Rules[n].PortRanges = decide.PortRanges(&d.Rules[n], held, parts)
 		d.held, d.boxes = append(d.held, held), append(d.boxes, box)
 	}
-	if r.partial() {
-		r.leaveOut(d, parts)
+	if r.plan.partial() {
+		r.plan.leaveOut(d, parts)
 	}
 	d.Summary.GeneralisedCells = len(unseen)
 	return nil
@@ -439,7 +439,7 @@ type moments struct{ first, last time.Time }
 // readSpans gives, where there is a scope and an end of the window was not asked for, the first and last moment of all
 // sessions of each VRF: scanners are looked for among these.
 func (r *run) readSpans(ctx context.Context) (map[string]moments, error) {
-	if r.bounds.All() || !r.Since.IsZero() && !r.Until.IsZero() {
+	if r.plan.bounds.All() || !r.plan.settings.Since.IsZero() && !r.plan.settings.Until.IsZero() {
 		return nil, nil
 	}
 	window, where, args := r.window()
@@ -472,11 +472,11 @@ func (r *run) setWindow(d *draft, parts []cells.Part, spans map[string]moments) 
 		}
 	}
 	d.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
-	if !r.Since.IsZero() {
-		d.Window.From = r.Since
+	if !r.plan.settings.Since.IsZero() {
+		d.Window.From = r.plan.settings.Since
 	}
-	if !r.Until.IsZero() {
-		d.Window.To = r.Until
+	if !r.plan.settings.Until.IsZero() {
+		d.Window.To = r.plan.settings.Until
 	}
 }
 
@@ -487,7 +487,7 @@ func (r *run) finish(d *draft, parts []cells.Part, evidence []ruleEvidence, know
 		rule.Evidence = evidence[i].Evidence
 		rule.Evidence.LossyExporters = d.lossyAmong(rule.Evidence.LossyExporters)
 		rule.Excess = policy.Excess{PermittedPairs: d.pairs(&d.boxes[i], known), ObservedPairs: evidence[i].pairs, ExtraAddresses: d.extra(&d.boxes[i])}
-		d.Summary.EOSLines += rule.EOSLines(rule.Families(r.addresses))
+		d.Summary.EOSLines += rule.EOSLines(rule.Families(r.plan.addresses))
 	}
 	for i := range d.prefixes {
 		d.Prefixes = append(d.Prefixes, d.prefixes[i].HostPrefix)
@@ -511,9 +511,9 @@ func (r *run) finish(d *draft, parts []cells.Part, evidence []ruleEvidence, know
 	d.Summary.Rules = len(d.Rules)
 	d.Summary.PerHostRules = d.Summary.Included
 	d.Summary.PerPairRules = len(pairs)
-	d.Proposal.Settings = r.Document()
+	d.Proposal.Settings = r.plan.settings.Document()
 	if len(d.force.rules) > 0 {
-		d.Existing = r.addresses.Audit(d.force.rules, d.force.seen, d.Rules)
+		d.Existing = r.plan.addresses.Audit(d.force.rules, d.force.seen, d.Rules)
 	}
 	d.Unproposed = unproposed
 	left := uint64(0)
@@ -523,7 +523,7 @@ func (r *run) finish(d *draft, parts []cells.Part, evidence []ruleEvidence, know
 	if d.Summary.Included+left != d.Summary.Sessions {
 		return fmt.Errorf("BUG: %d sessions, of which %d are included and %d are not", d.Summary.Sessions, d.Summary.Included, left)
 	}
-	d.Carry(r.given, r.addresses, seen, r.Existing, r.Guardrails)
+	d.Carry(r.plan.given, r.plan.addresses, seen, r.plan.settings.Existing, r.plan.settings.Guardrails)
 	d.Seal()
 	return nil
 }

@@ -21,16 +21,16 @@ type force struct {
 // inForce gives the rules in force of a draft, and its sessions by the rules that hold them.
 func (r *run) inForce(ctx context.Context, d *draft, parts []cells.Part) (*force, error) {
 	out := new(force)
-	place := make([]int, len(r.existing.statements)) // Each statement's place among the rules, or -1.
+	place := make([]int, len(r.plan.existing.statements)) // Each statement's place among the rules, or -1.
 	at := 0
-	for _, doc := range r.Existing {
+	for _, doc := range r.plan.settings.Existing {
 		for i := range doc.Rules {
 			place[at] = -1
 			if doc.VRF == "" || doc.VRF == d.VRF {
 				place[at] = len(out.rules)
 				rule := &doc.Rules[i]
 				out.rules = append(out.rules, policy.AuditRule{StatementRule: *rule, Label: rule.Label(i),
-					Partly: !r.bounds.HoldsAll(r.addresses.Around(rule.Sources), r.addresses.Around(rule.Destinations))})
+					Partly: !r.plan.bounds.HoldsAll(r.plan.addresses.Around(rule.Sources), r.plan.addresses.Around(rule.Destinations))})
 			}
 			at++
 		}
@@ -43,7 +43,7 @@ func (r *run) inForce(ctx context.Context, d *draft, parts []cells.Part) (*force
 	for _, i := range d.parts {
 		pt := &parts[i]
 		s := policy.Seen{Keep: pt.Reason == 0 || policy.Keeps(policy.Reasons[pt.Reason-1])}
-		for j := range r.existing.all(pt.SrcClass, pt.DstClass, pt.Service) {
+		for j := range r.plan.existing.all(pt.SrcClass, pt.DstClass, pt.Service) {
 			if p := place[j]; p >= 0 {
 				s.Holders = append(s.Holders, p)
 				if s.Keep {
@@ -98,11 +98,11 @@ func (r *run) countForce(ctx context.Context, d *draft, parts []cells.Part, f *f
 			continue
 		}
 		rule := &f.rules[p]
-		rule.Beyond = policy.Beyond{PermittedPairs: r.permittedPairs(j, known), ObservedPairs: reached[p].pairs}
+		rule.Beyond = policy.Beyond{PermittedPairs: r.plan.permittedPairs(j, known), ObservedPairs: reached[p].pairs}
 		var ports bool
 		rule.Beyond.PermittedPorts, rule.Beyond.ObservedPorts, ports = d.ports(rule.Services, held[p], parts)
 		rule.Wider = rule.Action == policy.Allow && !rule.Partly && len(held[p]) > 0 &&
-			(ports || r.unneeded(r.existing.src, j, known, reached[p].ends[0]) || r.unneeded(r.existing.dst, j, known, reached[p].ends[1]))
+			(ports || r.plan.unneeded(r.plan.existing.src, j, known, reached[p].ends[0]) || r.plan.unneeded(r.plan.existing.dst, j, known, reached[p].ends[1]))
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func (p *plan) unneeded(side [][]uint64, statement int, known map[classOf]uint64
 	groups := map[int]bool{} // whether seen
 	group := func(c uint32) (int, bool) {
 		cl := &p.classes.list[c]
-		if cl.group < 0 && cl.kind == categories.Public && p.External == policy.ExternalInternet {
+		if cl.group < 0 && cl.kind == categories.Public && p.settings.External == policy.ExternalInternet {
 			return math.MaxInt, true
 		}
 		return cl.group, cl.group >= 0

@@ -39,7 +39,7 @@ func (r *run) sendNotes(ctx context.Context) (uint64, error) {
 	defer batch.Close()
 	nobody := netip.IPv6Unspecified()
 	for c, s := range r.scanners {
-		if c.vrf == r.VRF {
+		if c.vrf == r.plan.settings.VRF {
 			if err := batch.Append(decide.ScannerNumber, int32(-1), as16(c.client), s.note()); err != nil {
 				return 0, err
 			}
@@ -51,7 +51,7 @@ func (r *run) sendNotes(ctx context.Context) (uint64, error) {
 	for _, of := range []struct {
 		reason  uint8
 		matcher *matcher
-	}{{decide.ExcludedNumber, r.exclusions}, {decide.GuardrailNumber, r.guardrails}, {decide.AlreadyPermittedNumber, r.existing}} {
+	}{{decide.ExcludedNumber, r.plan.exclusions}, {decide.GuardrailNumber, r.plan.guardrails}, {decide.AlreadyPermittedNumber, r.plan.existing}} {
 		for place := range of.matcher.statements {
 			if err := batch.Append(of.reason, int32(place), nobody, r.note(of.reason, int32(place), clientOf{})); err != nil {
 				return 0, err

@@ -118,7 +118,7 @@ func (r *run) list(ctx context.Context, p *policy.Proposal) error {
 	if err != nil {
 		return err
 	}
-	if err := r.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
+	if err := r.plan.step("prepare verdicts", true, func() (uint64, error) { return 0, r.createVerdicts(ctx) }); err != nil {
 		return err
 	}
 	if _, err := r.decide(ctx, parts); err != nil {
@@ -132,7 +132,7 @@ func (r *run) list(ctx context.Context, p *policy.Proposal) error {
 		}
 		held := false
 		if pt.Reason == 0 || pt.Reason == decide.AlreadyPermittedNumber {
-			for rule := range r.listedRules.all(pt.SrcClass, pt.DstClass, pt.Service) {
+			for rule := range r.plan.listedRules.all(pt.SrcClass, pt.DstClass, pt.Service) {
 				held = true
 				verdicts = append(verdicts, verdict{i, uint32(rule)})
 			}
@@ -148,13 +148,13 @@ func (r *run) list(ctx context.Context, p *policy.Proposal) error {
 			verdicts = append(verdicts, verdict{i, noRule})
 		}
 	}
-	if err := r.step("send reasons", true, func() (uint64, error) { return r.sendNotes(ctx) }); err != nil {
+	if err := r.plan.step("send reasons", true, func() (uint64, error) { return r.sendNotes(ctx) }); err != nil {
 		return err
 	}
-	if err := r.step("send verdicts", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }); err != nil {
+	if err := r.plan.step("send verdicts", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, verdicts) }); err != nil {
 		return err
 	}
-	return r.step("send rules", true, func() (uint64, error) { return uint64(len(p.Rules)), r.sendRules(ctx, p) })
+	return r.plan.step("send rules", true, func() (uint64, error) { return uint64(len(p.Rules)), r.sendRules(ctx, p) })
 }
 
 // all gives every statement that matches, whatever its VRF, in order.
@@ -195,7 +195,7 @@ func (r *run) sendRules(ctx context.Context, p *policy.Proposal) error {
 		if err := names.Append(uint32(i), p.Rules[i].Name); err != nil {
 			return err
 		}
-		for side, held := range [][][]uint64{r.listedRules.src, r.listedRules.dst} {
+		for side, held := range [][][]uint64{r.plan.listedRules.src, r.plan.listedRules.dst} {
 			for class := range held {
 				if held[class][i/64]>>(i%64)&1 == 1 {
 					if err := ends.Append(uint32(i), uint8(side), uint32(class)); err != nil {
@@ -279,7 +279,7 @@ func (r *run) whole() string {
             arraySort(groupUniqArrayArray(w.exporters)) AS exporters
         FROM %s AS w
         WHERE w.vrf = %s
-        GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port`, iana.ICMP, iana.ICMPv6, window, sqltext.Text(r.VRF))
+        GROUP BY w.vrf, w.client_ip, w.server_ip, w.proto, cell_port`, iana.ICMP, iana.ICMPv6, window, sqltext.Text(r.plan.settings.VRF))
 }
 
 // Unobserved is the SQL of a query for the pairs of known endpoints that the rules with the given places permit
@@ -301,6 +301,6 @@ WHERE c.rule IN (%[11]s) AND s.rule IN (%[11]s) AND c.address != s.address AND (
 (
     SELECT v.rule, x.client, x.server FROM %[6]s AS x INNER JOIN %[7]s AS v ON v.cell = x.cell
 )
-ORDER BY c.rule, c.address, s.address%[8]s`, address("c.address"), address("s.address"), r.side(0, r.VRF), r.side(1, r.VRF),
+ORDER BY c.rule, c.address, s.address%[8]s`, address("c.address"), address("s.address"), r.side(0, r.plan.settings.VRF), r.side(1, r.plan.settings.VRF),
 		r.table("rules"), r.table("sessions"), r.table("verdicts"), limit, ofIPv4("c.address"), ofIPv4("s.address"), placesText(rules))
 }

@@ -23,7 +23,7 @@ const reportedWithin = 30 * time.Minute
 const hasLoss = "(lost_records > 0 OR lost_messages > 0 OR no_template > 0 OR restarts > 0 OR late_records > 0 OR kernel_drops > 0 OR dropped_records > 0)"
 
 // span is the window asked for, with the ends of time where it is open.
-func (r *run) span() (since, until time.Time) { return schema.OpenWindow(r.Since.Time, r.Until.Time) }
+func (r *run) span() (since, until time.Time) { return schema.OpenWindow(r.plan.settings.Since.Time, r.plan.settings.Until.Time) }
 
 // hoursOfReceipt gives a condition on column hour: those in which records of
 // [from, to] may have come.
@@ -36,7 +36,7 @@ func hoursOfReceipt(from, to time.Time) string {
 // these are looked for in sessions.
 func (r *run) readLossy(ctx context.Context) (uint64, error) {
 	condition := hasLoss
-	if !r.Since.IsZero() || !r.Until.IsZero() {
+	if !r.plan.settings.Since.IsZero() || !r.plan.settings.Until.IsZero() {
 		since, until := r.span()
 		until = earlier(until, time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)) // hours are 32 bits
 		condition += " AND " + hoursOfReceipt(since, until)
@@ -142,11 +142,11 @@ func (d *draft) lossyAmong(exporters []string) []string {
 // sawScope is a condition on the exporters of a VRF, where there is a scope: one of its sessions was seen by them, or by
 // an exporter that nobody knows.
 func (r *run) sawScope() string {
-	if r.bounds.All() {
+	if r.plan.bounds.All() {
 		return ""
 	}
 	from, where, _ := r.window()
-	where, having := r.scoped(strings.ReplaceAll(where, "?", sqltext.Text(r.VRF)))
+	where, having := r.scoped(strings.ReplaceAll(where, "?", sqltext.Text(r.plan.settings.VRF)))
 	return fmt.Sprintf(`AND (exporter = toIPv6('::') OR (vrf, exporter) GLOBAL IN (SELECT vrf, toIPv6(arrayJoin(exporters)) FROM
 			(
 				SELECT w.vrf AS vrf, groupUniqArrayArray(w.exporters) AS exporters FROM %s AS w %s

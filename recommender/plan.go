@@ -11,7 +11,7 @@ import (
 
 // plan is what a run knows before it looks at sessions.
 type plan struct {
-	Settings
+	settings   Settings
 	file       *categories.File
 	given      *categories.File // nil for none
 	addresses  *policy.Addresses
@@ -54,7 +54,7 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	if file == nil {
 		file = &categories.File{}
 	}
-	p := &plan{Settings: s, file: file, given: given, bounds: bounds, categories: s.Categories}
+	p := &plan{settings: s, file: file, given: given, bounds: bounds, categories: s.Categories}
 	if len(p.categories) == 0 {
 		p.categories = file.CategoryNames()
 	}
@@ -158,7 +158,7 @@ func (p *plan) policyStatements(setting string, policies []policy.Policy, readin
 
 // needsHours reports whether the hours of sessions matter.
 func (p *plan) needsHours() bool {
-	return p.hourly || p.MinHours > 1 || p.Recurring > 1 || p.PortRanges > 0
+	return p.hourly || p.settings.MinHours > 1 || p.settings.Recurring > 1 || p.settings.PortRanges > 0
 }
 
 // needsClasses reports whether a session's fate can depend on more than its

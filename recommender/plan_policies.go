@@ -74,11 +74,11 @@ func (r *run) note(reason uint8, note int32, client clientOf) string {
 	}
 	switch reason {
 	case decide.ExcludedNumber:
-		return r.exclusions.statements[note].note
+		return r.plan.exclusions.statements[note].note
 	case decide.GuardrailNumber:
-		return r.guardrails.statements[note].note
+		return r.plan.guardrails.statements[note].note
 	case decide.AlreadyPermittedNumber:
-		return r.existing.statements[note].note
+		return r.plan.existing.statements[note].note
 	}
 	return ""
 }

@@ -54,11 +54,11 @@ type learning struct {
 // learn reads when the sessions of cells were seen.
 func (r *run) learn(ctx context.Context, list []cells.Cell, parts []cells.Part) ([]simulate.Learned, error) {
 	l := r.learnt(list, parts)
-	if err := r.step("send cells", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, l.verdicts) }); err != nil {
+	if err := r.plan.step("send cells", true, func() (uint64, error) { return r.sendVerdicts(ctx, parts, l.verdicts) }); err != nil {
 		return nil, err
 	}
 	var seen []seenHours
-	if err := r.step("read hours", true, func() (n uint64, err error) {
+	if err := r.plan.step("read hours", true, func() (n uint64, err error) {
 		seen, err = r.readHours(ctx)
 		return uint64(len(seen)), err
 	}); err != nil {
@@ -104,8 +104,8 @@ func (r *run) learnt(list []cells.Cell, parts []cells.Part) *learning {
 		for _, i := range of {
 			l.verdicts = append(l.verdicts, verdict{i, uint32(len(l.cells))})
 		}
-		l.cells = append(l.cells, simulate.LearnedCell{Source: r.literal(k.Src).String(), Destination: r.literal(k.Dst).String(), Service: k.Service.String(),
-			MinSessions: r.MinSessions, MinHours: r.MinHours, Never: never, Permitted: permitted})
+		l.cells = append(l.cells, simulate.LearnedCell{Source: r.plan.literal(k.Src).String(), Destination: r.plan.literal(k.Dst).String(), Service: k.Service.String(),
+			MinSessions: r.plan.settings.MinSessions, MinHours: r.plan.settings.MinHours, Never: never, Permitted: permitted})
 		l.vrfs = append(l.vrfs, k.VRF)
 	}
 	for i := range list {

@@ -21,26 +21,26 @@ const mostLearning = 20
 // looksBack asks for the hours of sessions where the window may be long enough for a forecast; reading them costs time.
 func (r *run) looksBack(ctx context.Context) error {
 	where := "1"
-	if r.VRF != "" {
-		where += " AND vrf = " + sqltext.Text(r.VRF)
+	if r.plan.settings.VRF != "" {
+		where += " AND vrf = " + sqltext.Text(r.plan.settings.VRF)
 	}
-	if !r.Since.IsZero() {
-		where += fmt.Sprintf(" AND hour >= toDateTime(%d) - 3600", r.Since.Unix())
+	if !r.plan.settings.Since.IsZero() {
+		where += fmt.Sprintf(" AND hour >= toDateTime(%d) - 3600", r.plan.settings.Since.Unix())
 	}
-	if !r.Until.IsZero() {
-		where += fmt.Sprintf(" AND hour < toDateTime(%d)", r.Until.Unix()+1)
+	if !r.plan.settings.Until.IsZero() {
+		where += fmt.Sprintf(" AND hour < toDateTime(%d)", r.plan.settings.Until.Unix()+1)
 	}
 	var hours, span uint64
 	if err := r.conn.QueryRow(ctx, "SELECT uniqExact(hour), toUInt64(if(count() > 0, dateDiff('hour', min(hour), max(hour)) + 1, 0)) FROM sessions_hourly WHERE "+where).Scan(&hours, &span); err != nil {
 		return fmt.Errorf("ClickHouse: hours with sessions: %w", err)
 	}
-	r.hourly = r.hourly || simulate.LongEnough(int(span), int(hours))
+	r.plan.hourly = r.plan.hourly || simulate.LongEnough(int(span), int(hours))
 	return nil
 }
 
 // readiness assesses each VRF with a window that is long enough; nil where none is.
 func (r *run) readiness(ctx context.Context, list []cells.Cell, parts []cells.Part) (map[string]*policy.Readiness, error) {
-	if !r.hourly || r.withoutReadiness {
+	if !r.plan.hourly || r.plan.settings.withoutReadiness {
 		return nil, nil
 	}
 	learned, err := r.learn(ctx, list, parts)

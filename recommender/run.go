@@ -39,7 +39,7 @@ import (
 // close drops them. A run that was killed leaves them behind; the next run
 // after a day removes them.
 type run struct {
-	*plan
+	plan     *plan
 	conn     driver.Conn
 	database string
 	name     string
@@ -108,7 +108,7 @@ func (p *plan) step(name string, server bool, f func() (uint64, error)) error {
 		}
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	p.Observe(Step{Name: name, Server: server, Took: time.Since(start), Rows: rows})
+	p.settings.Observe(Step{Name: name, Server: server, Took: time.Since(start), Rows: rows})
 	return nil
 }
 
@@ -123,7 +123,7 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("named")+" (address IPv6, group_number UInt32) ENGINE = MergeTree ORDER BY ()"); err != nil {
 		return 0, err
 	}
-	hosts := r.file.Hosts()
+	hosts := r.plan.file.Hosts()
 	if len(hosts) == 0 {
 		return n, nil
 	}
@@ -133,8 +133,8 @@ func (r *run) loadAddresses(ctx context.Context) (uint64, error) {
 	}
 	defer batch.Close()
 	for _, a := range hosts {
-		number := group(r.resolver.LookupIndex(a))
-		if number == cells.NoGroup && r.External == policy.ExternalInternet && categories.KindOf(a) == categories.Public {
+		number := group(r.plan.resolver.LookupIndex(a))
+		if number == cells.NoGroup && r.plan.settings.External == policy.ExternalInternet && categories.KindOf(a) == categories.Public {
 			number = cells.InternetGroup
 		}
 		if err := batch.Append(as16(a), number); err != nil {
@@ -163,9 +163,9 @@ func (r *run) loadRanges(ctx context.Context, columns []string, more func(*class
 		return 0, err
 	}
 	defer batch.Close()
-	ranges := r.classes.ranges()
+	ranges := r.plan.classes.ranges()
 	for _, g := range ranges {
-		c := &r.classes.list[g.class]
+		c := &r.plan.classes.list[g.class]
 		if err := batch.Append(append([]any{as16(g.first), uint8(c.kind), g.class, g.track}, more(c)...)...); err != nil {
 			return 0, err
 		}

@@ -97,7 +97,7 @@ HAVING 2 * fruitless > targets AND
 		"scanners": r.table("scanners"), "sessions": window, "where": where,
 		"looked_up": r.lookUp("SELECT * FROM targets", "server", "known", "kind"),
 		"tcp":       iana.TCP, "public": int(categories.Public), "has_ports": hasPorts("proto"), "never_answers": neverAnswers("server_ip"),
-		"many": r.ScannerTargets, "scan_hours": scanHours, "scan_ports": scanPorts,
+		"many": r.plan.settings.ScannerTargets, "scan_hours": scanHours, "scan_ports": scanPorts,
 		"attempt_packets": attemptPackets, "attempt_octets": attemptOctets,
 	}), args...); err != nil {
 		return 0, err

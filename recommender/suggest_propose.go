@@ -117,7 +117,7 @@ func (r *run) laterParts(ctx context.Context) ([]cells.Part, error) {
 	}
 	parts, err := r.count(ctx)
 	if err == nil {
-		decide.Judge(parts, r)
+		decide.Judge(parts, r.plan)
 	}
 	return parts, err
 }

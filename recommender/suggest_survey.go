@@ -100,7 +100,7 @@ func (v *survey) loadGroups(ctx context.Context) (uint64, error) {
 
 // fill fills the survey's tables, and the window and cut of the answer. It reports whether there are sessions.
 func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (some bool, err error) {
-	if err := v.run.step("load addresses", true, func() (uint64, error) { return v.loadGroups(ctx) }); err != nil {
+	if err := v.run.plan.step("load addresses", true, func() (uint64, error) { return v.loadGroups(ctx) }); err != nil {
 		return false, err
 	}
 	var counts [windows]uint64
@@ -110,11 +110,11 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 			return counts[part], err
 		}
 	}
-	if err := v.run.step("look sessions up", true, func() (uint64, error) {
+	if err := v.run.plan.step("look sessions up", true, func() (uint64, error) {
 		if err := v.createSessions(ctx); err != nil {
 			return 0, err
 		}
-		return look(wholeWindow, v.run.asked())()
+		return look(wholeWindow, v.run.plan.settings.asked())()
 	}); err != nil || counts[wholeWindow] == 0 {
 		return false, err
 	}
@@ -122,11 +122,11 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 	if err := v.run.conn.QueryRow(ctx, "SELECT min(first_seen), max(last_seen) FROM "+v.run.table("sessions")).Scan(&first, &last); err != nil {
 		return false, fmt.Errorf("ClickHouse: find the window: %w", err)
 	}
-	if !v.run.Since.IsZero() {
-		first = v.run.Since.Time
+	if !v.run.plan.settings.Since.IsZero() {
+		first = v.run.plan.settings.Since.Time
 	}
-	if !v.run.Until.IsZero() {
-		last = v.run.Until.Time
+	if !v.run.plan.settings.Until.IsZero() {
+		last = v.run.plan.settings.Until.Time
 	}
 	out.Window = policy.Window{From: policy.NewTime(first), To: policy.NewTime(last)}
 	cut := cutAt(out.Window, learn)
@@ -135,8 +135,8 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 		name string
 		f    func() (uint64, error)
 	}{
-		{"look up those to learn on", look(learnWindow, window{v.run.Since.Time, cut})},
-		{"look up those after", look(laterWindow, window{cut, v.run.Until.Time})},
+		{"look up those to learn on", look(learnWindow, window{v.run.plan.settings.Since.Time, cut})},
+		{"look up those after", look(laterWindow, window{cut, v.run.plan.settings.Until.Time})},
 		{"exclusions", func() (uint64, error) { return v.run.exclude(ctx, "client_class", "server_class") }},
 		{"known addresses", func() (uint64, error) { return v.readKnown(ctx) }},
 		{"prepare rules", func() (uint64, error) {
@@ -146,7 +146,7 @@ func (v *survey) fill(ctx context.Context, learn float64, out *Suggestions) (som
 			) ENGINE = MergeTree ORDER BY ()`)
 		}},
 	} {
-		if err := v.run.step(q.name, true, q.f); err != nil {
+		if err := v.run.plan.step(q.name, true, q.f); err != nil {
 			return false, err
 		}
 	}
@@ -171,7 +171,7 @@ func (v *survey) look(ctx context.Context, part int, w window) (n uint64, err er
 	if part != wholeWindow && !w.since.IsZero() && !w.until.IsZero() && !w.since.Before(w.until) {
 		return 0, nil
 	}
-	if v.run.ScannerTargets > 0 {
+	if v.run.plan.settings.ScannerTargets > 0 {
 		if err := v.run.conn.Exec(ctx, "DROP TABLE IF EXISTS "+v.run.table("scanners")+" SYNC"); err != nil {
 			return 0, err
 		}
@@ -205,7 +205,7 @@ FROM
 // exclude finds the sessions that the groups file excludes, whatever the order of categories is: by classes of addresses, of
 // which it is told the columns, and service.
 func (r *run) exclude(ctx context.Context, client, server string) (n uint64, err error) {
-	if len(r.exclusions.statements) == 0 {
+	if len(r.plan.exclusions.statements) == 0 {
 		return 0, nil
 	}
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("excluded")+" (client_class UInt32, server_class UInt32, proto UInt8, port UInt16) ENGINE = MergeTree ORDER BY ()"); err != nil {
@@ -227,7 +227,7 @@ func (r *run) exclude(ctx context.Context, client, server string) (n uint64, err
 		if err := rows.Scan(&from, &to, &s.Proto, &s.Port); err != nil {
 			return 0, err
 		}
-		if r.exclusions.first("", from, to, s) >= 0 {
+		if r.plan.exclusions.first("", from, to, s) >= 0 {
 			n++
 			if err := batch.Append(from, to, s.Proto, s.Port); err != nil {
 				return 0, err
@@ -272,7 +272,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 	}
 	// Of the addresses that groups name, those that were seen are counted already.
 	grouped := ""
-	if len(v.candidates) == len(v.run.file.Categories) {
+	if len(v.candidates) == len(v.run.plan.file.Categories) {
 		grouped = " WHERE arrayExists(x -> x != 0, groups)" // no group of another category names any
 	}
 	seen, err := v.run.conn.Query(ctx, "SELECT vrf, address FROM "+both+grouped)
@@ -307,7 +307,7 @@ func (v *survey) readKnown(ctx context.Context) (uint64, error) {
 			if there[host{vrf, addr}] {
 				continue
 			}
-			kind := v.run.resolver.KindOf(addr)
+			kind := v.run.plan.resolver.KindOf(addr)
 			key := fmt.Sprintf("%q %d %v %v", vrf, kind, addr.Is4(), groups)
 			if unseen[key] == nil {
 				unseen[key] = &knownAddresses{vrf: vrf, kind: kind, groups: groups, ipv4: addr.Is4()}

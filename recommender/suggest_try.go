@@ -31,7 +31,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	x := Suggestion{Categories: o.plan.categories}
 	name := strings.Join(x.Categories, ",")
 	var parts [windows][]cells.Part
-	if err := v.run.step("count cells of "+name, true, func() (n uint64, err error) {
+	if err := v.run.plan.step("count cells of "+name, true, func() (n uint64, err error) {
 		parts, err = o.readParts(ctx)
 		return uint64(len(parts[wholeWindow])), err
 	}); err != nil {
@@ -40,7 +40,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	var boxes []boxed
 	var vrfs []string // VRFs of the boxes.
 	var held [][]cells.Key
-	if err := v.run.step("cover "+name, false, func() (uint64, error) {
+	if err := v.run.plan.step("cover "+name, false, func() (uint64, error) {
 		all := parts[wholeWindow]
 		list := o.support(all)
 		for i := range all {
@@ -73,7 +73,7 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 	}); err != nil {
 		return x, err
 	}
-	if err := v.run.step("pairs of "+name, true, func() (uint64, error) {
+	if err := v.run.plan.step("pairs of "+name, true, func() (uint64, error) {
 		seen, err := o.readPairs(ctx, held)
 		known := o.known()
 		for i := range boxes {
@@ -91,9 +91,9 @@ func (v *survey) try(ctx context.Context, chain []int) (Suggestion, error) {
 }
 
 func (v *survey) order(chain []int) (*order, error) {
-	s := v.run.Settings
+	s := v.run.plan.settings
 	s.Categories = v.namesOf(chain)
-	file := *v.run.file
+	file := *v.run.plan.file
 	file.Exclude = nil // done with already
 	p, err := newPlan(s, &file)
 	if err != nil {
@@ -125,7 +125,7 @@ func (v *survey) namesOf(chain []int) []string {
 // support gives the cells with enough support, and the other parts their reason.
 func (o *order) support(parts []cells.Part) []cells.Cell {
 	list := decide.Judge(parts, o.plan)
-	return decide.Support(list, parts, &o.plan.Settings.Settings, func(c *cells.Cell) cells.Breadth {
+	return decide.Support(list, parts, &o.plan.settings.Settings, func(c *cells.Cell) cells.Breadth {
 		return parts[c.Parts[0]].Breadth // Cells have one part where there are no policies.
 	})
 }
@@ -138,7 +138,7 @@ func (o *order) sessions() string {
 		for _, c := range o.chain {
 			fmt.Fprintf(&b, "%[1]s%[2]d != 0, %[1]s%[2]d + %[3]d, ", end, c, o.first[c])
 		}
-		if o.plan.External == policy.ExternalInternet {
+		if o.plan.settings.External == policy.ExternalInternet {
 			fmt.Fprintf(&b, "%s = %d, %d, ", kind, categories.Public, cells.InternetGroup)
 		}
 		return b.String() + "0)::UInt32"
@@ -148,17 +148,17 @@ func (o *order) sessions() string {
 		return fmt.Sprintf("%[1]s_naming != 0 AND bitAnd(%[1]s_naming, %[2]d) = 0", end, o.selected())
 	}
 	reasons := fmt.Sprintf("own_reason = %[1]d OR %[2]s OR %[3]s, %[1]d, ", decide.LocalNumber, local("client"), local("server"))
-	if len(o.survey.run.exclusions.statements) > 0 {
+	if len(o.survey.run.plan.exclusions.statements) > 0 {
 		reasons += fmt.Sprintf("(client_class, server_class, proto, port) IN (SELECT client_class, server_class, proto, port FROM %s), %d, ", o.survey.run.table("excluded"), decide.ExcludedNumber)
 	}
 	reasons += "own_reason != 0, own_reason, "
 	alone := func(kind categories.AddressKind, reason policy.Reason) string {
 		return fmt.Sprintf("client_group = 0 AND client_kind = %[1]d OR server_group = 0 AND server_kind = %[1]d, %[2]d, ", kind, cells.ReasonNumber(reason))
 	}
-	if o.plan.External == policy.ExternalReport {
+	if o.plan.settings.External == policy.ExternalReport {
 		reasons += alone(categories.Public, policy.External)
 	}
-	if o.plan.Ungrouped == policy.UngroupedReport {
+	if o.plan.settings.Ungrouped == policy.UngroupedReport {
 		reasons += alone(categories.Private, policy.Ungrouped)
 	}
 	return fmt.Sprintf(`SELECT part, vrf, client, server, hours, first_seen, last_seen,
@@ -277,7 +277,7 @@ func (o *order) known() map[groupOf]hosts {
 				break
 			}
 		}
-		if group == cells.NoGroup && k.kind == categories.Public && o.plan.External == policy.ExternalInternet {
+		if group == cells.NoGroup && k.kind == categories.Public && o.plan.settings.External == policy.ExternalInternet {
 			group = cells.InternetGroup
 		}
 		if group != cells.NoGroup {

@@ -56,7 +56,7 @@ func (c *classes) tenureNumbers() [][]uint32 {
 // loadTenures makes the tables of addresses that change their owner, where there are any. The names are those of further columns
 // with their types, whose values more gives.
 func (r *run) loadTenures(ctx context.Context, names []string, typed string, more func(*class) []any) error {
-	if len(r.classes.tracks) == 0 {
+	if len(r.plan.classes.tracks) == 0 {
 		return nil
 	}
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("tenures")+` (
@@ -69,11 +69,11 @@ func (r *run) loadTenures(ctx context.Context, names []string, typed string, mor
 		return err
 	}
 	defer batch.Close()
-	numbers := r.classes.tenureNumbers()
-	for i, t := range r.classes.tracks {
+	numbers := r.plan.classes.tenureNumbers()
+	for i, t := range r.plan.classes.tracks {
 		for j := range t.tenures {
 			x := &t.tenures[j]
-			c := &r.classes.list[x.class]
+			c := &r.plan.classes.list[x.class]
 			since, until := schema.OpenWindow(x.From, x.Until)
 			if err := batch.Append(append([]any{uint32(i + 1), since, until, numbers[i][j], x.kindOf(c), x.class}, more(c)...)...); err != nil {
 				return err
@@ -97,7 +97,7 @@ func (r *run) loadTouched(ctx context.Context) error {
 	}
 	defer batch.Close()
 	r.touchedBits = nil
-	for _, p := range r.classes.changed() {
+	for _, p := range r.plan.classes.changed() {
 		bits := p.Bits()
 		if p.Addr().Is4() {
 			bits += mapped.Bits()
@@ -141,8 +141,8 @@ func (r *run) tenureSessions(w window, attributes []string) (query string, args 
 	attributes = append(slices.Clone(attributes), "track")
 	hours := schema.HoursOf(w.since, w.until, r.touched)
 	where := ""
-	if r.VRF != "" {
-		where, args = "WHERE vrf = ?", append(args, r.VRF)
+	if r.plan.settings.VRF != "" {
+		where, args = "WHERE vrf = ?", append(args, r.plan.settings.VRF)
 	}
 	hours = r.atTheTime(r.lookUp(hours, "client_ip", "now", attributes...), "c", "client_tenure", attributes)
 	hours = r.atTheTime(r.lookUp(hours, "server_ip", "now", attributes...), "s", "server_tenure", attributes)
@@ -172,7 +172,7 @@ func (r *run) atTheTime(query, as, tenure string, attributes []string) string {
 // formerReasons leaves out sessions of addresses that were in no group when they were seen, and have an owner now, as the beginning
 // of the arguments of a multiIf; see tenure.
 func (r *run) formerReasons() (external, ungrouped string) {
-	if len(r.classes.tracks) == 0 {
+	if len(r.plan.classes.tracks) == 0 {
 		return "", ""
 	}
 	of := func(kind int, reason policy.Reason) string {
@@ -183,7 +183,7 @@ func (r *run) formerReasons() (external, ungrouped string) {
 
 // readReused gives, for each VRF, the addresses with sessions in the window that changed their owner about it, with all their owners.
 func (r *run) readReused(ctx context.Context) (map[string][]policy.Reused, error) {
-	if len(r.classes.tracks) == 0 {
+	if len(r.plan.classes.tracks) == 0 {
 		return nil, nil
 	}
 	sessions := r.table("sessions")
@@ -201,7 +201,7 @@ func (r *run) readReused(ctx context.Context) (map[string][]policy.Reused, error
 		if err := rows.Scan(&vrf, &track); err != nil {
 			return nil, err
 		}
-		out[vrf] = append(out[vrf], r.reused(&r.classes.tracks[track-1])...)
+		out[vrf] = append(out[vrf], r.reused(&r.plan.classes.tracks[track-1])...)
 	}
 	for _, list := range out {
 		slices.SortFunc(list, func(a, b policy.Reused) int { return a.Prefix.Compare(b.Prefix) })
@@ -213,18 +213,18 @@ func (r *run) readReused(ctx context.Context) (map[string][]policy.Reused, error
 // statements name.
 func (r *run) reused(t *track) (out []policy.Reused) {
 	var owners []policy.Owner
-	lo := r.classes.spans[t.span].Lo
+	lo := r.plan.classes.spans[t.span].Lo
 	for i := range t.tenures {
 		x := &t.tenures[i]
 		o := policy.Owner{From: timeOrNone(x.From), Until: timeOrNone(x.Until)}
-		if g := r.classes.list[x.class].group; g >= 0 {
-			o.Group = r.resolver.Label(r.resolver.Groups()[g])
+		if g := r.plan.classes.list[x.class].group; g >= 0 {
+			o.Group = r.plan.resolver.Label(r.plan.resolver.Groups()[g])
 		}
-		for ref := range r.classes.history.named {
-			if ref != categories.Internet && slices.ContainsFunc(r.classes.history.members(ref), func(p timedPrefix) bool {
+		for ref := range r.plan.classes.history.named {
+			if ref != categories.Internet && slices.ContainsFunc(r.plan.classes.history.members(ref), func(p timedPrefix) bool {
 				return p.prefix.Contains(lo) && p.times.Overlaps(x.From, x.Until)
 			}) {
-				o.Named = append(o.Named, r.resolver.Label(ref))
+				o.Named = append(o.Named, r.plan.resolver.Label(ref))
 			}
 		}
 		slices.Sort(o.Named)
@@ -237,7 +237,7 @@ func (r *run) reused(t *track) (out []policy.Reused) {
 	if len(owners) < 2 {
 		return nil // Nothing changes that the selected categories know.
 	}
-	for _, p := range r.classes.spans[t.span].Prefixes() {
+	for _, p := range r.plan.classes.spans[t.span].Prefixes() {
 		out = append(out, policy.Reused{Prefix: p, Owners: owners})
 	}
 	return out

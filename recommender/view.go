@@ -59,7 +59,7 @@ func OpenView(ctx context.Context, conn driver.Conn, p *policy.Proposal, o ListO
 			v.Close(ctx)
 		}
 	}()
-	err = l.r.step("keep the sessions", true, func() (uint64, error) {
+	err = l.r.plan.step("keep the sessions", true, func() (uint64, error) {
 		return 0, conn.Exec(ctx, "CREATE TABLE "+v.Table+" ENGINE = MergeTree ORDER BY () AS "+l.judged())
 	})
 	return v, err
@@ -157,8 +157,8 @@ func dropTables(ctx context.Context, conn driver.Conn, prefix string, older time
 func (l *Listing) judged() string {
 	r := l.r
 	from, why, note := r.fates(true)
-	numbers, labels := []string{strconv.FormatUint(uint64(cells.InternetGroup), 10)}, []string{sqltext.Text(r.internet.Group)}
-	for i, label := range r.labels {
+	numbers, labels := []string{strconv.FormatUint(uint64(cells.InternetGroup), 10)}, []string{sqltext.Text(r.plan.internet.Group)}
+	for i, label := range r.plan.labels {
 		numbers, labels = append(numbers, strconv.Itoa(i+1)), append(labels, sqltext.Text(label.Group))
 	}
 	var reasons, names []string
@@ -187,7 +187,7 @@ func (l *Listing) judged() string {
         WHERE s.vrf = %[9]s
     ) AS m ON m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.cell_port
     LEFT JOIN %[10]s AS n ON n.reason = m.why AND n.place = m.place AND n.client = m.told`,
-		listedColumns, r.whole(), why, note, decide.ScannerNumber, from, r.table("verdicts"), noRule, sqltext.Text(r.VRF), r.table("notes"))
+		listedColumns, r.whole(), why, note, decide.ScannerNumber, from, r.table("verdicts"), noRule, sqltext.Text(r.plan.settings.VRF), r.table("notes"))
 	return fmt.Sprintf(`SELECT * EXCEPT (client_number, server_number, why, c, d), %[1]s AS client_group, %[2]s AS server_group,
     %[3]s AS client_public, %[4]s AS server_public, %[5]s AS source, %[6]s AS destination,
     transform(why, [%[7]s], [%[8]s], '') AS reason
