@@ -23,7 +23,9 @@ const reportedWithin = 30 * time.Minute
 const hasLoss = "(lost_records > 0 OR lost_messages > 0 OR no_template > 0 OR restarts > 0 OR late_records > 0 OR kernel_drops > 0 OR dropped_records > 0)"
 
 // span is the window asked for, with the ends of time where it is open.
-func (r *run) span() (since, until time.Time) { return schema.OpenWindow(r.plan.settings.Since.Time, r.plan.settings.Until.Time) }
+func (r *run) span() (since, until time.Time) {
+	return schema.OpenWindow(r.plan.settings.Since.Time, r.plan.settings.Until.Time)
+}
 
 // hoursOfReceipt gives a condition on column hour: those in which records of
 // [from, to] may have come.
