@@ -19,17 +19,26 @@ type Source struct {
 	Command  []string // program and its arguments
 	Field    string   // field with the addresses of an object; empty to look at the usual ones
 	Headers  []SourceHeader
+	Token    Secret // token of kinds netbox and kubernetes
+	User     string // user of kind vcenter
+	Password Secret // password of that user
+	CA       string // path of the certificates, in PEM, that the server's is checked with; empty for those of the system
 	Interval time.Duration
 	MaxLoss  float64 // share of its addresses that a snapshot may have lost, from 0 to 1; see package internal/memberships
 	Groups   []SourceCategory
 	Line     int
 }
 
-// SourceHeader is a header of HTTP requests whose value stands in a file or in the environment: it may be a secret, which a groups
-// file never holds.
+// Secret is where a secret stands, which a groups file never holds: in a file or in a variable of the environment. The zero Secret is none.
+type Secret struct {
+	File, Env string
+}
+
+// SourceHeader is a header of HTTP requests whose value may be a secret.
 type SourceHeader struct {
-	Name, File, Env string
-	Prefix          string // word before the value, such as Bearer
+	Name string
+	Secret
+	Prefix string // word before the value, such as Bearer
 }
 
 // SourceCategory makes groups of a category from a label of objects: the template, of package text/template, gives the name of the
@@ -39,7 +48,7 @@ type SourceCategory struct {
 }
 
 // SourceKinds are the kinds of sources.
-var SourceKinds = []string{"command", "file", "http"}
+var SourceKinds = []string{"command", "eos", "file", "http", "kubernetes", "netbox", "vcenter"}
 
 // DefaultSourceInterval is how often a source is asked where it does not say so.
 const DefaultSourceInterval = 5 * time.Minute
@@ -56,6 +65,8 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 	texts := map[string]*textAt{}
 	fields := map[string]func(*yaml.Node){
 		"headers":    func(n *yaml.Node) { w.sequence(n, "headers", func(n *yaml.Node) { w.sourceHeader(n, &s) }) },
+		"token":      func(n *yaml.Node) { w.secret(n, "token", &s.Token) },
+		"password":   func(n *yaml.Node) { w.secret(n, "password", &s.Password) },
 		"categories": func(n *yaml.Node) { w.sequence(n, "categories", func(n *yaml.Node) { w.sourceCategory(n, &s) }) },
 		"command": func(n *yaml.Node) {
 			var list []textAt
@@ -65,7 +76,7 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 			}
 		},
 	}
-	for _, name := range []string{"name", "kind", "address", "field", "interval", "max_loss"} {
+	for _, name := range []string{"name", "kind", "address", "field", "user", "ca", "interval", "max_loss"} {
 		at := &textAt{line: n.Line, column: n.Column}
 		texts[name] = at
 		fields[name] = func(n *yaml.Node) { *at, _ = w.text(n, name+" of a source") }
@@ -74,19 +85,17 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 		return
 	}
 	s.Name, s.Kind, s.Address, s.Field = texts["name"].text, texts["kind"].text, texts["address"].text, texts["field"].text
+	s.User, s.CA = texts["user"].text, texts["ca"].text
 	fail := func(at *textAt, field, format string, args ...any) { w.add(at.line, at.column, field, format, args...) }
 	if err := checkName(s.Name); err != nil {
 		fail(texts["name"], "name of a source", "%v", err)
 	} else {
 		w.unique(*texts["name"], "name of a source", "give them different names", lines)
 	}
-	switch {
-	case !slices.Contains(SourceKinds, s.Kind):
+	if !slices.Contains(SourceKinds, s.Kind) {
 		fail(texts["kind"], "kind of a source", "%s is not one of %s%s", quote(s.Kind), strings.Join(SourceKinds, ", "), suggest(s.Kind, SourceKinds))
-	case s.Kind == "command" && len(s.Command) == 0:
-		fail(texts["kind"], "source "+quote(s.Name), "a source of kind command needs command: the program and its arguments, as a list")
-	case s.Kind != "command" && s.Address == "":
-		fail(texts["kind"], "source "+quote(s.Name), "a source of kind %s needs address", s.Kind)
+	} else if wrong := s.wrongPlace(); wrong != "" {
+		fail(texts["kind"], "source "+quote(s.Name), "a source of kind %s %s", s.Kind, wrong)
 	}
 	if text := texts["interval"].text; text != "" {
 		d, err := time.ParseDuration(text)
@@ -107,6 +116,41 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 	}
 	if w.count() == found {
 		w.file.Sources = append(w.file.Sources, s)
+	}
+}
+
+// wrongPlace says what is wrong with where a source reads and with which credentials, as the end of a sentence; empty for nothing.
+func (s *Source) wrongPlace() string {
+	takes := func(kinds ...string) bool { return slices.Contains(kinds, s.Kind) }
+	switch {
+	case s.Kind == "command" && len(s.Command) == 0:
+		return "needs command: the program and its arguments, as a list"
+	case s.Kind == "eos" && (s.Address == "") == (len(s.Command) == 0):
+		return "needs either address, the path of a running-config, or command, which writes one"
+	case takes("file", "http", "netbox", "vcenter") && s.Address == "":
+		return "needs address"
+	case len(s.Command) > 0 && !takes("command", "eos"):
+		return "takes no command"
+	case len(s.Headers) > 0 && !takes("http", "netbox"):
+		return "takes no headers"
+	case s.Token != Secret{} && !takes("netbox", "kubernetes"):
+		return "takes no token"
+	case s.Kind == "vcenter" && (s.User == "" || s.Password == Secret{}):
+		return "needs user and password"
+	case (s.User != "" || s.Password != Secret{}) && s.Kind != "vcenter":
+		return "takes neither user nor password"
+	case s.CA != "" && !takes("http", "netbox", "kubernetes", "vcenter"):
+		return "takes no ca"
+	case s.Field != "" && !takes("command", "file", "http"):
+		return "takes no field: it knows where the addresses are"
+	}
+	return ""
+}
+
+// secret reads where a secret stands.
+func (w *yamlWalker) secret(n *yaml.Node, what string, into *Secret) {
+	if w.sourceMap(n, "the "+what, map[string]*string{"file": &into.File, "env": &into.Env}) && (into.File == "") == (into.Env == "") {
+		w.add(n.Line, n.Column, what+" of a source", "it needs either file or env: where the %s stands, which a groups file never holds", what)
 	}
 }
 

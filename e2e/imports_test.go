@@ -71,6 +71,8 @@ var mayImport = map[string][]string{
 	"internal/killtest":   {},
 	"internal/loadtest":   {"schema", "collector"},
 	"internal/recordtest": {"schema"},
+
+	"internal/vcentertest": {},
 }
 
 // groundFloor is what every package may import, and what imports nothing.

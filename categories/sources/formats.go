@@ -47,7 +47,7 @@ func parse(s *categories.Source, data []byte) (*Snapshot, error) {
 			return out, nil
 		}
 		if items, ok := v["items"].([]any); ok && strings.HasSuffix(text(v["kind"]), "List") {
-			out.kubernetes(items)
+			out.kubernetes(kubernetesItems(items, text(v["kind"])))
 			return out, nil
 		}
 		if list, ok := onlyList(v); ok {

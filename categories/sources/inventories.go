@@ -70,58 +70,6 @@ func list(v any) (out []string) {
 	return out
 }
 
-// kubernetes reads pods, services and nodes. Pods that have ended have no address any more; those on the node's network have the node's.
-func (s *Snapshot) kubernetes(items []any) {
-	for _, x := range items {
-		v, _ := x.(map[string]any)
-		meta, _ := v["metadata"].(map[string]any)
-		spec, _ := v["spec"].(map[string]any)
-		status, _ := v["status"].(map[string]any)
-		kind, namespace := text(v["kind"]), text(meta["namespace"])
-		labels := map[string][]string{"kind": {kind}}
-		set := func(name, value string) {
-			if value != "" {
-				labels[name] = []string{value}
-			}
-		}
-		set("namespace", namespace)
-		set("name", text(meta["name"]))
-		if l, ok := meta["labels"].(map[string]any); ok {
-			for k, value := range l {
-				set("label:"+k, text(value))
-			}
-		}
-		if owners, ok := meta["ownerReferences"].([]any); ok && len(owners) > 0 {
-			if o, ok := owners[0].(map[string]any); ok {
-				set("owner", text(o["name"]))
-			}
-		}
-		var addresses []string
-		switch kind {
-		case "Pod":
-			set("node", text(spec["nodeName"]))
-			if phase := text(status["phase"]); phase == "Succeeded" || phase == "Failed" || text(spec["hostNetwork"]) == "true" {
-				continue
-			}
-			addresses = among(status["podIPs"], "ip")
-			if addresses == nil && text(status["podIP"]) != "" {
-				addresses = []string{text(status["podIP"])}
-			}
-		case "Service":
-			addresses = slices.DeleteFunc(append(list(spec["clusterIPs"]), list(spec["externalIPs"])...), func(a string) bool { return a == "None" })
-		case "Node":
-			for _, a := range objectsOf(status["addresses"]) {
-				if t := text(a["type"]); t == "InternalIP" || t == "ExternalIP" {
-					addresses = append(addresses, text(a["address"]))
-				}
-			}
-		default:
-			continue // nothing with an address
-		}
-		s.add(kind+" "+namespace+"/"+text(meta["name"]), addresses, labels)
-	}
-}
-
 // objectsOf gives the objects of a list.
 func objectsOf(v any) (out []map[string]any) {
 	items, _ := v.([]any)

@@ -33,8 +33,15 @@ type Source interface {
 	Snapshot(ctx context.Context) (*Snapshot, error)
 }
 
+// Reader reads sources. The zero Reader reads all kinds but eos.
+type Reader struct {
+	// FieldSets gives the prefixes of each field-set of a running-config of Arista EOS by name, those of both families together. It is given
+	// by whoever can read such a file, which this package does not know.
+	FieldSets func(path string, config []byte) (map[string][]netip.Prefix, error)
+}
+
 // New prepares a source of a groups file.
-func New(s *categories.Source) (Source, error) {
+func (r Reader) New(s *categories.Source) (Source, error) {
 	switch s.Kind {
 	case "file":
 		return &fileSource{s}, nil
@@ -42,6 +49,16 @@ func New(s *categories.Source) (Source, error) {
 		return newHTTPSource(s)
 	case "command":
 		return &commandSource{s}, nil
+	case "netbox":
+		return newNetboxSource(s)
+	case "kubernetes":
+		return newKubernetesSource(s)
+	case "vcenter":
+		return newVCenterSource(s)
+	case "eos":
+		if r.FieldSets != nil {
+			return &eosSource{s, r.FieldSets}, nil
+		}
 	}
 	return nil, fmt.Errorf("source %q: kind %q is not one of %s", s.Name, s.Kind, strings.Join(categories.SourceKinds, ", "))
 }
@@ -167,13 +184,13 @@ func Categories(list []Membership, times func(place int) categories.Times) []cat
 
 // Read reads all sources of a file, and gives the file with their groups. An error names the source: without it the groups would not
 // be those that the file means. An empty source is an error as well, since nothing is what a source gives that has lost its data.
-func Read(ctx context.Context, f *categories.File) (_ *categories.File, problems []string, err error) {
+func (r Reader) Read(ctx context.Context, f *categories.File) (_ *categories.File, problems []string, err error) {
 	if f == nil || len(f.Sources) == 0 {
 		return f, nil, nil
 	}
 	var all []Membership
 	for i := range f.Sources {
-		snapshot, list, err := ReadOne(ctx, &f.Sources[i])
+		snapshot, list, err := r.ReadOne(ctx, &f.Sources[i])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -188,8 +205,8 @@ func Read(ctx context.Context, f *categories.File) (_ *categories.File, problems
 }
 
 // ReadOne reads one source.
-func ReadOne(ctx context.Context, of *categories.Source) (*Snapshot, []Membership, error) {
-	s, err := New(of)
+func (r Reader) ReadOne(ctx context.Context, of *categories.Source) (*Snapshot, []Membership, error) {
+	s, err := r.New(of)
 	if err != nil {
 		return nil, nil, err
 	}

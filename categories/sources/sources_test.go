@@ -80,7 +80,7 @@ func TestFormats(t *testing.T) {
 		},
 	} {
 		s := source(t, "kind: file, address: "+file(t, c.data)+", categories: ["+c.categories+"]")
-		snapshot, list, err := ReadOne(t.Context(), s)
+		snapshot, list, err := Reader{}.ReadOne(t.Context(), s)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -106,7 +106,7 @@ func TestBrokenSources(t *testing.T) {
 		`["10.0.0.1"]`:                      "is not an object",
 	} {
 		s := source(t, "kind: file, address: "+file(t, data)+", categories: [{name: tier, label: tier}]")
-		if _, _, err := ReadOne(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "cmdb") {
+		if _, _, err := (Reader{}).ReadOne(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "cmdb") {
 			t.Errorf("%q: %v, want %s", data, err, want)
 		}
 	}
@@ -145,13 +145,13 @@ func TestHTTP(t *testing.T) {
 		{"/half", "env: CMDB_TOKEN", "", "read the answer"},
 	} {
 		s := source(t, fmt.Sprintf("kind: http, address: %q, headers: [{name: X-Token, prefix: Token, %s}], categories: [{name: tier, label: tier}]", server.URL+c.path, c.headers))
-		_, list, err := ReadOne(t.Context(), s)
+		_, list, err := Reader{}.ReadOne(t.Context(), s)
 		if listed(list) != c.want || (err != nil) != (c.err != "") || err != nil && (!strings.Contains(err.Error(), c.err) || strings.Contains(err.Error(), "s3cret")) {
 			t.Errorf("%s with %s: %s, %v; want %s, %s", c.path, c.headers, listed(list), err, c.want, c.err)
 		}
 	}
 	server.Close()
-	if _, _, err := ReadOne(t.Context(), source(t, fmt.Sprintf("kind: http, address: %q, categories: [{name: tier, label: tier}]", server.URL))); err == nil {
+	if _, _, err := (Reader{}).ReadOne(t.Context(), source(t, fmt.Sprintf("kind: http, address: %q, categories: [{name: tier, label: tier}]", server.URL))); err == nil {
 		t.Error("a server that is away is no error")
 	}
 }
@@ -184,12 +184,12 @@ func TestSecretOnRedirection(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	s := source(t, `kind: command, command: [printf, 'ip,tier\n10.0.0.1,web\n'], categories: [{name: tier, label: tier}]`)
-	if _, list, err := ReadOne(t.Context(), s); err != nil || listed(list) != "tier/web 10.0.0.1/32" {
+	if _, list, err := (Reader{}).ReadOne(t.Context(), s); err != nil || listed(list) != "tier/web 10.0.0.1/32" {
 		t.Errorf("%s %v", listed(list), err)
 	}
 	for command, want := range map[string]string{"[cat, /no/such/file]": "no/such/file", "[no-such-program-here]": "no-such-program-here", "['false']": "exit status 1"} {
 		s := source(t, "kind: command, command: "+command+", categories: [{name: tier, label: tier}]")
-		if _, _, err := ReadOne(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := (Reader{}).ReadOne(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", command, err, want)
 		}
 	}
@@ -204,7 +204,7 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, problems, err := Read(t.Context(), f)
+	got, problems, err := Reader{}.Read(t.Context(), f)
 	if err != nil || len(problems) > 0 {
 		t.Fatal(err, problems)
 	}
@@ -222,7 +222,7 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Read(t.Context(), broken); err == nil || !strings.Contains(err.Error(), `"gone"`) {
+	if _, _, err := (Reader{}).Read(t.Context(), broken); err == nil || !strings.Contains(err.Error(), `"gone"`) {
 		t.Errorf("a source that fails: %v", err)
 	}
 }
@@ -238,7 +238,19 @@ func TestSourceErrors(t *testing.T) {
 		"kind: file, address: x, categories: [{name: a}]":                                                  "it is empty",
 		"kind: http, address: x, headers: [{name: X, value: secret}], categories: [{name: a, label: b}]":   `unknown key "value"`,
 		"kind: http, address: x, headers: [{name: X, env: A, file: B}], categories: [{name: a, label: b}]": "either file or env",
-		"kind: http, address: x, token: secret, categories: [{name: a, label: b}]":                         `unknown key "token"`,
+		"kind: http, address: x, token: {env: A}, categories: [{name: a, label: b}]":                       "takes no token",
+		"kind: netbox, address: x, token: s3cret, categories: [{name: a, label: b}]":                       "the token",
+		"kind: netbox, address: x, token: {file: A, env: B}, categories: [{name: a, label: b}]":            "either file or env",
+		"kind: netbox, token: {env: A}, categories: [{name: a, label: b}]":                                 "needs address",
+		"kind: vcenter, address: x, user: u, categories: [{name: a, label: b}]":                            "needs user and password",
+		"kind: vcenter, address: x, user: u, password: p, categories: [{name: a, label: b}]":               "the password",
+		"kind: file, address: x, user: u, categories: [{name: a, label: b}]":                               "takes neither user nor password",
+		"kind: file, address: x, ca: y, categories: [{name: a, label: b}]":                                 "takes no ca",
+		"kind: file, address: x, command: [y], categories: [{name: a, label: b}]":                          "takes no command",
+		"kind: kubernetes, headers: [{name: X, env: A}], categories: [{name: a, label: b}]":                "takes no headers",
+		"kind: eos, categories: [{name: a, label: b}]":                                                     "either address",
+		"kind: eos, address: x, command: [y], categories: [{name: a, label: b}]":                           "either address",
+		"kind: netbox, address: x, field: ip, categories: [{name: a, label: b}]":                           "takes no field",
 	} {
 		if _, err := categories.Parse("g.yaml", []byte("sources: [{name: cmdb, "+fields+"}]")); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", fields, err, want)

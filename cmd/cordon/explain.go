@@ -165,7 +165,7 @@ func (a *app) explain(ctx context.Context, args []string, f *explainFlags) error
 	}
 	var file *categories.File
 	var err error
-	if file, err = readGroups(f.groups); err != nil {
+	if file, err = readGroups(ctx, f.groups); err != nil {
 		return err
 	}
 	q, err := parseQuestion(args, file)

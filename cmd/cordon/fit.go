@@ -64,7 +64,7 @@ func (a *app) fit(ctx context.Context, g *inferFlags) error {
 	if g.groups == "" {
 		return usagef("--groups: name the file with the groups to compare hosts with")
 	}
-	file, err := g.complete()
+	file, err := g.complete(ctx)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (a *app) sourcesRefresh(ctx context.Context, path, name string, acceptLoss 
 	var failed error
 	for i := range list {
 		s := &list[i]
-		change, err := memberships.Refresh(ctx, st.Conn, s, time.Now(), acceptLoss)
+		change, err := memberships.Refresh(ctx, st.Conn, groupSources, s, time.Now(), acceptLoss)
 		if err != nil {
 			fmt.Fprintf(a.stdout, "%v\n", err)
 			failed = errors.Join(failed, publishChange(st.Bus, &change, err))

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"cordon/categories"
-	"cordon/categories/sources"
 	"cordon/internal/text"
 
 	"github.com/spf13/cobra"
@@ -70,7 +69,7 @@ func (a *app) sourcesCheck(ctx context.Context, path string) error {
 	failed := 0
 	for i := range list {
 		s := &list[i]
-		snapshot, members, err := sources.ReadOne(ctx, s)
+		snapshot, members, err := groupSources.ReadOne(ctx, s)
 		if err != nil {
 			failed++
 			fmt.Fprintf(a.stdout, "%s: %v\n", s.Name, err)
@@ -121,7 +120,7 @@ func (a *app) sourcesPreview(ctx context.Context, path, name, format string) err
 		out.Write([]string{"category", "group", "prefix", "source", "ref"}) // errors come with Flush
 	}
 	for i := range list {
-		_, members, err := sources.ReadOne(ctx, &list[i])
+		_, members, err := groupSources.ReadOne(ctx, &list[i])
 		if err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ func (a *app) groupsOfExport(ctx context.Context, path string, now bool) (*categ
 		return file, err
 	}
 	if now {
-		return readGroups(path)
+		return readGroups(ctx, path)
 	}
 	st, err := a.openStore(ctx, storeNeeds{})
 	if err != nil {

@@ -40,16 +40,18 @@ func newGroupsMetrics(r prometheus.Registerer) *groupsMetrics {
 func (n *node) refreshGroups(ctx context.Context) error {
 	const pause = time.Minute // Longest pause between looks at the groups file.
 	m, due := newGroupsMetrics(n.reg), map[string]time.Time{}
+	told := map[string]string{} // What was said last of a source that changes nothing.
+	unread := ""
 	for {
 		next := time.Now().Add(pause)
 		list, err := sourcesOf(n.app.settings.Groups.File, "")
-		if err != nil {
+		if once(&unread, err) {
 			n.app.log.Warn("groups.file cannot be read; what is known of its sources still holds", "err", err)
 		}
 		for i := range list {
 			s := &list[i]
 			if now := time.Now(); !due[s.Name].After(now) {
-				n.refreshSource(ctx, s, now, m)
+				told[s.Name] = n.refreshSource(ctx, s, now, m, told[s.Name])
 				due[s.Name] = now.Add(s.Interval)
 			}
 			if due[s.Name].Before(next) {
@@ -64,16 +66,37 @@ func (n *node) refreshGroups(ctx context.Context) error {
 	}
 }
 
-func (n *node) refreshSource(ctx context.Context, s *categories.Source, now time.Time, m *groupsMetrics) {
-	change, err := memberships.Refresh(ctx, n.conn, s, now, false)
+// once reports whether an error is to be said: one that is as it was said last is not. It remembers the error, or that there is none.
+func once(last *string, err error) bool {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	said := text == *last
+	*last = text
+	return err != nil && !said
+}
+
+// refreshSource refreshes one source. A source may be away, or empty, for days: what is wrong with it is said when it begins and when it
+// changes, and counted each time. Told is what was said last, empty where all was well; the result is that for the next time.
+func (n *node) refreshSource(ctx context.Context, s *categories.Source, now time.Time, m *groupsMetrics, told string) string {
+	change, err := memberships.Refresh(ctx, n.conn, groupSources, s, now, false)
 	if ctx.Err() != nil {
-		return
+		return told
 	}
 	log := n.app.log.With("part", "groups", "source", s.Name)
+	before := told
+	say := once(&told, err)
 	if err != nil {
 		m.failed.WithLabelValues(s.Name).Inc()
-		log.Warn("a source of groups changed nothing", "err", err)
+		if !say {
+			return told
+		}
+		log.Warn("a source of groups changed nothing; this is said again when it changes", "err", err)
 	} else {
+		if before != "" {
+			log.Info("a source of groups is read again")
+		}
 		m.members.WithLabelValues(s.Name).Set(float64(change.Now))
 		m.last.WithLabelValues(s.Name).Set(float64(change.Taken.Unix()))
 		m.came.WithLabelValues(s.Name).Add(float64(len(change.Came)))
@@ -85,4 +108,5 @@ func (n *node) refreshSource(ctx context.Context, s *categories.Source, now time
 	if err := publishChange(n.bus, &change, err); err != nil {
 		log.Warn("nobody was told of changes of groups", "err", err)
 	}
+	return told
 }

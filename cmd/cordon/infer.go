@@ -82,7 +82,7 @@ func (g *inferFlags) activityFlags(c *cobra.Command) {
 }
 
 // complete reads the groups file and turns the flags into settings.
-func (g *inferFlags) complete() (file *categories.File, err error) {
+func (g *inferFlags) complete(ctx context.Context) (file *categories.File, err error) {
 	s := &g.settings
 	if err = g.window.settings(time.Now(), &s.Settings); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (g *inferFlags) complete() (file *categories.File, err error) {
 	if s.Scope, err = g.scope.scope(); err != nil {
 		return nil, err
 	}
-	return readGroupsAt(g.groups, s.Until.Time)
+	return readGroupsAt(ctx, g.groups, s.Until.Time)
 }
 
 // activities counts what hosts do.
@@ -119,11 +119,11 @@ func (a *app) infer(ctx context.Context, g *inferFlags) error {
 	if g.refine != "" && g.groups == "" {
 		return usagef("--refine %s: name the file with this category by --groups", g.refine)
 	}
-	earlier, err := g.earlier()
+	earlier, err := g.earlier(ctx)
 	if err != nil {
 		return err
 	}
-	file, err := g.complete()
+	file, err := g.complete(ctx)
 	if err != nil {
 		return err
 	}
@@ -206,11 +206,11 @@ func (g *inferFlags) inferSettings(file, earlier *categories.File) (s infer.Sett
 }
 
 // earlier reads the file of an earlier run; nil where none is named.
-func (g *inferFlags) earlier() (*categories.File, error) {
+func (g *inferFlags) earlier(ctx context.Context) (*categories.File, error) {
 	if g.previous == "" {
 		return nil, nil
 	}
-	file, err := readGroupsAt(g.previous, time.Time{})
+	file, err := readGroupsAt(ctx, g.previous, time.Time{})
 	if err != nil {
 		return nil, usageError(err)
 	}

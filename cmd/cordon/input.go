@@ -7,6 +7,7 @@ import (
 	"cordon/collector/flowfile"
 	"cordon/internal/memberships"
 	"cordon/recommender"
+	"cordon/recommender/target/eos"
 	"fmt"
 	"net/netip"
 	"time"
@@ -28,13 +29,16 @@ func oneArgument(what string) cobra.PositionalArgs {
 	}
 }
 
+// groupSources reads sources of all kinds.
+var groupSources = sources.Reader{FieldSets: eos.FieldSets}
+
 // readGroups reads a groups file, with the groups of its sources as they are now; nil for no path.
-func readGroups(path string) (*categories.File, error) {
+func readGroups(ctx context.Context, path string) (*categories.File, error) {
 	file, err := parseGroups(path)
 	if err != nil {
 		return nil, err
 	}
-	file, _, err = sources.Read(context.Background(), file)
+	file, _, err = groupSources.Read(ctx, file)
 	return file, err
 }
 
@@ -59,10 +63,10 @@ func parseGroups(path string) (*categories.File, error) {
 // was never read into it. A store of the command's own knows none.
 func (a *app) withSources(ctx context.Context, st *store, file *categories.File, own bool) (*categories.File, error) {
 	if own {
-		file, _, err := sources.Read(ctx, file)
+		file, _, err := groupSources.Read(ctx, file)
 		return file, err
 	}
-	file, stale, err := memberships.File(ctx, st.Conn, file, time.Now())
+	file, stale, err := memberships.File(ctx, st.Conn, groupSources, file, time.Now())
 	for _, text := range stale {
 		fmt.Fprintf(a.stderr, "cordon: %s: addresses may have changed hands since; `cordon groups sources refresh` reads it\n", text)
 	}
@@ -70,11 +74,11 @@ func (a *app) withSources(ctx context.Context, st *store, file *categories.File,
 }
 
 // readGroupsAt reads a groups file as it was at a moment, now for the zero time; nil for no path.
-func readGroupsAt(path string, at time.Time) (*categories.File, error) {
+func readGroupsAt(ctx context.Context, path string, at time.Time) (*categories.File, error) {
 	if at.IsZero() {
 		at = time.Now()
 	}
-	file, err := readGroups(path)
+	file, err := readGroups(ctx, path)
 	return file.At(at), err
 }
 

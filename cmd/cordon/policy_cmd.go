@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"bytes"
@@ -39,7 +40,7 @@ func (a *app) policyCommand() *cobra.Command {
 		Example: `  cordon policy convert switch.cfg --to yaml
   cordon policy convert policy.yaml --to eos --groups groups.yaml`,
 		Args: oneArgument("file"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.convert(args[0], &f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.convert(cmd.Context(), args[0], &f) },
 	}
 	fs := convert.Flags()
 	fs.StringVarP(&f.to, "to", "t", "", strings.Join(policyForms, ", "))
@@ -65,7 +66,7 @@ type convertFlags struct {
 	target                    targetFlags
 }
 
-func (a *app) convert(path string, f *convertFlags) error {
+func (a *app) convert(ctx context.Context, path string, f *convertFlags) error {
 	switch {
 	case f.to == "":
 		return usagef("--to is missing: choose one of %s", strings.Join(policyForms, ", "))
@@ -76,7 +77,7 @@ func (a *app) convert(path string, f *convertFlags) error {
 	if err != nil {
 		return err
 	}
-	if opts.Groups, err = readGroupsAt(f.groups, time.Time{}); err != nil {
+	if opts.Groups, err = readGroupsAt(ctx, f.groups, time.Time{}); err != nil {
 		return err
 	}
 	names, err := readRuleNames(f.names)

@@ -137,7 +137,7 @@ func (a *app) policyDiff(cmd *cobra.Command, running, next string, f *policyDiff
 	if err != nil {
 		return err
 	}
-	if opts.Groups, err = readGroupsAt(f.groups, time.Time{}); err != nil {
+	if opts.Groups, err = readGroupsAt(cmd.Context(), f.groups, time.Time{}); err != nil {
 		return err
 	}
 	var sides [2]policyFile

@@ -128,7 +128,7 @@ func (a *app) proposalsExport(ctx context.Context, what string, e *exportFlags) 
 	if err != nil {
 		return err
 	}
-	groups, err := readGroupsAt(e.groups, time.Time{})
+	groups, err := readGroupsAt(ctx, e.groups, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -165,7 +165,7 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if _, err := s.scope.scope(); err != nil {
 		return err
 	}
-	file, err := readGroupsAt(s.groups, s.filter.Until)
+	file, err := readGroupsAt(ctx, s.groups, s.filter.Until)
 	if err != nil {
 		return err
 	}

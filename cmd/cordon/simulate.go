@@ -176,7 +176,7 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 		a.policyNotes(namedPolicies{{notes: t.file.notes()}})
 		texts = append(texts, t)
 	}
-	if set.Groups, err = readGroupsAt(s.groups, set.Until); err != nil {
+	if set.Groups, err = readGroupsAt(ctx, s.groups, set.Until); err != nil {
 		return err
 	}
 	st, err := a.sessionsOf(ctx, s.from)

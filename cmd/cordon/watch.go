@@ -290,7 +290,7 @@ func (a *app) namedPolicy(ctx context.Context, st *store, w *watchFlags, since t
 	if err != nil {
 		return nil, err
 	}
-	given, err := readGroups(w.groups)
+	given, err := readGroups(ctx, w.groups)
 	if err != nil {
 		return nil, err
 	}

@@ -27,13 +27,13 @@ func closed(t, as time.Time) time.Time {
 
 // Refresh reads a source and writes what changed. Where the snapshot fails or cannot be trusted it writes that, and the memberships stay
 // what they are; the error says why. AcceptLoss takes a snapshot whatever it lost, but one that failed.
-func Refresh(ctx context.Context, conn driver.Conn, of *categories.Source, now time.Time, acceptLoss bool) (Change, error) {
+func Refresh(ctx context.Context, conn driver.Conn, reader sources.Reader, of *categories.Source, now time.Time, acceptLoss bool) (Change, error) {
 	now = now.UTC().Truncate(time.Microsecond)
 	before, err := lastTaken(ctx, conn, of.Name)
 	if err != nil {
 		return Change{}, err
 	}
-	_, list, err := sources.ReadOne(ctx, of)
+	_, list, err := reader.ReadOne(ctx, of)
 	if err != nil {
 		return Change{Source: of.Name, Taken: now}, keepProblem(ctx, conn, of.Name, now, err)
 	}
@@ -135,7 +135,7 @@ func read(ctx context.Context, conn driver.Conn, where string, args ...any) ([]R
 // File gives a groups file with what its sources said in the time that the store knows, with the times, in place of what they say now.
 // A source that was never read into the store is read now. Stale names the sources of which the last snapshot is older than
 // two of their intervals.
-func File(ctx context.Context, conn driver.Conn, f *categories.File, now time.Time) (out *categories.File, stale []string, err error) {
+func File(ctx context.Context, conn driver.Conn, reader sources.Reader, f *categories.File, now time.Time) (out *categories.File, stale []string, err error) {
 	if f == nil || len(f.Sources) == 0 {
 		return f, nil, nil
 	}
@@ -163,7 +163,7 @@ func File(ctx context.Context, conn driver.Conn, f *categories.File, now time.Ti
 	out = f.With(Categories(all))
 	rest := *out
 	rest.Sources = missing
-	if out, _, err = sources.Read(ctx, &rest); err != nil {
+	if out, _, err = reader.Read(ctx, &rest); err != nil {
 		return nil, nil, err
 	}
 	done := *out

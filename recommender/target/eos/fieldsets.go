@@ -275,3 +275,19 @@ var icmpTypes = map[uint8]map[string]uint16{
 		"echo-reply": 129, "router-solicitation": 133, "router-advertisement": 134, "neighbor-solicitation": 135,
 		"neighbor-advertisement": 136, "redirect": 137},
 }
+
+// FieldSets gives the prefixes of each prefix field-set of a running-config by its name: those of IPv4 and IPv6 together where both families
+// have a set of the name. The path is for errors.
+func FieldSets(path string, data []byte) (map[string][]netip.Prefix, error) {
+	c, err := Parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]netip.Prefix{}
+	for _, family := range c.prefixes {
+		for name, set := range family {
+			out[name] = append(out[name], set.addresses().Prefixes()...)
+		}
+	}
+	return out, nil
+}
