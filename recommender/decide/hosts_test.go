@@ -18,7 +18,7 @@ import (
 // merging draws cells among few neighbours, so that hosts often have one role, and a group.
 func merging(t *rapid.T) []cells.Cell {
 	ends := []cells.Endpoint{group(1), host("192.0.2.1")} // The second one is public.
-	for i := range rapid.IntRange(1, 5).Draw(t, "hosts") {
+	for i := range rapid.IntRange(1, 7).Draw(t, "hosts") {
 		ends = append(ends, host(fmt.Sprintf("10.0.0.%d", i)))
 	}
 	held := map[cells.Key]bool{}
@@ -125,10 +125,10 @@ func TestMergeHosts(t *testing.T) {
 			}
 		}
 		if rapid.Bool().Draw(t, "another host") {
-			seen[netip.MustParseAddr("10.0.0.6")] = true
+			seen[netip.AddrFrom4([4]byte{10, 0, 0, byte(rapid.IntRange(0, 7).Draw(t, "its place"))})] = true
 		}
 		named := []netip.Addr{netip.MustParseAddr("9.0.0.1"), netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.8"), netip.MustParseAddr("11.0.0.0")}
-		apart := netip.MustParsePrefix("10.0.0.4/32") // Policies treat this one otherwise.
+		apart := netip.MustParsePrefix(rapid.SampledFrom([]string{"10.0.0.4/32", "10.9.0.0/32"}).Draw(t, "apart")) // Policies treat this one otherwise.
 		h := &Ungrouped{
 			MaxExtra: uint64(rapid.IntRange(0, 5).Draw(t, "extra")),
 			Seen:     map[string][]netip.Addr{"v": slices.SortedFunc(maps.Keys(seen), netip.Addr.Compare)},
@@ -246,6 +246,23 @@ func TestMergeHostsByVRF(t *testing.T) {
 	}
 }
 
+// TestUnusedHostsApart: a host that no cell has is in no prefix, whatever the roles of the others are.
+func TestUnusedHostsApart(t *testing.T) {
+	var list []cells.Cell
+	var seen []netip.Addr
+	for i := range 16 { // In each four neighbours the first and the third have one role, and the others none.
+		seen = append(seen, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}))
+		if i%2 == 0 {
+			k := cells.Key{Src: cells.NewEndpoint(cells.NoGroup, seen[i]), Dst: group(1), Service: categories.Service{Proto: 6, Port: uint16(i / 4)}.Term()}
+			list = append(list, cells.Cell{Key: k, Included: true})
+		}
+	}
+	out, prefixes, err := MergeHosts(list, nil, &Ungrouped{Seen: map[string][]netip.Addr{"": seen}, Alike: func(netip.Prefix) bool { return true }})
+	if err != nil || len(out) != 8 || len(prefixes[""]) != 0 {
+		t.Errorf("%v, %d cells, %v", err, len(out), prefixes)
+	}
+}
+
 // TestMergeCellsChecks: a prefix whose hosts were not all seen with a cell is a fault, and says how many were.
 func TestMergeCellsChecks(t *testing.T) {
 	of := func(hosts ...string) HostPrefix {
@@ -269,6 +286,7 @@ func TestMergeCellsChecks(t *testing.T) {
 		"each with each":          {list: []cells.Cell{cell(a, b), cell(b, a)}},
 		"each with each, itself":  {list: []cells.Cell{cell(a, a), cell(a, b), cell(b, a)}},
 		"one way":                 {list: []cells.Cell{cell(a, b)}, want: "between 1 of 2 pairs"},
+		"a host with itself":      {list: []cells.Cell{cell(host("10.0.0.4"), host("10.0.0.4"))}},
 		"outside of the prefix":   {list: []cells.Cell{cell(host("10.0.0.4"), group(1))}},
 		"a host that is not seen": {list: []cells.Cell{cell(a, group(1)), cell(b, group(1)), cell(c, group(1))}, want: "between 3 of 2 pairs"},
 	} {

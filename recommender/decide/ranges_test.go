@@ -123,6 +123,11 @@ func TestStrongPorts(t *testing.T) {
 			t.Errorf("%d clients and %d hours: %v", c.clients, c.hours, got)
 		}
 	}
+	for n, want := range map[int]bool{20: false, 21: true} { // Five ports, all clients at one of them: 4 (1 + n/5) is n at 20.
+		if got := StrongPorts(map[uint16]PortUse{2000: {}, 2004: {n, 0}})[2004]; got != want {
+			t.Errorf("all of %d clients at one of five ports: %v", n, got)
+		}
+	}
 	if got := StrongPorts(map[uint16]PortUse{2000: {9, 1}}); len(got) != 0 {
 		t.Errorf("one port alone is what its share explains: %v", got)
 	}
