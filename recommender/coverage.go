@@ -10,40 +10,8 @@ import (
 	"cordon/recommender/policy"
 )
 
-// shareNote is the note of parts that are left out because the share asked for is reached without them.
-const shareNote = 0
-
 // partial reports whether a share of the sessions is enough.
 func (p *plan) partial() bool { return !p.settings.Coverage.Whole() }
-
-// weight is what a part counts in the share.
-func (p *plan) weight(pt *cells.Part) uint64 {
-	if p.settings.CoverageBy == policy.ByBytes {
-		return pt.Bytes
-	}
-	return pt.Sessions
-}
-
-// total is what the share is a share of, and how much of that is permitted: all sessions of a VRF that have no reason, and those
-// that are permitted already.
-func (p *plan) total(vrf string, parts []cells.Part) (total, permitted, already uint64) {
-	for i := range parts {
-		if parts[i].Key.VRF != vrf {
-			continue
-		}
-		switch w := p.weight(&parts[i]); parts[i].Reason {
-		case 0:
-			total, permitted = total+w, permitted+w
-		case decide.AlreadyPermittedNumber:
-			total, permitted, already = total+w, permitted+w, already+w
-		case decide.BelowSupportNumber:
-			if parts[i].Note == shareNote {
-				total += w
-			}
-		}
-	}
-	return total, permitted, already
-}
 
 // share says how much of a cover problem's ones is needed. What lies in a range weighs with it, since it is covered with it.
 func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cells.Cell, parts []cells.Part, ranged map[cells.Pair][]*cells.Cell) *cover.Share {
@@ -75,37 +43,18 @@ func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cells
 		}
 		for _, j := range list[i].Parts {
 			if parts[j].Reason == 0 {
-				out.Weights[one] += int64(p.weight(&parts[j]))
+				out.Weights[one] += int64(decide.Weight(&parts[j], p.settings.CoverageBy))
 			}
 		}
 	}
-	total, _, already := p.total(vrf, parts)
-	out.Needed = int64(p.settings.Coverage.Of(total)) - int64(already)
+	w := decide.WeightsOf(vrf, parts, p.settings.CoverageBy)
+	out.Needed = int64(p.settings.Coverage.Of(w.Total)) - int64(w.Already)
 	return out
 }
 
 // leaveOut gives the sessions in no rule their reason, and says how much is permitted.
 func (p *plan) leaveOut(d *draft, parts []cells.Part) {
-	held := map[int]bool{}
-	for _, of := range d.held {
-		for _, j := range of {
-			held[j] = true
-		}
-	}
-	for i := range d.cells {
-		c := &d.cells[i]
-		c.Included = false
-		for _, j := range c.Parts {
-			switch {
-			case parts[j].Reason != 0:
-			case held[j]:
-				c.Included = true
-			default:
-				parts[j].Reason, parts[j].Note = decide.BelowSupportNumber, shareNote
-				d.left = append(d.left, j)
-			}
-		}
-	}
-	total, permitted, _ := p.total(d.VRF, parts)
-	d.Summary.Coverage = policy.NewCoverage(p.settings.Coverage, p.settings.CoverageBy, total, permitted)
+	d.left = decide.LeaveOut(d.cells, parts, d.held)
+	w := decide.WeightsOf(d.VRF, parts, p.settings.CoverageBy)
+	d.Summary.Coverage = policy.NewCoverage(p.settings.Coverage, p.settings.CoverageBy, w.Total, w.Permitted)
 }

@@ -199,7 +199,7 @@ func (r *run) readUnproposed(ctx context.Context, changed bool) (map[string][]po
 			WHERE why != 0
 			GROUP BY vrf, why, share
 		)
-		ORDER BY vrf, why, share`, reason, note, from, maxExamples, decide.BelowSupportNumber, shareNote))
+		ORDER BY vrf, why, share`, reason, note, from, maxExamples, decide.BelowSupportNumber, decide.ShareNote))
 	if err != nil {
 		return nil, err
 	}

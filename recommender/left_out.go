@@ -45,7 +45,7 @@ func (r *run) sendNotes(ctx context.Context) (uint64, error) {
 			}
 		}
 	}
-	if err := batch.Append(decide.BelowSupportNumber, int32(shareNote), nobody, policy.DetailCoverage); err != nil {
+	if err := batch.Append(decide.BelowSupportNumber, int32(decide.ShareNote), nobody, policy.DetailCoverage); err != nil {
 		return 0, err
 	}
 	for _, of := range []struct {

@@ -140,7 +140,7 @@ func (r *run) list(ctx context.Context, p *policy.Proposal) error {
 		switch {
 		case pt.Reason != 0 || held:
 		case p.Summary.Coverage != nil:
-			pt.Reason, pt.Note = decide.BelowSupportNumber, shareNote
+			pt.Reason, pt.Note = decide.BelowSupportNumber, decide.ShareNote
 		default:
 			pt.Reason = noRuleNumber
 		}

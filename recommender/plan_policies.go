@@ -11,17 +11,17 @@ import (
 	"cordon/recommender/decide"
 )
 
-// Excluded is of policies.
+// Excluded is of decide.Policies.
 func (p *plan) Excluded(vrf string, src, dst uint32, s categories.Service) int {
 	return p.exclusions.first(vrf, src, dst, s)
 }
 
-// Denied is of policies.
+// Denied is of decide.Policies.
 func (p *plan) Denied(vrf string, src, dst []uint32, s categories.Service) int {
 	return p.guardrails.denied(vrf, src, dst, s)
 }
 
-// Permitted is of policies.
+// Permitted is of decide.Policies.
 func (p *plan) Permitted(vrf string, src, dst uint32, s categories.Service) int {
 	if j := p.existing.first(vrf, src, dst, s); j >= 0 && !p.existing.statements[j].deny {
 		return j
@@ -29,7 +29,7 @@ func (p *plan) Permitted(vrf string, src, dst uint32, s categories.Service) int 
 	return -1
 }
 
-// Forbidden is of policies.
+// Forbidden is of decide.Policies.
 func (p *plan) Forbidden(vrf string, src, dst []uint32, t categories.ServiceTerm) bool {
 	for s := range p.guardrails.distinct(t) {
 		if p.guardrails.denied(vrf, src, dst, s) >= 0 {
@@ -39,7 +39,7 @@ func (p *plan) Forbidden(vrf string, src, dst []uint32, t categories.ServiceTerm
 	return false
 }
 
-// ClassesOf is of policies.
+// ClassesOf is of decide.Policies.
 func (p *plan) ClassesOf(e cells.Endpoint, seen uint32) []uint32 {
 	switch e.Group {
 	case cells.NoGroup:

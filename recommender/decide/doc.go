@@ -5,5 +5,6 @@
 //	reasons.go   Judge, Support: excluded, guardrail, already permitted, too little
 //	ranges.go    Ranges: dynamic ports of one destination
 //	hosts.go     MergeHosts: private hosts in no group
+//	coverage.go  WeightsOf, LeaveOut: a share of the sessions
 //	policies.go  what the steps ask of policies
 package decide

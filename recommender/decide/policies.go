@@ -5,9 +5,9 @@ import (
 	"cordon/recommender/cells"
 )
 
-// policies are what exclusions, guardrails and policies in force say of sessions, by the classes of addresses of their ends. The
+// Policies are what exclusions, guardrails and policies in force say of sessions, by the classes of addresses of their ends. The
 // place of a statement is -1 where there is none.
-type policies interface {
+type Policies interface {
 	// ClassesOf gives all classes of addresses that an endpoint of a cell has; seen is the class of the sessions at hand, which is
 	// the one of a single host.
 	ClassesOf(e cells.Endpoint, seen uint32) []uint32

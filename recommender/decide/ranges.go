@@ -96,7 +96,7 @@ type candidate struct {
 // of the range gets none.
 //
 // Least is Settings.PortRanges, uses are those of parts by their hash, and named tells services with a name of their own.
-func Ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64]*Use, by policies, named func(categories.Service) bool) []cells.Cell {
+func Ranges(list []cells.Cell, parts []cells.Part, least uint64, uses map[uint64]*Use, by Policies, named func(categories.Service) bool) []cells.Cell {
 	byDestination := map[destination][]candidate{}
 	for i := range list {
 		k := &list[i].Key
@@ -217,7 +217,7 @@ type rangeOf struct {
 
 // rangesOf gives the sources with dynamic ports among weak candidates of one
 // destination, which are in order of port, and the range that they have in common.
-func rangesOf(list []cells.Cell, parts []cells.Part, weak []candidate, least uint64, by policies) []rangeOf {
+func rangesOf(list []cells.Cell, parts []cells.Part, weak []candidate, least uint64, by Policies) []rangeOf {
 	bySource := map[cells.Endpoint][]candidate{}
 	for _, c := range weak {
 		src := list[c.cell].Key.Src
@@ -288,7 +288,7 @@ func PortRanges(r *policy.Rule, held []int, parts []cells.Part) []policy.PortRan
 // CheckRanges makes sure of what joining ports could have broken: each session
 // of the cells that a rule holds is matched by one of its services, and no
 // range has a port that a guardrail denies. It does not use how the ranges were found.
-func CheckRanges(r *policy.Rule, held []*cells.Cell, parts []cells.Part, by policies) error {
+func CheckRanges(r *policy.Rule, held []*cells.Cell, parts []cells.Part, by Policies) error {
 	for _, c := range held {
 		for _, i := range c.Parts {
 			if !slices.ContainsFunc(r.Services, func(s policy.Service) bool { return s.Matches(parts[i].Service) }) {

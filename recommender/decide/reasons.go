@@ -20,7 +20,7 @@ var (
 // Judge gives each part the reasons that rest on policies: excluded, guardrail
 // and already-permitted. It returns the cells of what remains, those
 // already permitted among it, in order.
-func Judge(parts []cells.Part, by policies) []cells.Cell {
+func Judge(parts []cells.Part, by Policies) []cells.Cell {
 	index := map[cells.Key]int{}
 	var list []cells.Cell
 	for i := range parts {
