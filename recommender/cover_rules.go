@@ -24,11 +24,17 @@ const maxDontCare = 2_000_000
 type covered struct {
 	solution cover.Solution
 	share    *cover.Share // nil where all is needed
-	sources  []cells.Endpoint
-	dests    []cells.Endpoint
-	services []categories.ServiceTerm
-	unseen   map[cover.Cell]zero // Zeros that may be permitted; see plan.unseen.
 	cost     func(cover.Box) int64
+	decide.Ends
+	unseen map[cover.Cell]policy.Generalised // Cells that may be permitted although nothing was seen in them.
+}
+
+// at gives the place of a cell in the cover, if its ends are there.
+func (c *covered) at(k *cells.Key) (at cover.Cell, ok bool) {
+	s, inS := slices.BinarySearchFunc(c.Sources, k.Src, cells.Endpoint.Compare)
+	d, inD := slices.BinarySearchFunc(c.Dests, k.Dst, cells.Endpoint.Compare)
+	v, inV := slices.BinarySearchFunc(c.Services, k.Service, categories.ServiceTerm.Compare)
+	return cover.Cell{int32(s), int32(d), int32(v)}, inS && inD && inV
 }
 
 // cover finds the boxes for the cells of one VRF. Cells whose sessions are all
@@ -40,33 +46,29 @@ func (p *plan) cover(ctx context.Context, vrf string, list []cells.Cell, parts [
 	for i := range list {
 		if list[i].Included {
 			k := &list[i].Key
-			c.sources, c.dests, c.services = append(c.sources, k.Src), append(c.dests, k.Dst), append(c.services, k.Service)
+			c.Sources, c.Dests, c.Services = append(c.Sources, k.Src), append(c.Dests, k.Dst), append(c.Services, k.Service)
 		}
 	}
-	c.sources = distinct(c.sources, cells.Endpoint.Compare)
-	c.dests = distinct(c.dests, cells.Endpoint.Compare)
-	c.services = distinct(c.services, categories.ServiceTerm.Compare)
+	c.Sources = distinct(c.Sources, cells.Endpoint.Compare)
+	c.Dests = distinct(c.Dests, cells.Endpoint.Compare)
+	c.Services = distinct(c.Services, categories.ServiceTerm.Compare)
 	ranged := decide.RangedCells(list)
-	problem := cover.Problem{Dims: [3]int{len(c.sources), len(c.dests), len(c.services)}}
+	problem := cover.Problem{Dims: [3]int{len(c.Sources), len(c.Dests), len(c.Services)}}
 	for i := range list {
 		k := &list[i].Key
-		s, inS := slices.BinarySearchFunc(c.sources, k.Src, cells.Endpoint.Compare)
-		d, inD := slices.BinarySearchFunc(c.dests, k.Dst, cells.Endpoint.Compare)
-		v, inV := slices.BinarySearchFunc(c.services, k.Service, categories.ServiceTerm.Compare)
-		switch at := (cover.Cell{int32(s), int32(d), int32(v)}); {
+		at, inside := c.at(k)
+		switch {
 		case list[i].Included && !slices.ContainsFunc(ranged[cells.Pair{Src: k.Src, Dst: k.Dst}], func(r *cells.Cell) bool { return r.Included && cells.Inside(k.Service, r.Key.Service) }):
 			problem.Ones = append(problem.Ones, at)
-		case inS && inD && inV:
+		case inside:
 			problem.DontCare = append(problem.DontCare, at)
 		}
 	}
 	for _, of := range ranged {
 		for _, r := range of {
-			s, inS := slices.BinarySearchFunc(c.sources, r.Key.Src, cells.Endpoint.Compare)
-			d, inD := slices.BinarySearchFunc(c.dests, r.Key.Dst, cells.Endpoint.Compare)
-			for v, service := range c.services {
-				if inS && inD && cells.Inside(service, r.Key.Service) {
-					problem.DontCare = append(problem.DontCare, cover.Cell{int32(s), int32(d), int32(v)})
+			for _, service := range c.Services {
+				if at, inside := c.at(&cells.Key{Src: r.Key.Src, Dst: r.Key.Dst, Service: service}); inside && cells.Inside(service, r.Key.Service) {
+					problem.DontCare = append(problem.DontCare, at)
 				}
 			}
 		}
@@ -119,7 +121,7 @@ func (p *plan) lines(c *covered) func(cover.Box) int64 {
 		}
 		return out
 	}
-	sources, dests := families(c.sources), families(c.dests)
+	sources, dests := families(c.Sources), families(c.Dests)
 	some := func(of []policy.Families, set []int32) (f policy.Families) {
 		for _, i := range set {
 			f.IPv4, f.IPv6 = f.IPv4 || of[i].IPv4, f.IPv6 || of[i].IPv6
@@ -128,9 +130,9 @@ func (p *plan) lines(c *covered) func(cover.Box) int64 {
 	}
 	return func(b cover.Box) int64 {
 		// No end of a cell is "any", so one literal stands for all.
-		r := policy.Rule{Sources: []policy.Endpoint{p.literal(c.sources[b.Sets[0][0]])}, Destinations: []policy.Endpoint{p.literal(c.dests[b.Sets[1][0]])}}
+		r := policy.Rule{Sources: []policy.Endpoint{p.literal(c.Sources[b.Sets[0][0]])}, Destinations: []policy.Endpoint{p.literal(c.Dests[b.Sets[1][0]])}}
 		for _, v := range b.Sets[2] {
-			r.Services = append(r.Services, policy.Service{Term: c.services[v]})
+			r.Services = append(r.Services, policy.Service{Term: c.Services[v]})
 		}
 		src, dst := some(sources, b.Sets[0]), some(dests, b.Sets[1])
 		return int64(r.EOSLines(policy.Families{IPv4: src.IPv4 && dst.IPv4, IPv6: src.IPv6 && dst.IPv6}))
@@ -176,9 +178,9 @@ func (p *plan) permittedCells(c *covered, list []cells.Cell, parts []cells.Part)
 	}
 	hostClass := hostClasses(list, parts)
 	var out []cover.Cell
-	for s, src := range c.sources {
-		for d, dst := range c.dests {
-			for v, service := range c.services {
+	for s, src := range c.Sources {
+		for d, dst := range c.Dests {
+			for v, service := range c.Services {
 				if p.permitted(cells.Key{VRF: list[0].Key.VRF, Src: src, Dst: dst, Service: service}, hostClass) {
 					out = append(out, cover.Cell{int32(s), int32(d), int32(v)})
 				}
@@ -214,13 +216,13 @@ func (p *plan) rules(c *covered) (rules []policy.Rule, boxes []cover.Box) {
 	for i, b := range c.solution.Boxes {
 		r := policy.Rule{Action: policy.Allow, Direction: policy.Bidirectional}
 		for _, s := range b.Sets[0] {
-			r.Sources = append(r.Sources, p.literal(c.sources[s]))
+			r.Sources = append(r.Sources, p.literal(c.Sources[s]))
 		}
 		for _, d := range b.Sets[1] {
-			r.Destinations = append(r.Destinations, p.literal(c.dests[d]))
+			r.Destinations = append(r.Destinations, p.literal(c.Dests[d]))
 		}
 		for _, v := range b.Sets[2] {
-			r.Services = append(r.Services, policy.Service{Term: c.services[v]})
+			r.Services = append(r.Services, policy.Service{Term: c.Services[v]})
 		}
 		r.Normalize()
 		r.Sources, r.Destinations = p.merger.Merge(r.Sources), p.merger.Merge(r.Destinations)
@@ -236,7 +238,7 @@ func (p *plan) rules(c *covered) (rules []policy.Rule, boxes []cover.Box) {
 
 // cellOf writes a cell of the cover.
 func (p *plan) cellOf(c *covered, at cover.Cell) policy.Cell {
-	return policy.Cell{Source: p.literal(c.sources[at[0]]), Destination: p.literal(c.dests[at[1]]), Service: policy.Service{Term: c.services[at[2]]}}
+	return policy.Cell{Source: p.literal(c.Sources[at[0]]), Destination: p.literal(c.Dests[at[1]]), Service: policy.Service{Term: c.Services[at[2]]}}
 }
 
 // certificate writes what is known about the fewest rules.

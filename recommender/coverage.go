@@ -1,8 +1,6 @@
 package recommender
 
 import (
-	"slices"
-
 	"cordon/categories"
 	"cordon/recommender/cells"
 	"cordon/recommender/cover"
@@ -25,11 +23,9 @@ func (p *plan) share(vrf string, c *covered, problem cover.Problem, list []cells
 			continue
 		}
 		k := &list[i].Key
-		s, _ := slices.BinarySearchFunc(c.sources, k.Src, cells.Endpoint.Compare)
-		d, _ := slices.BinarySearchFunc(c.dests, k.Dst, cells.Endpoint.Compare)
 		find := func(service categories.ServiceTerm) (int, bool) {
-			v, _ := slices.BinarySearchFunc(c.services, service, categories.ServiceTerm.Compare)
-			one, ok := at[cover.Cell{int32(s), int32(d), int32(v)}]
+			place, _ := c.at(&cells.Key{Src: k.Src, Dst: k.Dst, Service: service})
+			one, ok := at[place]
 			return one, ok
 		}
 		one, ok := find(k.Service)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 	"net/netip"
 	"slices"
 	"testing"
@@ -15,42 +14,6 @@ import (
 
 	"pgregory.net/rapid"
 )
-
-// TestZeroProbability compares with the count of all ways to choose.
-func TestZeroProbability(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.Uint64Range(1, 60).Draw(t, "n")
-		row, column := rapid.Uint64Range(1, n).Draw(t, "row"), rapid.Uint64Range(1, n).Draw(t, "column")
-		of := func(a, b uint64) *big.Int { return new(big.Int).Binomial(int64(a), int64(b)) }
-		want := 0.0
-		if row+column <= n {
-			want, _ = new(big.Rat).SetFrac(of(n-column, row), of(n, row)).Float64()
-		}
-		if got := zeroProbability(n, row, column, 0); math.Abs(got-want) > 1e-9*want {
-			t.Fatalf("%v, want %v", got, want)
-		}
-		if a, b := zeroProbability(n, row, column, 0), zeroProbability(n, column, row, 0); a != b {
-			t.Fatalf("%v is not %v: the ends are not treated alike", a, b)
-		}
-	})
-	if p := zeroProbability(1e9, 5e8, 5e8, 0.05); p >= 0.05 {
-		t.Errorf("%v: what is certain takes no time", p)
-	}
-}
-
-func TestTermsMeet(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		term := rapid.Custom(func(t *rapid.T) categories.ServiceTerm {
-			lo := rapid.Uint16Range(0, 30).Draw(t, "lo")
-			return categories.ServiceTerm{Proto: rapid.SampledFrom([]uint8{6, 17}).Draw(t, "protocol"), Lo: lo, Hi: lo + rapid.Uint16Range(0, 5).Draw(t, "more")}
-		})
-		terms, one := rapid.SliceOf(term).Draw(t, "terms"), term.Draw(t, "term")
-		want := slices.ContainsFunc(terms, func(x categories.ServiceTerm) bool { return x.Proto == one.Proto && x.Lo <= one.Hi && one.Lo <= x.Hi })
-		if got := meets(joinTerms(slices.Clone(terms)), one); got != want {
-			t.Fatalf("%v meets %v: %v", terms, one, got)
-		}
-	})
-}
 
 // twoLevels has teams in a and b, and parts of them. Part a3 is all of team c.
 const twoLevels = `categories:

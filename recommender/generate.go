@@ -391,15 +391,15 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) erro
 		services := make(map[categories.ServiceTerm]bool, len(b.Sets[2]))
 		var wide []categories.ServiceTerm
 		for _, v := range b.Sets[2] {
-			services[c.services[v]] = true
-			if cells.IsRange(c.services[v]) {
-				wide = append(wide, c.services[v])
+			services[c.Services[v]] = true
+			if cells.IsRange(c.Services[v]) {
+				wide = append(wide, c.Services[v])
 			}
 		}
 		for _, s := range b.Sets[0] {
-			box.sources = append(box.sources, c.sources[s])
+			box.sources = append(box.sources, c.Sources[s])
 			for _, t := range b.Sets[1] {
-				for _, x := range byPair[cells.Pair{Src: c.sources[s], Dst: c.dests[t]}] {
+				for _, x := range byPair[cells.Pair{Src: c.Sources[s], Dst: c.Dests[t]}] {
 					holds := func(t categories.ServiceTerm) bool {
 						return services[t] || slices.ContainsFunc(wide, func(r categories.ServiceTerm) bool { return cells.Inside(t, r) })
 					}
@@ -418,7 +418,7 @@ func (r *run) draftRules(ctx context.Context, d *draft, parts []cells.Part) erro
 			}
 		}
 		for _, t := range b.Sets[1] {
-			box.dests = append(box.dests, c.dests[t])
+			box.dests = append(box.dests, c.Dests[t])
 		}
 		if err := decide.CheckRanges(&d.Rules[n], in, parts, r.plan); err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 
 	"cordon/categories"
 	"cordon/recommender/cells"
+	"cordon/recommender/decide"
 	"cordon/recommender/policy"
 )
 
@@ -269,7 +270,7 @@ func (d *draft) ports(services []policy.Service, held []int, parts []cells.Part)
 		}
 		terms = append(terms, s.Term)
 	}
-	for _, t := range joinTerms(terms) {
+	for _, t := range decide.JoinTerms(terms) {
 		permitted += uint64(t.Size())
 		n := 0
 		for s := range seen {

@@ -109,10 +109,10 @@ func (p *plan) checkGuardrails(vrf string, c *covered, boxes []cover.Box, hostCl
 		return slices.Compact(out)
 	}
 	for i := range boxes {
-		src, dst := classes(c.sources, boxes[i].Sets[0]), classes(c.dests, boxes[i].Sets[1])
+		src, dst := classes(c.Sources, boxes[i].Sets[0]), classes(c.Dests, boxes[i].Sets[1])
 		for _, v := range boxes[i].Sets[2] {
-			if p.Forbidden(vrf, src, dst, c.services[v]) {
-				return fmt.Errorf("BUG: a rule would permit %s between addresses that a guardrail denies", c.services[v])
+			if p.Forbidden(vrf, src, dst, c.Services[v]) {
+				return fmt.Errorf("BUG: a rule would permit %s between addresses that a guardrail denies", c.Services[v])
 			}
 		}
 	}

@@ -196,13 +196,13 @@ func (o *order) readParts(ctx context.Context) (out [windows][]cells.Part, err e
 // inside gives a box in endpoints, and its cells.
 func (c *covered) inside(vrf string, b *cover.Box) (box boxed, list []cells.Key) {
 	for _, d := range b.Sets[1] {
-		box.dests = append(box.dests, c.dests[d])
+		box.dests = append(box.dests, c.Dests[d])
 	}
 	for _, s := range b.Sets[0] {
-		box.sources = append(box.sources, c.sources[s])
+		box.sources = append(box.sources, c.Sources[s])
 		for _, d := range b.Sets[1] {
 			for _, v := range b.Sets[2] {
-				list = append(list, cells.Key{VRF: vrf, Src: c.sources[s], Dst: c.dests[d], Service: c.services[v]})
+				list = append(list, cells.Key{VRF: vrf, Src: c.Sources[s], Dst: c.Dests[d], Service: c.Services[v]})
 			}
 		}
 	}

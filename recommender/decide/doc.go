@@ -6,5 +6,6 @@
 //	ranges.go    Ranges: dynamic ports of one destination
 //	hosts.go     MergeHosts: private hosts in no group
 //	coverage.go  WeightsOf, LeaveOut: a share of the sessions
+//	unseen.go    Unseen: cells without a session that may be permitted
 //	policies.go  what the steps ask of policies
 package decide

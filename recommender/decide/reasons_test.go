@@ -66,19 +66,26 @@ var comparable = cmp.Comparer(func(a, b cells.Key) bool { return a == b })
 
 // TestJudgeGathers: the parts of a cell are one cell, which needs a rule if one of them does, and cells are in order.
 func TestJudgeGathers(t *testing.T) {
-	parts := []cells.Part{
+	var before []cells.Part // Parts that are in no cell keep the next ones out of none.
+	for _, reason := range []uint8{LocalNumber, uint8(cells.ReasonNumber(policy.HalfOpen)), 0, 0} {
+		p := part(t, "group 3", "group 4", "tcp/1", 1)
+		p.Reason = reason
+		before = append(before, p)
+	}
+	before[2].SrcClass, before[3].DstClass = 9, 9
+	parts := append(before, []cells.Part{
 		part(t, "group 2", "group 1", "tcp/22", 1),
 		part(t, "group 1", "group 2", "tcp/443", 2),
 		part(t, "group 1", "group 2", "tcp/80", 3),
 		part(t, "group 1", "group 2", "tcp/443", 4),
 		part(t, "group 1", "group 2", "tcp/80", 5),
-	}
-	parts[1].SrcClass, parts[2].SrcClass, parts[4].SrcClass = 8, 8, 8
-	list := Judge(parts, &said{permitted: []saying{{8, 2, term(t, "tcp")}}})
+	}...)
+	parts[5].SrcClass, parts[6].SrcClass, parts[8].SrcClass = 8, 8, 8
+	list := Judge(parts, &said{permitted: []saying{{8, 2, term(t, "tcp")}}, excluded: []saying{{9, 0, term(t, "tcp")}}, denied: []saying{{0, 9, term(t, "tcp")}}})
 	want := []cells.Cell{
-		{Key: parts[2].Key, Parts: []int{2, 4}, Sessions: 8},
-		{Key: parts[1].Key, Parts: []int{1, 3}, Sessions: 6, Included: true},
-		{Key: parts[0].Key, Parts: []int{0}, Sessions: 1, Included: true},
+		{Key: parts[6].Key, Parts: []int{6, 8}, Sessions: 8},
+		{Key: parts[5].Key, Parts: []int{5, 7}, Sessions: 6, Included: true},
+		{Key: parts[4].Key, Parts: []int{4}, Sessions: 1, Included: true},
 	}
 	if d := cmp.Diff(want, list, comparable); d != "" {
 		t.Error(d)
