@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"flag"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,6 +10,15 @@ import (
 	"cordon/categories"
 	"cordon/recommender/cells"
 )
+
+// TestMain draws more than usual, since a draw costs little here, and a fault in what hosts have in common shows in few of them.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue {
+		f.Value.Set("1500")
+	}
+	m.Run()
+}
 
 // said are policies that a test writes down: each statement names two classes, any by 0, and a range of services.
 type said struct {

@@ -27,25 +27,36 @@ func merging(t *rapid.T) []cells.Cell {
 			held[cells.Key{VRF: "v", Src: src, Dst: dst, Service: categories.Service{Proto: proto, Port: port}.Term()}] = true
 		}
 	}
-	for range rapid.IntRange(1, 4).Draw(t, "uses") {
-		proto, port := rapid.SampledFrom([]uint8{6, 17}).Draw(t, "protocol"), uint16(rapid.IntRange(1, 2).Draw(t, "port"))
-		peer := rapid.SampledFrom(ends).Draw(t, "peer")
-		from, to := 2, len(ends)
-		if rapid.Bool().Draw(t, "some") {
-			from = rapid.IntRange(2, to-1).Draw(t, "first")
-			to = rapid.IntRange(from+1, to).Draw(t, "beyond")
+	// What hosts may do: to use a service of somebody, to serve one to somebody, or both with each other.
+	type use struct {
+		peer    cells.Endpoint
+		proto   uint8
+		port    uint16
+		serves  bool
+		mutual  bool
+		members []cells.Endpoint
+	}
+	menu := make([]use, rapid.IntRange(1, 3).Draw(t, "uses"))
+	for i := range menu {
+		menu[i] = use{peer: rapid.SampledFrom(ends).Draw(t, "peer"), proto: rapid.SampledFrom([]uint8{6, 17}).Draw(t, "protocol"), port: uint16(rapid.IntRange(1, 2).Draw(t, "port")),
+			serves: rapid.IntRange(0, 3).Draw(t, "serves") == 0, mutual: rapid.IntRange(0, 2).Draw(t, "each with each") == 0}
+		for _, e := range ends[2:] {
+			if rapid.IntRange(0, 2).Draw(t, "does it") > 0 {
+				menu[i].members = append(menu[i].members, e)
+			}
 		}
-		every := rapid.Bool().Draw(t, "each with each")
-		for _, e := range ends[from:to] {
+	}
+	for _, u := range menu {
+		for _, e := range u.members {
 			switch {
-			case every:
-				for _, o := range ends[from:to] {
-					add(e, o, proto, port)
+			case u.mutual:
+				for _, o := range u.members {
+					add(e, o, u.proto, u.port)
 				}
-			case rapid.IntRange(0, 5).Draw(t, "serves") == 0:
-				add(peer, e, proto, port)
+			case u.serves:
+				add(u.peer, e, u.proto, u.port)
 			default:
-				add(e, peer, proto, port)
+				add(e, u.peer, u.proto, u.port)
 			}
 		}
 	}

@@ -102,19 +102,21 @@ func TestSupport(t *testing.T) {
 		want     bool
 		asks     bool
 	}{
-		"nothing asked":        {sessions: 1, want: true},
-		"enough sessions":      {settings: policy.Settings{MinSessions: 3}, sessions: 3, want: true},
-		"too few sessions":     {settings: policy.Settings{MinSessions: 3}, sessions: 2},
-		"few with breadth":     {settings: policy.Settings{MinSessions: 3, MinHosts: 2}, sessions: 2, counted: cells.Breadth{Clients: 9}},
-		"one host is no bound": {settings: policy.Settings{MinHosts: 1, MinHours: 1, Recurring: 1}, sessions: 1, want: true},
-		"enough clients":       {settings: policy.Settings{MinHosts: 2}, sessions: 2, counted: cells.Breadth{Clients: 2}, want: true, asks: true},
-		"too few clients":      {settings: policy.Settings{MinHosts: 2}, sessions: 2, counted: cells.Breadth{Clients: 1, Hours: 9, Recurring: 9}, asks: true},
-		"enough hours":         {settings: policy.Settings{MinHours: 2}, sessions: 2, counted: cells.Breadth{Hours: 2}, want: true, asks: true},
-		"too few hours":        {settings: policy.Settings{MinHours: 2}, sessions: 2, counted: cells.Breadth{Clients: 9, Hours: 1, Recurring: 1}, asks: true},
-		"a pair came back":     {settings: policy.Settings{Recurring: 2}, sessions: 2, counted: cells.Breadth{Recurring: 2}, want: true, asks: true},
-		"no pair came back":    {settings: policy.Settings{Recurring: 2}, sessions: 2, counted: cells.Breadth{Clients: 9, Hours: 9, Recurring: 1}, asks: true},
-		"a range has its own":  {settings: policy.Settings{MinHosts: 2}, sessions: 2, own: &cells.Breadth{Clients: 2}, want: true},
-		"a range with too few": {settings: policy.Settings{MinHosts: 2}, sessions: 2, own: &cells.Breadth{Clients: 1}, counted: cells.Breadth{Clients: 2}},
+		"nothing asked":         {sessions: 1, want: true},
+		"enough sessions":       {settings: policy.Settings{MinSessions: 3}, sessions: 3, want: true},
+		"too few sessions":      {settings: policy.Settings{MinSessions: 3}, sessions: 2},
+		"few with breadth":      {settings: policy.Settings{MinSessions: 3, MinHosts: 2}, sessions: 2, counted: cells.Breadth{Clients: 9}},
+		"one host is no bound":  {settings: policy.Settings{MinHosts: 1, MinHours: 1, Recurring: 1}, sessions: 1, want: true},
+		"enough clients":        {settings: policy.Settings{MinHosts: 2}, sessions: 2, counted: cells.Breadth{Clients: 2}, want: true, asks: true},
+		"too few clients":       {settings: policy.Settings{MinHosts: 2}, sessions: 2, counted: cells.Breadth{Clients: 1, Hours: 9, Recurring: 9}, asks: true},
+		"enough hours":          {settings: policy.Settings{MinHours: 2}, sessions: 2, counted: cells.Breadth{Hours: 2}, want: true, asks: true},
+		"too few hours":         {settings: policy.Settings{MinHours: 2}, sessions: 2, counted: cells.Breadth{Clients: 9, Hours: 1, Recurring: 1}, asks: true},
+		"a pair came back":      {settings: policy.Settings{Recurring: 2}, sessions: 2, counted: cells.Breadth{Recurring: 2}, want: true, asks: true},
+		"no pair came back":     {settings: policy.Settings{Recurring: 2}, sessions: 2, counted: cells.Breadth{Clients: 9, Hours: 9, Recurring: 1}, asks: true},
+		"one host, counted not": {settings: policy.Settings{MinHosts: 1, MinHours: 2}, sessions: 2, counted: cells.Breadth{Hours: 2}, want: true, asks: true},
+		"one hour, counted not": {settings: policy.Settings{MinHosts: 2, MinHours: 1}, sessions: 2, counted: cells.Breadth{Clients: 2}, want: true, asks: true},
+		"a range has its own":   {settings: policy.Settings{MinHosts: 2}, sessions: 2, own: &cells.Breadth{Clients: 2}, want: true},
+		"a range with too few":  {settings: policy.Settings{MinHosts: 2}, sessions: 2, own: &cells.Breadth{Clients: 1}, counted: cells.Breadth{Clients: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parts := []cells.Part{part(t, "group 1", "group 2", "tcp/443", c.sessions), part(t, "group 1", "group 2", "tcp/443", 1)}
