@@ -120,6 +120,24 @@ func TestRoles(t *testing.T) {
 	})
 }
 
+// TestKeyOf: a set of uses has one key, in whatever order and however often they are named, and no other set has it.
+func TestKeyOf(t *testing.T) {
+	a := hostUse{peer: host("10.0.0.1"), service: term(t, "tcp/1")}
+	b, c := a, a
+	b.serves, c.service.Hi = true, 9
+	if keyOf([]hostUse{a, b, c}) != keyOf([]hostUse{c, a, a, b, a}) {
+		t.Error("the order, or how often a use is named, matters")
+	}
+	keys := map[useKey]bool{}
+	sets := [][]hostUse{{}, {a}, {b}, {c}, {a, b}, {a, c}, {b, c}, {a, b, c}, {{peer: group(1), service: a.service}}, {{peer: group(2), service: a.service}}, {{peer: a.peer, service: term(t, "udp/1")}}}
+	for _, set := range sets {
+		keys[keyOf(set)] = true
+	}
+	if len(keys) != len(sets) {
+		t.Errorf("%d sets have %d keys", len(sets), len(keys))
+	}
+}
+
 // TestMergeHosts: cells of prefixes stand for the cells of all hosts in them and for no other, the prefixes have no more extra
 // addresses than permitted, hold what was seen only once, and are as few as they can be where nothing extra is permitted.
 func TestMergeHosts(t *testing.T) {
