@@ -5,7 +5,7 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SOURCES := $(shell find . -name '*.go' -not -path './.cache/*') go.mod go.sum $(shell find . -name '*.sql' -not -path './.cache/*') $(shell find internal/web/dist -type f)
 
-.PHONY: demo build deps web boards picture test browse race real targets lint bench fuzz clean help
+.PHONY: demo build deps web boards picture test browse race real targets lint bench fuzz mutate clean help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -58,6 +58,9 @@ bench: bin/cordon ## the figures of docs/benchmarks.md, side by side in one run 
 
 fuzz: deps ## a minute of every fuzz target, then the slow properties on draws of their own
 	scripts/fuzz.sh 60s
+
+mutate: ## seed a hundred faults, one at a time, into what decides about cells and covers them, and list what no test finds
+	$(GO) run ./scripts/mutate -faults 100 -seed 1 ./recommender/decide ./recommender/cells ./recommender/prefixcover ./recommender/cover ./recommender/cover/check
 
 clean: ## remove what was built; caches stay
 	rm -rf bin
