@@ -81,8 +81,8 @@ func TestUnseen(t *testing.T) {
 		levels := rapid.SampledFrom([][]Level{{halves{}}, {pairs{}, halves{}}, nil}).Draw(t, "levels")
 		services := []categories.ServiceTerm{{Proto: 6, Lo: 1, Hi: 1}, {Proto: 6, Lo: 2, Hi: 2}, {Proto: 6, Lo: 1, Hi: 9}}
 		all := []cells.Endpoint{host("10.0.0.1")}
-		for n := range uint32(10) {
-			all = append(all, group(n+1))
+		for _, n := range []uint32{1, 2, 3, 5, 6, 9, 10} {
+			all = append(all, group(n))
 		}
 		end := rapid.SampledFrom(all)
 		var list []cells.Cell
