@@ -1,8 +1,11 @@
 package schema
 
 import (
+	"context"
 	"fmt"
 	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // For tests in package schema_test.
@@ -50,3 +53,8 @@ func SetFresh(version int64, engine string) (restore func()) {
 
 // FreshLine is the first line of fresh.sql.
 const FreshLine = freshLine
+
+// IsPlain says whether Filled would make the short views.
+func (t *Temporary) IsPlain(ctx context.Context, conn clickhouse.Conn) (bool, error) {
+	return t.isPlain(ctx, conn)
+}

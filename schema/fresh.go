@@ -53,10 +53,9 @@ func (c MigrateConfig) migrateOwn(ctx context.Context, db *sql.DB, files fs.FS) 
 	if has > 0 {
 		return from, to, from == to && has == uint64(len(versions)), nil
 	}
-	var version int64
-	var by string
-	if _, err := fmt.Sscanf(freshText, freshLine, &version, &by); err != nil {
-		return 0, 0, false, fmt.Errorf("first line of fresh.sql: %w", err)
+	version, by, err := freshVersion()
+	if err != nil {
+		return 0, 0, false, err
 	}
 	if by != engine {
 		return 0, 0, false, nil
@@ -76,6 +75,14 @@ func (c MigrateConfig) migrateOwn(ctx context.Context, db *sql.DB, files fs.FS) 
 		return 0, 0, false, fmt.Errorf("make the tables of database %s: %w", c.Database, err)
 	}
 	return 0, to, version == to, nil
+}
+
+// freshVersion reads the first line of freshText.
+func freshVersion() (version int64, engine string, err error) {
+	if _, err := fmt.Sscanf(freshText, freshLine, &version, &engine); err != nil {
+		return 0, "", fmt.Errorf("first line of fresh.sql: %w", err)
+	}
+	return version, engine, nil
 }
 
 // renderFresh puts names and times into the text of an empty database.

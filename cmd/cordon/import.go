@@ -94,7 +94,10 @@ func (a *app) ingestFiles(ctx context.Context, st *store, files []string, reader
 	if err := st.waitIngested(ctx, max(a.settings.Collector.StopTimeout, 10*time.Second)); err != nil {
 		return rep, errors.Join(err, stopIngest())
 	}
-	return rep, stopIngest()
+	if err := stopIngest(); err != nil || st.scratch == nil {
+		return rep, err
+	}
+	return rep, st.scratch.Filled(ctx, st.Conn)
 }
 
 // publishFile publishes the records of one file, with progress on a terminal.

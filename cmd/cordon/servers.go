@@ -7,6 +7,7 @@ import (
 	"cordon/internal/clickhousehttp"
 	"cordon/internal/natsserver"
 	"cordon/schema"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -119,11 +120,23 @@ func natsDir(dir string) string { return filepath.Join(dir, "nats") }
 
 // setRetention makes the tables keep rows for as long as the settings say.
 func (a *app) setRetention(ctx context.Context, opts *clickhouse.Options) ([]schema.Retained, error) {
-	o := *opts
-	o.Auth.Database = "default"
-	db := clickhouse.OpenDB(&o)
+	db := openDefault(opts)
 	defer db.Close()
 	return schema.SetRetention(ctx, db, a.settings.migration())
+}
+
+// scratch makes the database of a temporary store.
+func (a *app) scratch(ctx context.Context, opts *clickhouse.Options, own *clickhousehttp.Server) (*schema.Temporary, error) {
+	db := openDefault(opts)
+	defer db.Close()
+	return schema.NewTemporary(ctx, db, schema.MigrateConfig{Database: database, Script: own.Script})
+}
+
+// openDefault opens database default, since Cordon's may not exist yet.
+func openDefault(opts *clickhouse.Options) *sql.DB {
+	o := *opts
+	o.Auth.Database = "default"
+	return clickhouse.OpenDB(&o)
 }
 
 // migrate brings the tables to this version and says so in the log, unless the
@@ -137,10 +150,7 @@ func (a *app) migrate(ctx context.Context, opts *clickhouse.Options, own *clickh
 }
 
 func (a *app) migrateWith(ctx context.Context, opts *clickhouse.Options, own *clickhousehttp.Server) (from, to int64, err error) {
-	// The database may not exist yet.
-	o := *opts
-	o.Auth.Database = "default"
-	db := clickhouse.OpenDB(&o)
+	db := openDefault(opts)
 	defer db.Close()
 	if err := db.PingContext(ctx); err != nil {
 		return 0, 0, unreachable(fmt.Errorf("ClickHouse: %w (is the server up, and clickhouse.dsn right?)", err))

@@ -8,6 +8,7 @@ import (
 
 	"cordon/internal/bus"
 	"cordon/internal/clickhousehttp"
+	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -33,6 +34,9 @@ type store struct {
 	// else ingests what is published.
 	Own    bool
 	engine *clickhousehttp.Server // Set if the store is Own.
+
+	// scratch is the database of a temporary store, else nil.
+	scratch *schema.Temporary
 
 	closers []func()
 }
@@ -86,7 +90,11 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 		return err
 	}
 	opts.Auth.Database = database
-	if s.Own { // a running process has migrated its store, and `cordon migrate` an external one
+	if temporary {
+		if s.scratch, err = a.scratch(ctx, opts, s.engine); err != nil {
+			return err
+		}
+	} else if s.Own { // a running process has migrated its store, and `cordon migrate` an external one
 		if err := a.migrate(ctx, opts, s.engine); err != nil {
 			return err
 		}
