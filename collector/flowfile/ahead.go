@@ -20,7 +20,7 @@ func ReadAhead(r Reader) Reader {
 	if _, ok := r.(interface{ Stats() ipfix.Stats }); ok {
 		return r
 	}
-	a := &ahead{Reader: r, pieces: make(chan readPiece, aheadPieces), stop: make(chan struct{}), ended: make(chan struct{})}
+	a := &ahead{Reader: r, pieces: make(chan readPiece, aheadPieces), used: make(chan []schema.Record, aheadPieces), stop: make(chan struct{}), ended: make(chan struct{})}
 	_, a.size = r.Progress()
 	go a.run()
 	return a
@@ -31,6 +31,7 @@ func ReadAhead(r Reader) Reader {
 type ahead struct {
 	Reader
 	pieces chan readPiece
+	used   chan []schema.Record // pieces that Next is done with, for run to fill again: new memory costs as much as reading
 	stop   chan struct{} // closed when nobody wants more
 	ended  chan struct{} // closed when the goroutine has left the reader
 	close  sync.Once
@@ -50,7 +51,7 @@ type readPiece struct {
 func (a *ahead) run() {
 	defer close(a.ended)
 	for {
-		p := readPiece{records: make([]schema.Record, 0, aheadRecords)}
+		p := readPiece{records: a.piece()}
 		for len(p.records) < aheadRecords && p.err == nil {
 			p.records = append(p.records, schema.Record{})
 			if p.err = a.Reader.Next(&p.records[len(p.records)-1]); p.err != nil {
@@ -69,6 +70,16 @@ func (a *ahead) run() {
 	}
 }
 
+// piece gives memory for aheadRecords records.
+func (a *ahead) piece() []schema.Record {
+	select {
+	case used := <-a.used:
+		return used[:0]
+	default:
+		return make([]schema.Record, 0, aheadRecords)
+	}
+}
+
 func isRowError(err error) bool {
 	var bad *RowError
 	return errors.As(err, &bad)
@@ -81,6 +92,12 @@ func (a *ahead) Next(rec *schema.Record) error {
 				a.now.err = nil
 			}
 			return err
+		}
+		if a.now.records != nil {
+			select {
+			case a.used <- a.now.records:
+			default:
+			}
 		}
 		a.now, a.next = <-a.pieces, 0
 		a.done = a.now.done
