@@ -12,7 +12,6 @@ import (
 
 	"cordon/categories"
 	"cordon/internal/bus"
-	"cordon/internal/config"
 	"cordon/recommender"
 	"cordon/recommender/cover"
 	"cordon/recommender/policy"
@@ -58,6 +57,7 @@ type generateFlags struct {
 	names      string
 	effort     string
 	maxMemory  string
+	memory     memoryBound // maxMemory, once it is read
 	format     string
 	output     string
 	target     targetFlags
@@ -116,7 +116,7 @@ func (g *generateFlags) sessionFlags(f *pflag.FlagSet) {
 // searchFlags are the flags that say how to look for few rules.
 func (g *generateFlags) searchFlags(f *pflag.FlagSet, effort cover.Effort) {
 	f.StringVar(&g.effort, "effort", effort.String(), "how long to look for fewer rules: quick, default, thorough or exhaustive")
-	f.StringVar(&g.maxMemory, "max-memory", "1GiB", "what the search for fewer rules may allocate, roughly")
+	f.StringVar(&g.maxMemory, "max-memory", "", "what the process may take, ClickHouse included where the command runs it, as 2GiB (default: no bound, but 1GiB for the search)")
 }
 
 // completeFlags offers the values of searchFlags and --format in the shell.
@@ -144,6 +144,7 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 	if err != nil {
 		return err
 	}
+	a.memory = g.memory
 	a.policyNotes(slices.Concat(g.inForce, g.guarding))
 	var clock stepClock
 	g.settings.Observe = clock.add
@@ -154,7 +155,7 @@ func (a *app) generate(ctx context.Context, g *generateFlags) error {
 
 	proposals, file, err := a.proposals(ctx, g, file, &clock)
 	if err != nil {
-		return err
+		return a.memory.explain(err)
 	}
 	if len(proposals) == 0 {
 		fmt.Fprintln(a.stderr, "cordon: "+nothingToPropose(g))
@@ -186,14 +187,10 @@ func (g *generateFlags) complete(now time.Time) (*categories.File, error) {
 	if s.Effort, err = cover.ParseEffort(g.effort); err != nil {
 		return nil, usagef("--effort: %w", err)
 	}
-	if s.MaxMemory, err = config.ParseSize(g.maxMemory); err == nil && s.MaxMemory <= 0 {
-		err = fmt.Errorf("%q is not above zero", g.maxMemory)
-	} else if err == nil && s.MaxMemory < leastMemory {
-		err = fmt.Errorf("%q is %d bytes, and the search needs at least 1MiB: give a unit, such as 512MiB or 2GiB", g.maxMemory, s.MaxMemory)
+	if g.memory, err = parseMemory(g.maxMemory); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, usagef("--max-memory: %w", err)
-	}
+	s.MaxMemory = g.memory.search()
 	if s.RuleNames, err = readRuleNames(g.names); err != nil {
 		return nil, err
 	}
@@ -219,9 +216,6 @@ func nothingToPropose(g *generateFlags) string {
 	}
 	return what
 }
-
-// leastMemory is the least that --max-memory takes: less is a forgotten unit.
-const leastMemory = 1 << 20
 
 // sessionStore opens the store that the flags ask for, and takes the policies in force from it.
 func (a *app) sessionStore(ctx context.Context, g *generateFlags, clock *stepClock) (*store, error) {

@@ -77,7 +77,7 @@ func (a *app) readiness(ctx context.Context, g *generateFlags, atMost string) er
 	if err := oneOf("format", g.format, readinessFormats); err != nil {
 		return err
 	}
-	g.effort, g.maxMemory = cover.EffortQuick.String(), "1GiB" // nothing is covered
+	g.effort, g.maxMemory = cover.EffortQuick.String(), "" // nothing is covered
 	file, err := g.complete(time.Now())
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ type app struct {
 	settings   settings
 	log        *slog.Logger
 	command    string // the command that runs, such as "cordon import"
+	memory     memoryBound
 }
 
 const rootHelp = `Cordon turns the sessions of a network into the smallest set of allow rules

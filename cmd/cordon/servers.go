@@ -78,10 +78,19 @@ func (e embedded) clickHouse(ctx context.Context) (*clickhousehttp.Server, *clic
 		return nil, nil, err
 	}
 	s := &e.app.settings
+	memory := s.ClickHouse.MaxMemory
+	if bound := e.app.memory; bound > 0 {
+		if err := bound.apply(true); err != nil {
+			return nil, nil, err
+		}
+		if memory == 0 || memory > bound.engine() {
+			memory = bound.engine()
+		}
+	}
 	cfg := clickhousehttp.Config{
 		Dir: clickhouseDir(e.dir), Library: s.ClickHouse.Library, Database: database,
 		Limits: clickhousehttp.Limits{
-			Memory: s.ClickHouse.MaxMemory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
+			Memory: memory, OutsideTime: s.SQL.MaxTime, OutsideMemory: s.SQL.MaxMemory, OutsideResultRows: s.SQL.MaxRows,
 			OutsideQueries: s.SQL.MaxQueries,
 		},
 		EngineLog: s.ClickHouse.EngineLog, Log: e.app.log, By: e.app.command,

@@ -90,6 +90,11 @@ func (s *store) openClickHouse(ctx context.Context, a *app, dir string, temporar
 		return err
 	}
 	opts.Auth.Database = database
+	if !s.Own {
+		if err := a.memory.apply(false); err != nil {
+			return err
+		}
+	}
 	if temporary {
 		if s.scratch, err = a.scratch(ctx, opts, s.engine); err != nil {
 			return err

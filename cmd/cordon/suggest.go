@@ -101,6 +101,7 @@ func (a *app) suggest(ctx context.Context, g *suggestFlags) error {
 	if err != nil {
 		return err
 	}
+	a.memory = g.memory
 	var clock stepClock
 	g.settings.Observe = clock.add
 	st, err := a.sessionStore(ctx, &g.generateFlags, &clock)
