@@ -143,6 +143,59 @@ func BenchmarkIngestShare(b *testing.B) {
 	}
 }
 
+// engineBatches is how many batches each turn of BenchmarkIngestBesideEngine has.
+const engineBatches = 80
+
+// BenchmarkIngestBesideEngine compares ingesting with what the engine alone takes to read the same rows, raw records and the
+// sessions that they make, from files into the same tables. One iteration is a turn of each; figures are medians.
+func BenchmarkIngestBesideEngine(b *testing.B) {
+	for _, site := range sites {
+		b.Run(site.name, func(b *testing.B) {
+			b.StopTimer()
+			var rates, shares, costs []float64
+			for range b.N {
+				var alone measured
+				m := measureThen(b, site, DefaultConfig().Inserts, engineBatches, true, func(r *rig) { alone = r.engineAlone(b) })
+				rates, shares, costs = append(rates, alone.rate()), append(shares, m.rate()/alone.rate()), append(costs, m.cpuPerRow()/alone.cpuPerRow())
+			}
+			b.ReportMetric(median(rates), "engine-rows/s")
+			b.ReportMetric(median(shares), "share-of-engine-rate")
+			b.ReportMetric(median(costs), "times-engine-cpu")
+		})
+	}
+}
+
+// engineAlone stores what the tables hold once more, from files. The time is until all rows are visible; the processor time is
+// until the merges that they caused are over as well.
+func (r *rig) engineAlone(b *testing.B) (m measured) {
+	ctx, dir := context.Background(), b.TempDir()
+	exec := func(query string) {
+		b.Helper()
+		if err := r.conn.Exec(ctx, query); err != nil {
+			b.Fatalf("%v\nin %s", err, query)
+		}
+	}
+	tables := []string{"flows", "sessions_hourly"}
+	m.rows = float64(r.flows())
+	for _, table := range tables {
+		exec(fmt.Sprintf("INSERT INTO FUNCTION file('%s/%s.native') SELECT * FROM %s.%s", dir, table, r.database, table))
+		exec("TRUNCATE TABLE " + r.database + "." + table)
+	}
+	before, start := cpuTime(), time.Now()
+	for _, table := range tables {
+		exec(fmt.Sprintf("INSERT INTO %[1]s.%[2]s SELECT * FROM file('%[3]s/%[2]s.native') SETTINGS max_insert_threads = %[4]d, optimize_on_insert = 0, materialize_skip_indexes_on_insert = 0", r.database, table, dir, runtime.GOMAXPROCS(0)))
+	}
+	m.elapsed = time.Since(start)
+	r.eventually("no merge runs", func() bool {
+		return r.count("SELECT count() FROM system.merges WHERE database = '"+r.database+"'") == 0
+	})
+	m.cpu = cpuTime() - before
+	if got := float64(r.flows()); got != m.rows {
+		b.Fatalf("%.0f rows of %.0f are stored again", got, m.rows)
+	}
+	return m
+}
+
 func median(values []float64) float64 {
 	slices.Sort(values)
 	n := len(values)
@@ -172,6 +225,11 @@ func (r *rig) delivered() uint64 {
 // are acknowledged; the processor time is until the merges that they caused are
 // over as well.
 func measureIngest(b *testing.B, site site, inserts, batches int, fold bool) (m measured) {
+	return measureThen(b, site, inserts, batches, fold, func(*rig) {})
+}
+
+// measureThen does what measureIngest does, and something with the tables before they go.
+func measureThen(b *testing.B, site site, inserts, batches int, fold bool, then func(*rig)) (m measured) {
 	r := newRig(b)
 	w := newTraffic(site)
 	size := 0
@@ -208,6 +266,7 @@ func measureIngest(b *testing.B, site site, inserts, batches int, fold bool) (m 
 			b.Fatalf("%d records in sessions, want %.0f", got, m.rows)
 		}
 	}
+	then(r)
 	// No merge of this turn shall count in the next.
 	if err := r.conn.Exec(context.Background(), "DROP DATABASE "+r.database+" SYNC"); err != nil {
 		b.Fatal(err)

@@ -46,6 +46,12 @@ var sections = []section{
 		commands: []command{goTest("./ingest", "^BenchmarkIngest$", "-benchtime", "60x", "-count", "2")},
 	},
 	{
+		title: "Ingest beside the engine alone",
+		note: "The same rows, 2.2 million raw records and the sessions that they make, ingested from messages in JetStream and by `INSERT … SELECT FROM file` " +
+			"into the same tables, in one run: the rate until everything is stored, the processor time until the merges that they caused are over as well.",
+		commands: []command{goTest("./ingest", "^BenchmarkIngestBesideEngine$", "-benchtime", "3x")},
+	},
+	{
 		title: "What direction and folding cost",
 		note: "Ingesting with sessions as a share of ingesting without, turns of 160 batches alternating in one run: the rate until everything is stored, " +
 			"by processor time until the merges that they caused are over as well, which suffers less from others' work on the machine. " +

@@ -29,6 +29,8 @@ var targets = []target{
 	{"ingest with folding, many hosts: share of the rate without", "IngestShare/campus", "share-of-rate-without", 0.75, false},
 	{"ingest with folding, few hosts: share by processor time", "IngestShare/datacentre", "share-by-cpu", 0.75, false},
 	{"ingest with folding, many hosts: share by processor time", "IngestShare/campus", "share-by-cpu", 0.75, false},
+	{"ingest beside the engine alone, few hosts: share of its rate", "IngestBesideEngine/datacentre", "share-of-engine-rate", 0.9, false},
+	{"ingest beside the engine alone, many hosts: share of its rate", "IngestBesideEngine/campus", "share-of-engine-rate", 0.9, false},
 	{"`cordon up`: highest rate without loss, records/s", "Up/highest", "records/s", 250_000, false},
 	{"`cordon up`: records lost in a minute at 250,000/s", "Up/rate=250000", "lost-records", 0, true},
 	{"view `sessions`, count of a million session-hours: times the engine's grouping", "Views/count", "times-one-grouping", 2, true},
