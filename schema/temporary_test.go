@@ -83,7 +83,7 @@ func TestTemporaryNeedsTheLongWay(t *testing.T) {
 			x.Proto, x.SrcPort, x.DstPort = 17, 40000, 69
 		},
 		"fragment": func(x *schema.Record) { x.Proto, x.SrcPort, x.DstPort = 17, 0, 0 },
-		"": func(*schema.Record) {},
+		"":         func(*schema.Record) {},
 	} {
 		s.exec("TRUNCATE TABLE " + s.name + ".sessions_hourly")
 		again := records[3]

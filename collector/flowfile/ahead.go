@@ -32,8 +32,8 @@ type ahead struct {
 	Reader
 	pieces chan readPiece
 	used   chan []schema.Record // pieces that Next is done with, for run to fill again: new memory costs as much as reading
-	stop   chan struct{} // closed when nobody wants more
-	ended  chan struct{} // closed when the goroutine has left the reader
+	stop   chan struct{}        // closed when nobody wants more
+	ended  chan struct{}        // closed when the goroutine has left the reader
 	close  sync.Once
 
 	now        readPiece
