@@ -38,6 +38,9 @@ func (f *File) Digest() string {
 			for k, t := range g.times {
 				fmt.Fprintf(h, "times %d %s\n", k, t)
 			}
+			for k, vrf := range g.vrfs {
+				fmt.Fprintf(h, "vrf %d %q\n", k, vrf)
+			}
 		}
 	}
 	for i := range f.Services {
@@ -71,7 +74,10 @@ type Group struct {
 
 	lines []int32        // line of each prefix
 	times []Times        // times of the first prefixes; the others belong to the group all the time
+	vrfs  []string       // VRFs of the first prefixes; the others belong to the group in every one
 	ever  []netip.Prefix // see Ever
+
+	hidden []netip.Prefix // prefixes that the same ones of a VRF take from the group there, see InVRF; Ever has them
 }
 
 // Pods selects pods of Kubernetes: those of a namespace that have all of the labels.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Assignment is one entry of a flattened file: the longest prefix that
@@ -51,16 +52,20 @@ type entry struct {
 }
 
 // selectGroups fails for a category that the file does not have, or that is
-// selected twice, and for a file with times: which of them count is for the caller to say.
+// selected twice, and for a file with times or VRFs: which of them count is for the caller to say.
 func selectGroups(f *File, selected []string) (*selection, error) {
-	if f.Timed() {
+	s, err := selectMembers(f, selected)
+	if err == nil && f.Timed() {
 		return nil, fmt.Errorf("BUG: the groups of %s are looked up without a time", f.Path)
 	}
-	return selectMembers(f, selected)
+	return s, err
 }
 
 // selectMembers is selectGroups with the prefixes of all times.
 func selectMembers(f *File, selected []string) (*selection, error) {
+	if vrfs := f.VRFs(); len(vrfs) > 0 {
+		return nil, fmt.Errorf("%s has groups of single VRFs (%s): name the VRF to look at", f.Path, strings.Join(vrfs[:min(len(vrfs), 5)], ", "))
+	}
 	names := f.CategoryNames()
 	if len(selected) == 0 {
 		selected = names

@@ -49,7 +49,28 @@ func lintParseError(f *File, parse *ParseError) []Finding {
 // behind a prefix's length, prefixes given twice or in two groups, groups that
 // get no address, empty ones, special-purpose and public ranges, services that
 // overlap. Of a file with times it looks at the groups as they are now, and at owners of one prefix that follow each other. The last finding counts what the file covers. The order is by line.
-func Lint(f *File) []Finding { return lintAt(f, time.Now()) }
+// Of a file with groups of single VRFs it looks at each of these, and says what it finds in all of them once.
+func Lint(f *File) []Finding {
+	now, vrfs := time.Now(), f.VRFs()
+	if len(vrfs) == 0 {
+		return lintAt(f, now)
+	}
+	var out []Finding
+	said := map[string]bool{}
+	for _, vrf := range vrfs {
+		for _, finding := range lintAt(f.InVRF(vrf), now) {
+			if finding.Line == 0 {
+				finding.Message = "VRF " + quote(vrf) + ": " + finding.Message
+			}
+			if key := fmt.Sprint(finding); !said[key] {
+				said[key] = true
+				out = append(out, finding)
+			}
+		}
+	}
+	slices.SortStableFunc(out, compareFindings)
+	return out
+}
 
 func lintAt(f *File, now time.Time) []Finding {
 	l := &linter{file: f.At(now), out: slices.Clone(f.notes)}

@@ -10,7 +10,7 @@ import (
 )
 
 // csvColumns are the indexes of the columns we use, -1 if missing.
-type csvColumns struct{ category, group, prefix, from, until int }
+type csvColumns struct{ category, group, prefix, from, until, vrf int }
 
 var csvHeader = []string{"category", "group", "prefix"}
 
@@ -18,14 +18,14 @@ func headerColumns(header []string) csvColumns {
 	index := func(name string) int {
 		return slices.IndexFunc(header, func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), name) })
 	}
-	return csvColumns{index(csvHeader[0]), index(csvHeader[1]), index(csvHeader[2]), index("from"), index("until")}
+	return csvColumns{index(csvHeader[0]), index(csvHeader[1]), index(csvHeader[2]), index("from"), index("until"), index("vrf")}
 }
 
 func (c csvColumns) complete() bool { return c.category >= 0 && c.group >= 0 && c.prefix >= 0 }
 
 // parseCSV reads one row per category, group and prefix, under a header with
-// these columns in any order. Columns from and until, where there are any, say when
-// a prefix belongs to its group. Other columns are left alone, and so are lines that begin with '#'. Rows of one group add up wherever they are. Categories and
+// these columns in any order. Columns from, until and vrf, where there are any, say when
+// and in which VRF a prefix belongs to its group. Other columns are left alone, and so are lines that begin with '#'. Rows of one group add up wherever they are. Categories and
 // groups are in the order in which they first appear.
 func (p *parser) parseCSV(data []byte) {
 	r := csv.NewReader(bytes.NewReader(data))
@@ -108,7 +108,7 @@ func (p *parser) csvColumns(r *csv.Reader, header []string) (csvColumns, bool) {
 		return columns, false
 	}
 	for i, name := range header {
-		if !slices.Contains([]int{columns.category, columns.group, columns.prefix, columns.from, columns.until}, i) {
+		if !slices.Contains([]int{columns.category, columns.group, columns.prefix, columns.from, columns.until, columns.vrf}, i) {
 			line, _ := r.FieldPos(i)
 			p.note(Info, line, "", "", "column %s is not used", quote(name))
 		}
@@ -135,6 +135,7 @@ func (p *parser) csvMember(r *csv.Reader, row []string, columns csvColumns, cate
 	line, column := r.FieldPos(columns.prefix)
 	if p.addPrefix(category, g, row[columns.prefix], line, column) {
 		g.setTimes(times)
+		g.setVRF(strings.Clone(optional(columns.vrf).text))
 	}
 }
 

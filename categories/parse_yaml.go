@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -257,12 +259,13 @@ func (w *yamlWalker) category(n *yaml.Node, lines map[string]int) {
 func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 	var name, id textAt
 	named := true
-	var prefixes, pods *yaml.Node
+	var prefixes, pods, vrf *yaml.Node
 	fields := map[string]func(*yaml.Node){
 		"id":       func(n *yaml.Node) { id, _ = w.text(n, "id of a group") },
 		"name":     func(n *yaml.Node) { name, named = w.text(n, "name of a group") },
 		"prefixes": func(n *yaml.Node) { prefixes = n },
 		"selector": func(n *yaml.Node) { pods = n },
+		"vrf":      func(n *yaml.Node) { vrf = n },
 	}
 	from, until := w.moments(fields, "a group")
 	if !w.mapping(n, "group", fields) {
@@ -290,10 +293,16 @@ func (w *yamlWalker) group(n *yaml.Node, c *Category, lines map[string]int) {
 	if pods != nil {
 		g.Pods = w.pods(pods, "selector of group "+quote(g.Name))
 	}
+	in, vrfs := w.vrfs(vrf, &g)
+	ok = ok && vrfs
 	if prefixes != nil {
 		w.sequence(prefixes, "prefixes of group "+quote(g.Name), func(n *yaml.Node) {
-			w.member(n, c.Name, &g, always)
+			w.member(n, c.Name, &g, always, in)
 		})
+	} else if vrf != nil && ok {
+		for _, p := range privatePrefixes() {
+			w.addMember(&g, p, vrf.Line, always, in)
+		}
 	}
 	if ok {
 		c.Groups = append(c.Groups, g)
@@ -309,18 +318,62 @@ func (w *yamlWalker) moments(fields map[string]func(*yaml.Node), what string) (f
 	return from, until
 }
 
-// member reads a prefix, alone or as a map with the times when it belongs to the group; always is when those without times do.
-func (w *yamlWalker) member(n *yaml.Node, category string, g *Group, always Times) {
+// vrfs reads the VRFs of a group: one, or a list. No node is no VRF of its own: the prefixes belong to the group in every one.
+func (w *yamlWalker) vrfs(n *yaml.Node, g *Group) (out []string, ok bool) {
+	if n == nil {
+		return []string{""}, true
+	}
+	found, field := w.count(), "vrf of group "+quote(g.Name)
+	add := func(n *yaml.Node) {
+		at, ok := w.text(n, field)
+		switch {
+		case !ok:
+		case at.text == "":
+			w.add(at.line, at.column, field, "it is empty: name a VRF, or leave vrf out for every one")
+		default:
+			out = append(out, at.text)
+		}
+	}
+	if at, ok := w.resolve(n); ok && at.Kind == yaml.SequenceNode {
+		w.sequence(n, field, add)
+	} else {
+		w.left++ // text looks at it again
+		add(n)
+	}
+	if w.count() == found && len(out) == 0 {
+		w.add(n.Line, n.Column, field, "the list is empty: name a VRF, or leave vrf out for every one")
+	}
+	return out, w.count() == found
+}
+
+// addMember adds a prefix for a time in each of some VRFs.
+func (w *yamlWalker) addMember(g *Group, p netip.Prefix, line int, t Times, vrfs []string) {
+	if w.left -= len(vrfs) - 1; w.left <= 0 {
+		return // A short file may not make many prefixes: it is reported as one with too many values.
+	}
+	for _, vrf := range vrfs {
+		g.Prefixes, g.lines = append(g.Prefixes, p), append(g.lines, int32(min(line, math.MaxInt32)))
+		g.setTimes(t)
+		g.setVRF(vrf)
+	}
+}
+
+// member reads a prefix, alone or as a map with the times and the VRF in which it belongs to the group; always and vrfs are those of the
+// group.
+func (w *yamlWalker) member(n *yaml.Node, category string, g *Group, always Times, vrfs []string) {
 	if at, ok := w.resolve(n); !ok || at.Kind != yaml.MappingNode {
 		w.left++ // text looks at it again
-		if at, ok := w.text(n, prefixField(g)); ok && w.addPrefix(category, g, at.text, at.line, at.column) {
-			g.setTimes(always)
+		if at, ok := w.text(n, prefixField(g)); ok {
+			w.addText(category, g, at, always, vrfs)
 		}
 		return
 	}
 	prefix := textAt{line: n.Line, column: n.Column}
 	readable := true
-	fields := map[string]func(*yaml.Node){"prefix": func(n *yaml.Node) { prefix, readable = w.text(n, prefixField(g)) }}
+	fields := map[string]func(*yaml.Node){
+		"prefix": func(n *yaml.Node) { prefix, readable = w.text(n, prefixField(g)) },
+		"vrf":    func(n *yaml.Node) { vrfs, _ = w.vrfs(n, g) },
+	}
 	from, until := w.moments(fields, "a prefix of group "+quote(g.Name))
 	found := w.count()
 	if !w.mapping(n, prefixField(g), fields) || !readable || w.count() > found {
@@ -334,9 +387,18 @@ func (w *yamlWalker) member(n *yaml.Node, category string, g *Group, always Time
 		w.add(prefix.line, prefix.column, prefixField(g), "%s is in the group at no time: its own times and those of the group have no moment in common", quote(prefix.text))
 		return
 	}
-	if w.addPrefix(category, g, prefix.text, prefix.line, prefix.column) {
-		g.setTimes(times)
+	w.addText(category, g, prefix, times, vrfs)
+}
+
+// addText adds a prefix as it is written.
+func (w *yamlWalker) addText(category string, g *Group, at textAt, t Times, vrfs []string) {
+	if !w.addPrefix(category, g, at.text, at.line, at.column) {
+		return
 	}
+	n := len(g.Prefixes) - 1
+	p := g.Prefixes[n]
+	g.Prefixes, g.lines = g.Prefixes[:n], g.lines[:n]
+	w.addMember(g, p, at.line, t, vrfs)
 }
 
 // pods reads a selector of pods. It returns nil where it has said what is wrong.

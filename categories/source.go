@@ -22,6 +22,7 @@ type Source struct {
 	Token    Secret // token of kinds netbox and kubernetes
 	User     string // user of kind vcenter
 	Password Secret // password of that user
+	VRF      string // label with the VRF in which an object's addresses belong to its groups; empty where they do in every one
 	CA       string // path of the certificates, in PEM, that the server's is checked with; empty for those of the system
 	Interval time.Duration
 	MaxLoss  float64 // share of its addresses that a snapshot may have lost, from 0 to 1; see package internal/memberships
@@ -76,7 +77,7 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 			}
 		},
 	}
-	for _, name := range []string{"name", "kind", "address", "field", "user", "ca", "interval", "max_loss"} {
+	for _, name := range []string{"name", "kind", "address", "field", "user", "ca", "vrf", "interval", "max_loss"} {
 		at := &textAt{line: n.Line, column: n.Column}
 		texts[name] = at
 		fields[name] = func(n *yaml.Node) { *at, _ = w.text(n, name+" of a source") }
@@ -85,7 +86,7 @@ func (w *yamlWalker) source(n *yaml.Node, lines map[string]int) {
 		return
 	}
 	s.Name, s.Kind, s.Address, s.Field = texts["name"].text, texts["kind"].text, texts["address"].text, texts["field"].text
-	s.User, s.CA = texts["user"].text, texts["ca"].text
+	s.User, s.CA, s.VRF = texts["user"].text, texts["ca"].text, texts["vrf"].text
 	fail := func(at *textAt, field, format string, args ...any) { w.add(at.line, at.column, field, format, args...) }
 	if err := checkName(s.Name); err != nil {
 		fail(texts["name"], "name of a source", "%v", err)
@@ -219,9 +220,9 @@ func (f *File) With(categories []Category) *File {
 			}
 			old := &to.Groups[j]
 			joined := *old
-			joined.Prefixes, joined.times = slices.Clone(old.Prefixes), slices.Clone(old.times)
+			joined.Prefixes, joined.times, joined.vrfs = slices.Clone(old.Prefixes), slices.Clone(old.times), slices.Clone(old.vrfs)
 			for k, p := range g.Prefixes {
-				joined.AddPrefix(p, g.TimesOf(k))
+				joined.AddPrefixIn(p, g.TimesOf(k), g.VRFOf(k))
 			}
 			to.Groups[j] = joined
 		}

@@ -69,10 +69,14 @@ func (g *Group) AddPrefix(p netip.Prefix, t Times) {
 // Ever gives the prefixes that a denial of the group, an exclusion or a scope means: those that belong to it, and of a file that AtIn
 // gave those that did or will at another time. It must not be changed.
 func (g *Group) Ever() []netip.Prefix {
+	out := g.Prefixes
 	if g.ever != nil {
-		return g.ever
+		out = g.ever
 	}
-	return g.Prefixes
+	if len(g.hidden) > 0 {
+		out = distinct(slices.Concat(out, g.hidden))
+	}
+	return out
 }
 
 // AddEver adds prefixes that belong to the group at other times; see Ever.
@@ -129,7 +133,7 @@ func (f *File) AtIn(at, since time.Time) *File {
 		c := &within.Categories[i]
 		for j := range c.Groups {
 			if g := &c.Groups[j]; len(g.times) > 0 {
-				ever[Ref{c.Name, g.Name}] = distinct(slices.Clone(g.Prefixes))
+				ever[Ref{c.Name, g.Name}] = distinct(slices.Concat(g.Prefixes, g.hidden))
 			}
 		}
 	}
@@ -171,7 +175,7 @@ func (f *File) kept(keep func(Times) (Times, bool)) *File {
 			if len(g.times) > 0 {
 				*g = g.kept(keep)
 			}
-			members[Ref{c.Name, g.Name}] = g.Prefixes
+			members[Ref{c.Name, g.Name}] = slices.Concat(g.Prefixes, g.hidden)
 		}
 	}
 	out.Exclude = slices.Clone(f.Exclude)
@@ -184,11 +188,12 @@ func (f *File) kept(keep func(Times) (Times, bool)) *File {
 
 func (g *Group) kept(keep func(Times) (Times, bool)) Group {
 	out := *g
-	out.Prefixes, out.lines, out.times, out.ever = nil, nil, nil, nil
+	out.Prefixes, out.lines, out.times, out.vrfs, out.ever = nil, nil, nil, nil, nil
 	for i, p := range g.Prefixes {
 		if t, ok := keep(g.TimesOf(i)); ok {
 			out.Prefixes, out.lines = append(out.Prefixes, p), append(out.lines, int32(g.lineOf(i)))
 			out.setTimes(t)
+			out.setVRF(g.VRFOf(i))
 		}
 	}
 	return out

@@ -20,6 +20,9 @@ func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categorie
 	if err := s.settle(ctx, conn, file); err != nil {
 		return nil, err
 	}
+	if s.VRF == "" && file.PerVRF() {
+		return generateEach(ctx, conn, s, file)
+	}
 	p, err := newPlan(s, file)
 	if err != nil {
 		return nil, err
@@ -37,6 +40,25 @@ func Generate(ctx context.Context, conn driver.Conn, s Settings, file *categorie
 		return nil, fmt.Errorf("ClickHouse: drop the tables of runs that were killed: %w", err)
 	}
 	return r.generate(ctx)
+}
+
+// generateEach computes the proposals of a file whose groups are not the same in every VRF: one VRF after another.
+func generateEach(ctx context.Context, conn driver.Conn, s Settings, file *categories.File) (out []policy.Proposal, err error) {
+	var vrfs []struct {
+		VRF string `ch:"vrf"`
+	}
+	if err := conn.Select(ctx, &vrfs, "SELECT DISTINCT vrf FROM sessions_hourly ORDER BY vrf"); err != nil {
+		return nil, fmt.Errorf("ClickHouse: list VRFs: %w", err)
+	}
+	for _, v := range vrfs {
+		s.VRF = v.VRF
+		list, err := Generate(ctx, conn, s, file)
+		if err != nil {
+			return nil, fmt.Errorf("VRF %s: %w", v.VRF, err)
+		}
+		out = append(out, list...)
+	}
+	return out, nil
 }
 
 // loadEnds tells ClickHouse what stands for addresses, and which of them scan.

@@ -47,7 +47,7 @@ func openListing(ctx context.Context, conn driver.Conn, p *policy.Proposal, o Li
 	s := settingsOf(p)
 	s.Existing, s.Guardrails, s.Observe = o.Existing, o.Guardrails, o.Observe
 	s.listed = statementRules(p.Rules)
-	file := o.Groups
+	file := o.Groups.InVRF(p.VRF)
 	if len(p.Categories) == 0 && file != nil {
 		// A proposal without categories was made without groups.
 		file = &categories.File{Path: file.Path, Exclude: file.Exclude, Services: file.Services}

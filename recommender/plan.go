@@ -43,6 +43,12 @@ func newPlan(s Settings, file *categories.File) (*plan, error) {
 	if file != nil {
 		s.groupsAt = s.groupsAt.UTC()
 	}
+	if file.PerVRF() {
+		if s.VRF == "" {
+			return nil, policy.WrongSetting("vrf", fmt.Errorf("%s has groups of single VRFs: name one of the VRFs with sessions", file.Path))
+		}
+		file = file.InVRF(s.VRF)
+	}
 	whole := file // The whole file has the times of prefixes.
 	file = file.AtIn(s.groupsAt, s.changesSince())
 	scope, bounds, err := s.Scope.Bounds(file)

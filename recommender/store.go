@@ -19,7 +19,8 @@ import (
 // none), where SQL can reach them: tables proposals, proposal_rules and groups. A
 // proposal that is stored already stays as it is.
 func Store(ctx context.Context, conn driver.Conn, proposals []policy.Proposal, file *categories.File) error {
-	if file.Timed() { // the view shows the groups that the rules mean
+	file = file.InVRF("") // The view has no VRFs: it shows the groups of every one.
+	if file.Timed() {     // the view shows the groups that the rules mean
 		at := time.Now()
 		if len(proposals) > 0 && proposals[0].GroupsAt != nil {
 			at = proposals[0].GroupsAt.Time

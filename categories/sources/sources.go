@@ -68,6 +68,7 @@ type Membership struct {
 	Category string       `json:"category"`
 	Group    string       `json:"group"`
 	Prefix   netip.Prefix `json:"prefix"`
+	VRF      string       `json:"vrf,omitempty"` // empty: in every VRF
 	Source   string       `json:"source"`
 	Ref      string       `json:"ref,omitempty"`
 }
@@ -116,8 +117,10 @@ func (s *Snapshot) Memberships(of *categories.Source) ([]Membership, error) {
 				if name == "" {
 					continue
 				}
-				for _, p := range o.Prefixes {
-					out = append(out, Membership{c.Name, name, p, of.Name, o.Ref})
+				for _, vrf := range o.vrfs(of) {
+					for _, p := range o.Prefixes {
+						out = append(out, Membership{c.Name, name, p, vrf, of.Name, o.Ref})
+					}
 				}
 			}
 		}
@@ -127,12 +130,20 @@ func (s *Snapshot) Memberships(of *categories.Source) ([]Membership, error) {
 	}
 	slices.SortFunc(out, compare)
 	return slices.CompactFunc(out, func(a, b Membership) bool {
-		return a.Category == b.Category && a.Group == b.Group && a.Prefix == b.Prefix
+		return a.Category == b.Category && a.Group == b.Group && a.Prefix == b.Prefix && a.VRF == b.VRF
 	}), nil
 }
 
+// vrfs gives the VRFs in which the addresses of an object belong to its groups: those of the label that the source names, else every one.
+func (o *Object) vrfs(of *categories.Source) []string {
+	if of.VRF != "" && len(o.Labels[of.VRF]) > 0 {
+		return o.Labels[of.VRF]
+	}
+	return []string{""}
+}
+
 func compare(a, b Membership) int {
-	return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.Group, b.Group), a.Prefix.Compare(b.Prefix), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Ref, b.Ref))
+	return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.Group, b.Group), a.Prefix.Compare(b.Prefix), cmp.Compare(a.VRF, b.VRF), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Ref, b.Ref))
 }
 
 // labels lists those of the objects, at most twenty.
@@ -175,8 +186,8 @@ func Categories(list []Membership, times func(place int) categories.Times) []cat
 		}
 		// Another source may have said the same.
 		g, t := &c.Groups[len(c.Groups)-1], times(i)
-		if n := len(g.Prefixes); n == 0 || g.Prefixes[n-1] != m.Prefix || g.TimesOf(n-1) != t {
-			g.AddPrefix(m.Prefix, t)
+		if n := len(g.Prefixes); n == 0 || g.Prefixes[n-1] != m.Prefix || g.TimesOf(n-1) != t || g.VRFOf(n-1) != m.VRF {
+			g.AddPrefixIn(m.Prefix, t, m.VRF)
 		}
 	}
 	return out

@@ -64,7 +64,7 @@ func (a *app) fit(ctx context.Context, g *inferFlags) error {
 	if g.groups == "" {
 		return usagef("--groups: name the file with the groups to compare hosts with")
 	}
-	file, err := g.complete(ctx)
+	file, err := a.complete(ctx, g)
 	if err != nil {
 		return err
 	}

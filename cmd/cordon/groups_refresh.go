@@ -79,6 +79,7 @@ type changedMember struct {
 	Category string     `json:"category"`
 	Group    string     `json:"group"`
 	Prefix   string     `json:"prefix"`
+	VRF      string     `json:"vrf,omitempty"`
 	From     *time.Time `json:"from,omitempty"`
 	Until    *time.Time `json:"until,omitempty"`
 	Ref      string     `json:"ref,omitempty"`
@@ -98,7 +99,7 @@ func publishChange(to *bus.Bus, c *memberships.Change, problem error) error {
 		for _, rows := range [][]memberships.Row{c.Went, c.Came} {
 			for i := range rows[:min(len(rows), maxChanges-len(m.Changes))] {
 				r := &rows[i]
-				m.Changes = append(m.Changes, changedMember{r.Category, r.Group, r.Prefix.String(), timeOrNone(r.From), timeOrNone(r.Until), r.Ref})
+				m.Changes = append(m.Changes, changedMember{r.Category, r.Group, r.Prefix.String(), r.VRF, timeOrNone(r.From), timeOrNone(r.Until), r.Ref})
 			}
 		}
 	}

@@ -117,7 +117,7 @@ func (a *app) sourcesPreview(ctx context.Context, path, name, format string) err
 	encoder := json.NewEncoder(a.stdout)
 	encoder.SetEscapeHTML(false)
 	if format == "csv" {
-		out.Write([]string{"category", "group", "prefix", "source", "ref"}) // errors come with Flush
+		out.Write([]string{"category", "group", "prefix", "vrf", "source", "ref"}) // errors come with Flush
 	}
 	for i := range list {
 		_, members, err := groupSources.ReadOne(ctx, &list[i])
@@ -126,7 +126,7 @@ func (a *app) sourcesPreview(ctx context.Context, path, name, format string) err
 		}
 		for _, m := range members {
 			if format == "csv" {
-				out.Write([]string{m.Category, m.Group, m.Prefix.String(), m.Source, m.Ref})
+				out.Write([]string{m.Category, m.Group, m.Prefix.String(), m.VRF, m.Source, m.Ref})
 			} else if err := encoder.Encode(m); err != nil {
 				return err
 			}

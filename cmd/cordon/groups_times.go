@@ -61,6 +61,25 @@ func (a *app) groupsOfExport(ctx context.Context, path string, now bool) (*categ
 	return a.withSources(ctx, st, file, false)
 }
 
+// groupsKnown reads a groups file as it was at a moment, now for the zero time, in a VRF; nil for no path. What its sources said then is what the
+// store knows of them; for sessions of files, which are own, it is what they say now.
+func (a *app) groupsKnown(ctx context.Context, path, vrf string, at time.Time, own bool) (*categories.File, error) {
+	if path == "" {
+		return nil, nil
+	}
+	if at.IsZero() {
+		at = time.Now()
+	}
+	file, err := a.groupsOfExport(ctx, path, own)
+	if err != nil {
+		return nil, err
+	}
+	if file.PerVRF() && vrf == "" {
+		return nil, usagef("%s has groups of single VRFs: name one of the VRFs with --vrf", path)
+	}
+	return file.InVRF(vrf).At(at), nil
+}
+
 // writeGroups writes a groups file without times as YAML to a path, or to standard output where it is empty.
 func (a *app) writeGroups(file *categories.File, output string) error {
 	list, all := yamlOf(file, "")

@@ -82,7 +82,7 @@ func (g *inferFlags) activityFlags(c *cobra.Command) {
 }
 
 // complete reads the groups file and turns the flags into settings.
-func (g *inferFlags) complete(ctx context.Context) (file *categories.File, err error) {
+func (a *app) complete(ctx context.Context, g *inferFlags) (file *categories.File, err error) {
 	s := &g.settings
 	if err = g.window.settings(time.Now(), &s.Settings); err != nil {
 		return nil, err
@@ -90,7 +90,10 @@ func (g *inferFlags) complete(ctx context.Context) (file *categories.File, err e
 	if s.Scope, err = g.scope.scope(); err != nil {
 		return nil, err
 	}
-	return readGroupsAt(ctx, g.groups, s.Until.Time)
+	if file, err = a.groupsKnown(ctx, g.groups, s.VRF, s.Until.Time, len(g.from) > 0); err != nil {
+		return nil, err
+	}
+	return file, nil
 }
 
 // activities counts what hosts do.
@@ -123,7 +126,7 @@ func (a *app) infer(ctx context.Context, g *inferFlags) error {
 	if err != nil {
 		return err
 	}
-	file, err := g.complete(ctx)
+	file, err := a.complete(ctx, g)
 	if err != nil {
 		return err
 	}

@@ -35,16 +35,17 @@ type yamlGroup struct {
 
 type yamlMember struct {
 	Prefix string `yaml:"prefix"`
+	VRF    string `yaml:"vrf,omitempty"`
 	From   string `yaml:"from,omitempty"`
 	Until  string `yaml:"until,omitempty"`
 }
 
 // memberOf gives a prefix as the groups file writes it.
-func memberOf(p netip.Prefix, t categories.Times) any {
-	if t.Always() {
+func memberOf(p netip.Prefix, t categories.Times, vrf string) any {
+	if t.Always() && vrf == "" {
 		return p.String()
 	}
-	m := yamlMember{Prefix: p.String()}
+	m := yamlMember{Prefix: p.String(), VRF: vrf}
 	for to, at := range map[*string]time.Time{&m.From: t.From, &m.Until: t.Until} {
 		if !at.IsZero() {
 			*to = at.Format(time.RFC3339Nano)
@@ -156,7 +157,7 @@ func yamlOf(file *categories.File, without string) (list []yamlCategory, rest ya
 				group.Selector = &yamlPods{g.Pods.Namespace, g.Pods.Labels}
 			}
 			for i, p := range g.Prefixes {
-				group.Prefixes = append(group.Prefixes, memberOf(p, g.TimesOf(i)))
+				group.Prefixes = append(group.Prefixes, memberOf(p, g.TimesOf(i), g.VRFOf(i)))
 			}
 			out.Groups = append(out.Groups, group)
 		}

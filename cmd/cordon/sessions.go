@@ -165,7 +165,7 @@ func (a *app) sessions(ctx context.Context, s *sessionsFlags) error {
 	if _, err := s.scope.scope(); err != nil {
 		return err
 	}
-	file, err := readGroupsAt(ctx, s.groups, s.filter.Until)
+	file, err := a.groupsKnown(ctx, s.groups, s.filter.VRF, s.filter.Until, false)
 	if err != nil {
 		return err
 	}

@@ -46,11 +46,11 @@ func (e *RefusedError) Error() string {
 
 // key tells memberships of a source apart.
 type key struct {
-	category, group string
-	prefix          netip.Prefix
+	category, group, vrf string
+	prefix               netip.Prefix
 }
 
-func keyOf(m *sources.Membership) key { return key{m.Category, m.Group, m.Prefix} }
+func keyOf(m *sources.Membership) key { return key{m.Category, m.Group, m.VRF, m.Prefix} }
 
 // difference compares a snapshot that was taken at a moment with the memberships of the source that still hold. Before is when the
 // last snapshot was taken; zero for none. What came holds from the moment on: nobody knows what the address was before. What went

@@ -99,7 +99,7 @@ func write(ctx context.Context, conn driver.Conn, rows []Row, now time.Time) err
 	for i := range rows {
 		r := &rows[i]
 		from, until := schema.OpenWindow(r.From, r.Until)
-		if err := batch.Append(r.Source, r.Category, r.Group, "", r.Prefix.String(), from, until, r.Ref, now); err != nil {
+		if err := batch.Append(r.Source, r.Category, r.Group, r.VRF, r.Prefix.String(), from, until, r.Ref, now); err != nil {
 			return fmt.Errorf("memberships: write: %w", err)
 		}
 	}
@@ -111,7 +111,7 @@ func write(ctx context.Context, conn driver.Conn, rows []Row, now time.Time) err
 
 // read reads rows in the order of the table.
 func read(ctx context.Context, conn driver.Conn, where string, args ...any) ([]Row, error) {
-	rows, err := conn.Query(ctx, "SELECT source, category, `group`, prefix, valid_from, valid_until, ref FROM memberships "+where+" ORDER BY category, `group`, prefix, valid_from, source", args...)
+	rows, err := conn.Query(ctx, "SELECT source, category, `group`, vrf, prefix, valid_from, valid_until, ref FROM memberships "+where+" ORDER BY category, `group`, prefix, vrf, valid_from, source", args...)
 	if err != nil {
 		return nil, fmt.Errorf("memberships: %w", err)
 	}
@@ -120,7 +120,7 @@ func read(ctx context.Context, conn driver.Conn, where string, args ...any) ([]R
 	for rows.Next() {
 		var r Row
 		var prefix string
-		if err := rows.Scan(&r.Source, &r.Category, &r.Group, &prefix, &r.From, &r.Until, &r.Ref); err != nil {
+		if err := rows.Scan(&r.Source, &r.Category, &r.Group, &r.VRF, &prefix, &r.From, &r.Until, &r.Ref); err != nil {
 			return nil, fmt.Errorf("memberships: %w", err)
 		}
 		if r.Prefix, err = netip.ParsePrefix(prefix); err != nil {
@@ -175,7 +175,7 @@ func File(ctx context.Context, conn driver.Conn, reader sources.Reader, f *categ
 func Categories(rows []Row) []categories.Category {
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.Group, b.Group), a.Prefix.Compare(b.Prefix), a.From.Compare(b.From))
+		return cmp.Or(cmp.Compare(a.Category, b.Category), cmp.Compare(a.Group, b.Group), a.Prefix.Compare(b.Prefix), cmp.Compare(a.VRF, b.VRF), a.From.Compare(b.From))
 	})
 	list := make([]sources.Membership, len(rows))
 	for i := range rows {

@@ -19,7 +19,7 @@ const aboutProposal = 2
 func document(p *policy.Proposal, groups *categories.File) (target.Document, error) {
 	d := target.Document{Policy: p.Policy(), Set: policy.IPSet, Proposed: true}
 	if groups != nil {
-		a, err := policy.NewAddresses(groups, p.Categories)
+		a, err := policy.NewAddresses(groups.InVRF(p.VRF), p.Categories)
 		if err != nil {
 			return d, err
 		}

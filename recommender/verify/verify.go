@@ -75,6 +75,7 @@ type verifier struct {
 }
 
 func newVerifier(p *policy.Proposal, o Options) (*verifier, error) {
+	o.Groups = o.Groups.InVRF(p.VRF)
 	if err := o.given(p); err != nil {
 		return nil, err
 	}
