@@ -84,6 +84,11 @@ func selectMembers(f *File, selected []string) (*selection, error) {
 			groups[j] = &f.Categories[i].Groups[j]
 		}
 		slices.SortFunc(groups, func(a, b *Group) int { return cmp.Compare(a.Name, b.Name) })
+		n := 0
+		for _, g := range groups {
+			n += len(g.Prefixes)
+		}
+		s.entries = slices.Grow(s.entries, n)
 		for _, g := range groups {
 			for i, p := range g.Prefixes {
 				s.entries = append(s.entries, entry{p, int32(len(s.groups)), g.TimesOf(i)})

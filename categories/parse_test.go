@@ -117,7 +117,7 @@ func TestParseErrors(t *testing.T) {
 		"unknown key": {"g.yaml", "categoris: []\n",
 			`g.yaml:1:1: unknown key "categoris": the keys here are categories, exclude, services, sources; did you mean "categories"?`},
 		"unknown key in a group": {"g.yaml", "categories:\n- name: a\n  groups:\n  - {name: x, prefix: [10.0.0.1]}\n",
-			`g.yaml:4:15: group: unknown key "prefix": the keys here are from, id, name, prefixes, selector, until; did you mean "prefixes"?`},
+			`g.yaml:4:15: group: unknown key "prefix": the keys here are from, id, name, prefixes, selector, until, vrf; did you mean "prefixes"?`},
 		"key twice": {"g.yaml", "categories: []\ncategories: []\n",
 			`g.yaml:2:1: key "categories" is here a second time: put both values under one`},
 		"bad address": {"g.yaml", "categories:\n- name: a\n  groups:\n  - name: x\n    prefixes: [10.0.0.1, 10.0.0.300]\n",

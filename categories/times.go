@@ -189,6 +189,17 @@ func (f *File) kept(keep func(Times) (Times, bool)) *File {
 func (g *Group) kept(keep func(Times) (Times, bool)) Group {
 	out := *g
 	out.Prefixes, out.lines, out.times, out.vrfs, out.ever = nil, nil, nil, nil, nil
+	// A history may have a million prefixes: room for those that stay is made once.
+	n, timed := 0, 0
+	for i := range g.Prefixes {
+		if t, ok := keep(g.TimesOf(i)); ok {
+			if n++; !t.Always() {
+				timed = n
+			}
+		}
+	}
+	out.Prefixes, out.lines = slices.Grow(out.Prefixes, n), slices.Grow(out.lines, n)
+	out.times = slices.Grow(out.times, timed)
 	for i, p := range g.Prefixes {
 		if t, ok := keep(g.TimesOf(i)); ok {
 			out.Prefixes, out.lines = append(out.Prefixes, p), append(out.lines, int32(g.lineOf(i)))
