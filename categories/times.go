@@ -122,7 +122,7 @@ func (f *File) At(at time.Time) *File {
 }
 
 // AtIn is At for a window that begins at since, or is open. What denies keeps its hold over addresses that changed their group: a denial
-// that names a group, an exclusion and a scope mean every address that belonged to it at some time from since on, see Group.Ever.
+// that names a group, an exclusion and a scope mean every address that belonged to it at some time from since on, and what AddEver added; see Group.Ever.
 func (f *File) AtIn(at, since time.Time) *File {
 	if !f.Timed() {
 		return f
@@ -133,7 +133,7 @@ func (f *File) AtIn(at, since time.Time) *File {
 		c := &within.Categories[i]
 		for j := range c.Groups {
 			if g := &c.Groups[j]; len(g.times) > 0 {
-				ever[Ref{c.Name, g.Name}] = distinct(slices.Concat(g.Prefixes, g.hidden))
+				ever[Ref{c.Name, g.Name}] = distinct(slices.Concat(g.Prefixes, g.hidden, f.Categories[i].Groups[j].ever))
 			}
 		}
 	}

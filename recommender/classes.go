@@ -82,7 +82,7 @@ func (c *classes) addEndpoint(a *policy.Addresses, e policy.Endpoint, as policy.
 		if h := c.history; h != nil && e.IsGroup() && as != policy.Denying { // a denial holds at all times
 			h.derive(out.set, h.members(a.Ref(e.Group)))
 		} else if h != nil && as == policy.Proposed {
-			h.derive(out.set, nil) // an address in a rule of a proposal means its present owner
+			h.derive(out.set, h.present(m.Prefixes)) // an address in a rule of a proposal means its present owner
 		}
 	}
 	return out, nil

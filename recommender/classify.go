@@ -199,7 +199,7 @@ const sessionColumns = "vrf, client, server, proto, port, flows, bytes, hours, f
 func (r *run) windowSessions(w window) (query string, args []any) {
 	from, where, args := r.sessionsIn(w)
 	if len(r.plan.classes.tracks) > 0 {
-		where = and(where, "NOT "+r.touched("client_ip", "server_ip"))
+		where = and(where, "NOT "+r.touched.Condition("client_ip", "server_ip"))
 	}
 	return r.sessionsFrom(from, where, "0::UInt32 AS client_tenure, 0::UInt32 AS server_tenure", ""), args
 }

@@ -42,10 +42,6 @@ type timedPrefix struct {
 	times  categories.Times
 }
 
-// aroundWindow is how long before a window a flow may have begun that ends in it, at the most that matters here: a change
-// before that is none of the window.
-const aroundWindow = 25 * time.Hour
-
 // settle finds the moment whose groups count: the end of the window, and where that is open the last session's. It costs
 // nothing where the file has no times.
 func (s *Settings) settle(ctx context.Context, conn driver.Conn, file *categories.File) error {
@@ -66,7 +62,7 @@ func (s *Settings) changesSince() time.Time {
 	if s.Since.IsZero() {
 		return time.Time{}
 	}
-	return s.Since.Add(-aroundWindow)
+	return s.Since.Add(-policy.AroundWindow)
 }
 
 // newHistory gives nil where no prefix of the file changes its group about the window.
@@ -126,6 +122,14 @@ func (h *history) groups(ref categories.Ref) []categories.Group {
 		return c.Groups[i : i+1]
 	}
 	return nil
+}
+
+// present gives prefixes for the moment alone.
+func (h *history) present(prefixes []netip.Prefix) (out []timedPrefix) {
+	for _, p := range prefixes {
+		out = append(out, timedPrefix{p, categories.Times{From: h.at, Until: h.at.Add(time.Microsecond)}})
+	}
+	return out
 }
 
 // derive says what a set that follows from groups has at all times.

@@ -14,6 +14,7 @@ import (
 	"cordon/internal/sqltext"
 	"cordon/recommender/cells"
 	"cordon/recommender/policy"
+	"cordon/recommender/tenures"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -46,7 +47,7 @@ type run struct {
 	scanners map[clientOf]scanner
 	lossy    []string // exporters with loss around the window, see readLossy
 
-	touchedBits []int // lengths of the prefixes in table touched
+	touched *tenures.Touched // set where addresses change their owner
 }
 
 const (

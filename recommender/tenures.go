@@ -11,13 +11,11 @@ import (
 	"cordon/categories"
 	"cordon/recommender/cells"
 	"cordon/recommender/policy"
+	"cordon/recommender/tenures"
 	"cordon/schema"
 )
 
-// A session of an address that changes its owner is judged by what the address was when the session was seen. The store has
-// sessions by the hour, with the first and the last moment of each hour's flows. An hour belongs to the owner that the
-// address had at that first moment. Where the address changed between the first and the last moment, nobody knows which flows
-// were whose: the hour belongs to nobody, and its sessions are left out as those of an address in no group.
+// What becomes of the sessions of an hour that belongs to nobody, see package tenures: they are left out as those of an address in no group.
 
 // unknownTenure is the tenure of such hours.
 const unknownTenure = ^uint32(0)
@@ -60,7 +58,7 @@ func (r *run) loadTenures(ctx context.Context, names []string, typed string, mor
 		return nil
 	}
 	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("tenures")+` (
-		track UInt32, since DateTime64(6, 'UTC'), until DateTime64(6, 'UTC'), tenure UInt32, kind UInt8, class UInt32`+typed+`
+		`+tenures.Columns+`, tenure UInt32, kind UInt8, class UInt32`+typed+`
 	) ENGINE = MergeTree ORDER BY ()`); err != nil {
 		return err
 	}
@@ -87,29 +85,9 @@ func (r *run) loadTenures(ctx context.Context, names []string, typed string, mor
 }
 
 // loadTouched makes the table of prefixes of the addresses that change their owner.
-func (r *run) loadTouched(ctx context.Context) error {
-	if err := r.conn.Exec(ctx, "CREATE TABLE "+r.table("touched")+" (bits UInt8, address IPv6) ENGINE = MergeTree ORDER BY ()"); err != nil {
-		return err
-	}
-	batch, err := r.conn.PrepareBatch(ctx, "INSERT INTO "+r.table("touched")+" (bits, address)")
-	if err != nil {
-		return err
-	}
-	defer batch.Close()
-	r.touchedBits = nil
-	for _, p := range r.plan.classes.changed() {
-		bits := p.Bits()
-		if p.Addr().Is4() {
-			bits += mapped.Bits()
-		}
-		if !slices.Contains(r.touchedBits, bits) {
-			r.touchedBits = append(r.touchedBits, bits)
-		}
-		if err := batch.Append(uint8(bits), as16(p.Addr())); err != nil {
-			return err
-		}
-	}
-	return batch.Send()
+func (r *run) loadTouched(ctx context.Context) (err error) {
+	r.touched, err = tenures.Load(ctx, r.conn, r.table("touched"), r.plan.classes.changed())
+	return err
 }
 
 // changed gives the addresses that change their owner, as the fewest prefixes.
@@ -121,25 +99,10 @@ func (c *classes) changed() []netip.Prefix {
 	return categories.Aggregate(out)
 }
 
-// touched is the SQL condition that an address in one of two columns changes its owner.
-func (r *run) touched(client, server string) string {
-	var any []string
-	for _, column := range []string{client, server} {
-		for _, bits := range r.touchedBits {
-			network := column
-			if bits < 128 {
-				network = fmt.Sprintf("IPv6CIDRToRange(%s, %d).1", column, bits)
-			}
-			any = append(any, fmt.Sprintf("%s GLOBAL IN (SELECT address FROM %s WHERE bits = %d)", network, r.table("touched"), bits))
-		}
-	}
-	return "(" + strings.Join(any, " OR ") + ")"
-}
-
 // tenureSessions is sessionsWithEnds for the sessions of addresses that change their owner.
 func (r *run) tenureSessions(w window, attributes []string) (query string, args []any) {
 	attributes = append(slices.Clone(attributes), "track")
-	hours := schema.HoursOf(w.since, w.until, r.touched)
+	hours := schema.HoursOf(w.since, w.until, r.touched.Condition)
 	where := ""
 	if r.plan.settings.VRF != "" {
 		where, args = "WHERE vrf = ?", append(args, r.plan.settings.VRF)
@@ -154,19 +117,17 @@ func (r *run) tenureSessions(w window, attributes []string) (query string, args 
 // query has what is known of the end in general as now, the track last.
 func (r *run) atTheTime(query, as, tenure string, attributes []string) string {
 	track := fmt.Sprintf("q.now.%d", len(attributes))
-	// The last moment of the flows, as far as the hour goes: a flow belongs to the hour in which it began.
-	last := "greatest(q.first_seen, least(q.last_seen, addMicroseconds(toDateTime64(q.hour, 6, 'UTC'), 3599999999)))"
 	var parts []string
 	for i, a := range attributes[:len(attributes)-1] {
 		unknown := fmt.Sprintf("0::%s", typeOf(a))
 		if a == "kind" {
 			unknown = fmt.Sprintf("multiIf(q.now.%[1]d = %[2]d, %[3]d, q.now.%[1]d = %[4]d, %[5]d, q.now.%[1]d)::UInt8", i+1, categories.Private, formerPrivate, categories.Public, formerPublic)
 		}
-		parts = append(parts, fmt.Sprintf("multiIf(%[1]s = 0, q.now.%[2]d, t.until <= %[3]s, %[4]s, t.%[5]s)::%[6]s", track, i+1, last, unknown, a, typeOf(a)))
+		parts = append(parts, fmt.Sprintf("multiIf(%[1]s = 0, q.now.%[2]d, %[3]s, %[4]s, t.%[5]s)::%[6]s", track, i+1, tenures.NobodyKnows, unknown, a, typeOf(a)))
 	}
-	return fmt.Sprintf(`SELECT q.* EXCEPT (now, track), tuple(%[1]s) AS %[2]s, multiIf(%[3]s = 0, 0, t.until <= %[4]s, %[5]d, t.tenure)::UInt32 AS %[6]s
-		FROM (SELECT *, now.%[9]d AS track FROM (%[7]s)) AS q ASOF LEFT JOIN %[8]s AS t ON t.track = q.track AND t.since <= q.first_seen`,
-		strings.Join(parts, ", "), as, track, last, unknownTenure, tenure, query, r.table("tenures"), len(attributes))
+	return fmt.Sprintf("SELECT q.* EXCEPT (now, track), tuple(%[1]s) AS %[2]s, multiIf(%[3]s = 0, 0, %[4]s, %[5]d, t.tenure)::UInt32 AS %[6]s FROM ",
+		strings.Join(parts, ", "), as, track, tenures.NobodyKnows, unknownTenure, tenure) +
+		tenures.Join(fmt.Sprintf("SELECT *, now.%d AS track FROM (%s)", len(attributes), query), r.table("tenures"))
 }
 
 // formerReasons leaves out sessions of addresses that were in no group when they were seen, and have an owner now, as the beginning

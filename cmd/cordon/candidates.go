@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -62,7 +63,7 @@ func (t *policyText) proposals(ctx context.Context, a *app, st *store) ([]policy
 	return list, usageError(err)
 }
 
-// carriedGroups gives the groups that a policy carries, nil where it carries none.
+// carriedGroups gives the groups that a policy carries, with the times of re-used addresses; nil where it carries none.
 func (a *app) carriedGroups(ctx context.Context, st *store, t *policyText) (*categories.File, error) {
 	list, err := t.proposals(ctx, a, st)
 	if err != nil {
@@ -70,15 +71,19 @@ func (a *app) carriedGroups(ctx context.Context, st *store, t *policyText) (*cat
 	}
 	for i := range list {
 		if list[i].GroupsFile != "" {
-			f, err := list[i].CarriedFile()
+			f, err := list[i].CarriedTimes()
 			return f, usageError(err)
 		}
 	}
 	return nil, nil
 }
 
-// candidate makes the policy one that sessions are judged by. Ends that the policy leaves open do what the given action says.
-func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *categories.File, selected []string, end policy.Action) (*simulate.Candidate, error) {
+// replayed is the window of sessions that policies judge: [since, until), where the zero time leaves a side open.
+type replayed struct{ since, until time.Time }
+
+// candidate makes the policy one that sessions of a window are judged by. Ends that the policy leaves open do what the given action says.
+// The groups, nil for none, may have times.
+func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *categories.File, selected []string, end policy.Action, in replayed) (*simulate.Candidate, error) {
 	proposals, err := t.proposals(ctx, a, st)
 	if err != nil {
 		return nil, err
@@ -88,7 +93,11 @@ func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *c
 		if t.id != "" {
 			name = shortID(proposals[0].ID)
 		}
-		return proposalsCandidate(name, proposals, func(*policy.Proposal) (*categories.File, error) { return groups, nil })
+		return proposalsCandidate(name, proposals, func(*policy.Proposal) (*categories.File, error) { return groups, nil }, in)
+	}
+	at, err := simulate.Moment(ctx, st.Conn, groups, in.until)
+	if err != nil {
+		return nil, err
 	}
 	out := &simulate.Candidate{Name: t.name}
 	open := false
@@ -101,11 +110,11 @@ func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *c
 				*to, open = end, true
 			}
 		}
-		sets, err := policySets(&p, groups, selected)
+		d, err := document(&p, groups, selected, in, at)
 		if err != nil {
 			return nil, usagef("%s: %w", t.name, err)
 		}
-		out.Documents = append(out.Documents, simulate.Document{Policy: p, Sets: sets})
+		out.Documents = append(out.Documents, d)
 	}
 	if open {
 		fmt.Fprintf(a.stderr, "cordon: %s does not say what its end does: taken as %s (--default)\n", t.name, end)
@@ -114,8 +123,8 @@ func (a *app) candidate(ctx context.Context, st *store, t *policyText, groups *c
 }
 
 // proposalsCandidate makes proposals one policy, a document each, with what was in force when they were made behind them: a
-// proposal leaves out what that permits. The file of groups that a proposal is read with may be nil for none.
-func proposalsCandidate(name string, list []policy.Proposal, groups func(*policy.Proposal) (*categories.File, error)) (*simulate.Candidate, error) {
+// proposal leaves out what that permits. The file of groups that a proposal is read with may be nil for none, and may have times.
+func proposalsCandidate(name string, list []policy.Proposal, groups func(*policy.Proposal) (*categories.File, error), in replayed) (*simulate.Candidate, error) {
 	out := &simulate.Candidate{Name: name}
 	var behind []simulate.Document
 	for i := range list {
@@ -125,11 +134,18 @@ func proposalsCandidate(name string, list []policy.Proposal, groups func(*policy
 		}
 		p := list[i].Policy()
 		p.Default = policy.Defaults{IPv4: policy.Deny, IPv6: policy.Deny}
-		sets, err := policySets(&p, file, nil)
+		own, at := in.since, list[i].Window.To.Time
+		if list[i].GroupsAt != nil {
+			at = list[i].GroupsAt.Time
+		}
+		if at.Before(own) {
+			own = at // an address in a rule means the owner of that moment
+		}
+		d, err := document(&p, file, nil, replayed{own, in.until}, at)
 		if err != nil {
 			return nil, usagef("%s: %w", name, err)
 		}
-		out.Documents = append(out.Documents, simulate.Document{Policy: p, Sets: sets})
+		out.Documents = append(out.Documents, d)
 		existing, _ := list[i].MadeWith()
 		for _, e := range existing {
 			if e.VRF == "" {
@@ -138,10 +154,11 @@ func proposalsCandidate(name string, list []policy.Proposal, groups func(*policy
 			if e.Categories == nil {
 				e.Categories = list[i].Categories
 			}
-			if sets, err = policySets(&e, file, nil); err != nil {
+			if d, err = document(&e, file, nil, in, at); err != nil {
 				return nil, usagef("%s: what was in force when it was made: %w", name, err)
 			}
-			behind = append(behind, simulate.Document{Policy: e, Sets: sets, Beside: true})
+			d.Beside = true
+			behind = append(behind, d)
 		}
 	}
 	out.Documents = append(out.Documents, behind...)
@@ -160,22 +177,36 @@ func ownGroups(p *policy.Proposal) (*categories.File, error) {
 	return file, nil
 }
 
-// policySets gives the meaning of a policy's literals: by the groups of a file, nil for none.
-func policySets(p *policy.Policy, groups *categories.File, selected []string) (policy.SetOf, error) {
+// ownTimes is ownGroups with the times of re-used addresses.
+func ownTimes(p *policy.Proposal) (*categories.File, error) {
+	if p.GroupsFile == "" {
+		return nil, nil
+	}
+	file, err := p.CarriedTimes()
+	if err != nil {
+		return nil, usagef("proposal %s: %w", shortID(p.ID), err)
+	}
+	return file, nil
+}
+
+// document gives a policy with the meaning of its literals: by the groups of a file, nil for none, as they were in the window and at a moment.
+func document(p *policy.Policy, groups *categories.File, selected []string, in replayed, at time.Time) (simulate.Document, error) {
+	out := simulate.Document{Policy: *p, Sets: policy.IPSet}
 	if groups == nil {
-		return policy.IPSet, nil
+		return out, nil
 	}
 	if len(p.Categories) > 0 {
 		selected = p.Categories
 	}
-	addresses, err := policy.NewAddresses(groups, selected)
+	addresses, err := policy.NewInTime(groups, selected, in.since, in.until, at)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	if p.Kind != policy.KindProposal {
-		return addresses.Set, nil
+	out.InTime, out.Sets = addresses, addresses.Set
+	if p.Kind == policy.KindProposal {
+		out.Sets = func(literals []policy.Endpoint, _ policy.Reading) (policy.AddressSet, error) {
+			return addresses.Set(literals, policy.Proposed)
+		}
 	}
-	return func(literals []policy.Endpoint, _ policy.Reading) (policy.AddressSet, error) {
-		return addresses.Set(literals, policy.Proposed)
-	}, nil
+	return out, nil
 }

@@ -266,7 +266,7 @@ func (d *demo) enforce(ctx context.Context) error {
 	if err := d.export(ctx, []lab.Node{lab.DropRule(demoSeed, d.enforced)}); err != nil {
 		return err
 	}
-	c, err := proposalsCandidate("in force", []policy.Proposal{*p}, ownGroups)
+	c, err := proposalsCandidate("in force", []policy.Proposal{*p}, ownTimes, replayed{since: d.enforced})
 	if err != nil {
 		return err
 	}

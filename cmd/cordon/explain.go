@@ -25,7 +25,9 @@ import (
 
 const explainHelp = `Says on one page what stands behind one question: may CLIENT reach SERVER with SERVICE?
 Which groups both are in and why, which rule decides under each policy, which sessions were
-seen, why one end counts as the client, and why the session is proposed or is not.
+seen, why one end counts as the client, and why the session is proposed or is not. Groups are
+those of the time when the session was seen last; where an end changed its groups, the page
+says when, and what is true of the sessions of each time.
 
 SERVICE is tcp/443, icmp/8, gre, or a name such as https. --policy names policies: files or
 beginnings of proposals' ids (default: the newest proposal of the VRF). The reason is that of
@@ -52,6 +54,7 @@ type explanation struct {
 	Client     explainedEnd       `json:"client"`
 	Server     explainedEnd       `json:"server"`
 	Verdicts   []simulate.Verdict `json:"verdicts"`
+	Times      []explainedTime    `json:"times,omitempty"` // set where an end changed its owner; one for each pair of owners that has sessions
 	Sessions   []seenSession      `json:"sessions"`
 	Reverse    []seenSession      `json:"reverse"`             // Sessions whose client is the server asked for.
 	Direction  string             `json:"direction,omitempty"` // why the client is the client; empty where nothing was seen
@@ -66,6 +69,10 @@ type explainedEnd struct {
 	Address string                  `json:"address"`
 	Kind    string                  `json:"kind"` // public, private or local
 	Groups  []categories.Membership `json:"groups"`
+	At      *policy.Time            `json:"at,omitempty"`     // the moment of the groups, where the groups file has times
+	Owners  []explainedOwner        `json:"owners,omitempty"` // the groups that it was in one after another, where these changed about the window
+
+	label string // of the group that it resolves to; empty for none
 }
 
 // seenSession is a stored session.
@@ -165,7 +172,7 @@ func (a *app) explain(ctx context.Context, args []string, f *explainFlags) error
 	}
 	var file *categories.File
 	var err error
-	if file, err = readGroups(ctx, f.groups); err != nil {
+	if file, err = parseGroups(f.groups); err != nil {
 		return err
 	}
 	q, err := parseQuestion(args, file)
@@ -180,6 +187,9 @@ func (a *app) explain(ctx context.Context, args []string, f *explainFlags) error
 		return err
 	}
 	defer st.close()
+	if file, err = a.withSources(ctx, st, file, len(f.from) > 0); err != nil {
+		return err
+	}
 	x := &explainer{a: a, st: st, f: f, q: q, file: file, named: named}
 	if x.file == nil && len(f.from) == 0 {
 		if x.file, err = storedGroups(ctx, st.Reader); err != nil {
@@ -208,6 +218,7 @@ type explainer struct {
 	file         *categories.File // nil for none
 	storedGroups bool
 	named        []*policyText
+	judges       []*simulate.Candidate
 	proposal     *policy.Proposal // The proposal that gives the reason; nil for none.
 	out          explanation
 }
@@ -226,7 +237,7 @@ func (x *explainer) run(ctx context.Context) (err error) {
 		return err
 	}
 	if x.f.groups == "" && x.proposal != nil && x.proposal.GroupsFile != "" {
-		if x.file, err = x.proposal.CarriedFile(); err != nil {
+		if x.file, err = x.proposal.CarriedTimes(); err != nil {
 			return usageError(err)
 		}
 		x.storedGroups = false
@@ -241,7 +252,14 @@ func (x *explainer) run(ctx context.Context) (err error) {
 	if o.Server, err = x.end(x.q.server, selected); err != nil {
 		return err
 	}
-	if err := x.verdicts(ctx); err != nil {
+	if err := x.candidates(ctx); err != nil {
+		return err
+	}
+	if err := x.times(ctx, selected); err != nil {
+		return err
+	}
+	at := x.moment()
+	if o.Verdicts, err = x.verdicts(at, at, true); err != nil {
 		return err
 	}
 	if i := slices.IndexFunc(o.Sessions, func(s seenSession) bool { return s.VRF == o.VRF }); i >= 0 {
@@ -289,8 +307,13 @@ func (x *explainer) seen(ctx context.Context, client, server netip.Addr) ([]seen
 	return out, nil
 }
 
-// moment is when groups are looked up: the end of the window that was asked for, or now.
+// moment is when groups are looked up: when the session was seen last, else at the end of the window that was asked for, or now.
 func (x *explainer) moment() time.Time {
+	if i := slices.IndexFunc(x.out.Sessions, func(s seenSession) bool { return s.VRF == x.out.VRF }); i >= 0 {
+		if at, err := time.Parse(time.DateTime, x.out.Sessions[i].LastSeen); err == nil {
+			return at
+		}
+	}
 	if x.q.until.IsZero() {
 		return time.Now()
 	}
@@ -343,31 +366,53 @@ func (x *explainer) end(addr netip.Addr, selected []string) (explainedEnd, error
 		return out, nil
 	}
 	list, err := x.file.At(x.moment()).Memberships(selected, addr)
+	if err != nil {
+		return out, usageError(err)
+	}
 	out.Groups = append(out.Groups, list...)
+	if x.file.Timed() {
+		at := policy.NewTime(x.moment())
+		out.At = &at
+	}
+	labels := categories.NewLabels(x.file)
+	if i := slices.IndexFunc(list, func(m categories.Membership) bool { return m.Selected }); i >= 0 {
+		out.label = labels.Label(categories.Ref{Category: list[i].Category, Group: list[i].Group})
+	}
+	out.Owners, err = x.owners(addr, selected)
 	return out, usageError(err)
 }
 
-func (x *explainer) verdicts(ctx context.Context) error {
-	x.out.Verdicts = []simulate.Verdict{}
+// candidates makes the policies that were named ones that sessions are judged by.
+func (x *explainer) candidates(ctx context.Context) error {
 	for _, t := range x.named {
-		c, err := x.a.candidate(ctx, x.st, t, x.file.At(x.moment()), x.f.categories, policy.Action(x.f.end))
+		c, err := x.a.candidate(ctx, x.st, t, x.file, x.f.categories, policy.Action(x.f.end), replayed{x.q.since, x.q.until})
 		if err != nil {
 			return err
 		}
-		v, holds, err := c.Judge(x.out.VRF, x.q.client, x.q.server, x.q.service)
-		if wrong, ok := errors.AsType[*simulate.MeaningError](err); ok {
-			return usagef("%w (groups are known from --groups)", wrong)
-		}
-		if err != nil {
-			return err
-		}
-		if !holds {
-			fmt.Fprintf(x.a.stderr, "cordon: %s is not for VRF %s\n", c.Name, x.out.VRF)
-			continue
-		}
-		x.out.Verdicts = append(x.out.Verdicts, v)
+		x.judges = append(x.judges, c)
 	}
 	return nil
+}
+
+// verdicts says what each policy does with the flows of the session from one moment to another of an hour. Those that are not for the VRF are named if asked.
+func (x *explainer) verdicts(first, last time.Time, say bool) ([]simulate.Verdict, error) {
+	out := []simulate.Verdict{}
+	for _, c := range x.judges {
+		v, holds, err := c.Judge(x.out.VRF, x.q.client, x.q.server, x.q.service, first, last)
+		if wrong, ok := errors.AsType[*simulate.MeaningError](err); ok {
+			return nil, usagef("%w (groups are known from --groups)", wrong)
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case holds:
+			out = append(out, v)
+		case say:
+			fmt.Fprintf(x.a.stderr, "cordon: %s is not for VRF %s\n", c.Name, x.out.VRF)
+		}
+	}
+	return out, nil
 }
 
 // reason finds why the session is proposed, or is not.
@@ -396,19 +441,30 @@ func (x *explainer) reason(ctx context.Context) error {
 	if x.q.service.Kind() != categories.KindProtocol {
 		conditions = append(conditions, fmt.Sprintf("if(proto IN (1, 58), icmp_type, port) = %d", x.q.service.Port))
 	}
-	rows, err := x.st.Conn.Query(ctx, "SELECT reason, note FROM "+v.LeftOut(nil)+" WHERE "+strings.Join(conditions, " AND ")+" LIMIT 1")
+	rows, err := x.st.Conn.Query(ctx, "SELECT reason, note, client_group, server_group FROM "+v.Table+" WHERE "+strings.Join(conditions, " AND ")+" ORDER BY reason = '', reason")
 	if err != nil {
 		return fmt.Errorf("reason: %w", err)
 	}
 	defer rows.Close()
+	// A session counts once for each pair of owners: what is said is that of the last time.
+	client, server := o.Client.label, o.Server.label
 	o.Reason = reasonIncluded
-	if rows.Next() {
-		if err := rows.Scan(&o.Reason, &o.Note); err != nil {
+	for first := true; rows.Next(); first = false {
+		var reason, note, from, to string
+		if err := rows.Scan(&reason, &note, &from, &to); err != nil {
 			return fmt.Errorf("reason: %w", err)
 		}
-	}
-	if x.proposal == nil && o.Reason == string(recommender.NoRule) {
-		o.Reason = reasonIncluded // The proposal would be made now.
+		if reason == "" || x.proposal == nil && reason == string(recommender.NoRule) {
+			reason = reasonIncluded // without a proposal one would be made now
+		}
+		last := from == client && to == server
+		if first || last {
+			o.Reason, o.Note = reason, note
+		}
+		x.explainTime(from, to, reason, note)
+		if last {
+			client, server = "\x00", "\x00" // the first one stands
+		}
 	}
 	return rows.Err()
 }
@@ -503,12 +559,18 @@ func (x *explainer) writeText() error {
 		if len(side.end.Groups) == 0 {
 			fmt.Fprintln(w, "  in no group")
 		}
+		if side.end.At != nil {
+			fmt.Fprintf(w, "  at %s\n", side.end.At.Format(time.RFC3339))
+		}
 		for _, g := range side.end.Groups {
 			mark := " "
 			if g.Selected {
 				mark = "*"
 			}
 			fmt.Fprintf(w, "%s %s/%s by %s: %s\n", mark, g.Category, g.Group, g.Prefix, g.Why)
+		}
+		for _, owner := range side.end.Owners {
+			fmt.Fprintf(w, "  %s\n", owner.text())
 		}
 	}
 	fmt.Fprintln(w, "\nPolicies")
@@ -518,6 +580,7 @@ func (x *explainer) writeText() error {
 	for _, v := range o.Verdicts {
 		fmt.Fprintf(w, "  %s: %s by %s\n", v.Policy, v.Decision, v.Rule)
 	}
+	x.writeTimes()
 	if err := x.writeSeen("Seen", o.Sessions); err != nil {
 		return err
 	}

@@ -104,10 +104,10 @@ func (a *app) inForce(ctx context.Context, st *store, vrf string) (out []policy.
 }
 
 // candidateInForce gives the proposals in force as one policy to compare with, nil where none is.
-func (a *app) candidateInForce(ctx context.Context, st *store, vrf string) (*simulate.Candidate, error) {
+func (a *app) candidateInForce(ctx context.Context, st *store, vrf string, in replayed) (*simulate.Candidate, error) {
 	list, err := recommender.InForceProposals(ctx, st.Conn, vrf)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	return proposalsCandidate("in force", list, ownGroups)
+	return proposalsCandidate("in force", list, ownTimes, in)
 }

@@ -176,7 +176,7 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 		a.policyNotes(namedPolicies{{notes: t.file.notes()}})
 		texts = append(texts, t)
 	}
-	if set.Groups, err = readGroupsAt(ctx, s.groups, set.Until); err != nil {
+	if set.Groups, err = parseGroups(s.groups); err != nil {
 		return err
 	}
 	st, err := a.sessionsOf(ctx, s.from)
@@ -184,6 +184,9 @@ func (a *app) simulate(ctx context.Context, s *simulateFlags) error {
 		return err
 	}
 	defer st.close()
+	if set.Groups, err = a.withSources(ctx, st, set.Groups, len(s.from) > 0); err != nil {
+		return err
+	}
 	if err := a.simulationGroups(ctx, st, s, &set, texts); err != nil {
 		return err
 	}
@@ -213,7 +216,7 @@ func (a *app) simulationGroups(ctx context.Context, st *store, s *simulateFlags,
 
 // triedInForce gives the proposals in force as the policy to try.
 func (a *app) triedInForce(ctx context.Context, st *store, s *simulateFlags, set *simulate.Settings) (*simulate.Candidate, error) {
-	c, err := a.candidateInForce(ctx, st, s.vrf)
+	c, err := a.candidateInForce(ctx, st, s.vrf, replayed{set.Since, set.Until})
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +253,7 @@ func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, s
 				groups = carried
 			}
 		}
-		c, err := a.candidate(ctx, st, t, groups, s.categories, policy.Action(s.end))
+		c, err := a.candidate(ctx, st, t, groups, s.categories, policy.Action(s.end), replayed{set.Since, set.Until})
 		if err != nil {
 			return nil, err
 		}
@@ -263,7 +266,7 @@ func (a *app) replayPolicies(ctx context.Context, st *store, s *simulateFlags, s
 		candidates = append(candidates, c)
 	}
 	if len(candidates) == 1 && s.policy != "" && len(s.without) == 0 && len(s.from) == 0 {
-		inForce, err := a.candidateInForce(ctx, st, s.vrf)
+		inForce, err := a.candidateInForce(ctx, st, s.vrf, replayed{set.Since, set.Until})
 		if err != nil {
 			return nil, err
 		}

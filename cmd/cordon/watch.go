@@ -307,7 +307,7 @@ func (a *app) namedPolicy(ctx context.Context, st *store, w *watchFlags, since t
 			if w.vrf != "" && w.vrf != proposals[i].VRF {
 				continue
 			}
-			c, err := proposalsCandidate(shortID(proposals[i].ID), proposals[i:i+1], ownGroups)
+			c, err := proposalsCandidate(shortID(proposals[i].ID), proposals[i:i+1], ownTimes, replayed{})
 			if err != nil {
 				return nil, err
 			}
@@ -320,7 +320,7 @@ func (a *app) namedPolicy(ctx context.Context, st *store, w *watchFlags, since t
 		}
 		return out, nil
 	}
-	c, err := a.candidate(ctx, st, t, stored, w.categories, policy.Action(w.end))
+	c, err := a.candidate(ctx, st, t, stored, w.categories, policy.Action(w.end), replayed{})
 	if err != nil {
 		return nil, err
 	}

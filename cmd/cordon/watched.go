@@ -134,7 +134,7 @@ func (in *proposalsInForce) list(ctx context.Context) ([]watch.Policy, error) {
 		for to < len(proposals) && proposals[to].VRF == proposals[from].VRF {
 			to++
 		}
-		c, err := proposalsCandidate("in force", proposals[from:to], ownGroups)
+		c, err := proposalsCandidate("in force", proposals[from:to], ownTimes, replayed{})
 		if err != nil {
 			return nil, err
 		}

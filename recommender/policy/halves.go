@@ -9,19 +9,21 @@ type Half struct {
 	Client, Server AddressSet
 	Services       []Service
 	Action         Action // Allow, Deny or Uncertain
+	Turned         bool   // Client has the rule's destinations, and Server its sources
 }
 
 // Halves gives what the rules decide of the requests of sessions and of their answers, each in the order of the rules:
-// the first half that holds a session decides, as Decide does for one session. It fails where sets does.
-func (p *Policy) Halves(sets SetOf) (requests, answers []Half, err error) {
-	q, a, err := p.shares(sets)
+// the first half that holds a session decides, as Decide does for one session. Rules that mean no address are left out, but for those
+// that keep asks for; it may be nil for none. It fails where sets does.
+func (p *Policy) Halves(sets SetOf, keep func(*StatementRule) bool) (requests, answers []Half, err error) {
+	q, a, err := p.shares(sets, keep)
 	if err != nil {
 		return nil, nil, err
 	}
 	exported := func(list []share) []Half {
 		out := make([]Half, len(list))
 		for i, s := range list {
-			out[i] = Half{s.rule, s.client, s.server, s.services, s.action}
+			out[i] = Half{s.rule, s.client, s.server, s.services, s.action, s.turned}
 		}
 		return out
 	}

@@ -31,17 +31,19 @@ type share struct {
 	services       []Service
 	action         Action // Allow, Deny or Uncertain
 	denies         bool   // the rule does, if it matches
+	turned         bool   // the client is one of the rule's destinations
 }
 
-// shares gives what the rules decide of requests and of answers, in order.
-func (p *Policy) shares(sets SetOf) (requests, answers []share, err error) {
+// shares gives what the rules decide of requests and of answers, in order. Rules that mean no address are left out, but for those
+// that keep asks for.
+func (p *Policy) shares(sets SetOf, keep func(*StatementRule) bool) (requests, answers []share, err error) {
 	for i := range p.Rules {
 		r := &p.Rules[i]
 		src, dst, err := r.ends(sets)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", r.Label(i), err)
 		}
-		if len(src) == 0 || len(dst) == 0 {
+		if (len(src) == 0 || len(dst) == 0) && (keep == nil || !keep(r)) {
 			continue
 		}
 		action := r.Action
@@ -52,7 +54,7 @@ func (p *Policy) shares(sets SetOf) (requests, answers []share, err error) {
 			action = Uncertain
 		}
 		if r.Direction != OneWay {
-			whole := share{i, src, dst, r.Services, action, r.Action == Deny}
+			whole := share{rule: i, client: src, server: dst, services: r.Services, action: action, denies: r.Action == Deny}
 			requests, answers = append(requests, whole), append(answers, whole)
 			continue
 		}
@@ -60,10 +62,10 @@ func (p *Policy) shares(sets SetOf) (requests, answers []share, err error) {
 			continue
 		}
 		if a := r.ofRequests(action); a != "" {
-			requests = append(requests, share{i, src, dst, r.Services, a, r.Action == Deny})
+			requests = append(requests, share{rule: i, client: src, server: dst, services: r.Services, action: a, denies: r.Action == Deny})
 		}
 		if a, services := r.ofAnswers(action); a != "" && len(services) > 0 {
-			answers = append(answers, share{i, dst, src, services, a, r.Action == Deny})
+			answers = append(answers, share{rule: i, client: dst, server: src, services: services, action: a, denies: r.Action == Deny, turned: true})
 		}
 	}
 	return requests, answers, nil
@@ -269,7 +271,7 @@ func (p *Policy) Sessions(guarding bool) (out []StatementRule, denied []AnswersD
 	if !slices.ContainsFunc(p.Rules, func(r StatementRule) bool { return !r.plain() }) {
 		return p.withEnd(p.Rules, guarding), nil, nil
 	}
-	requests, answers, err := p.shares(IPSet)
+	requests, answers, err := p.shares(IPSet, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -426,7 +428,7 @@ const DefaultRule = "default"
 // Decide says what the policy does with a session, and which rule decides: that of
 // the request, or where the request is permitted and the answer is not, that of the answer.
 func (p *Policy) Decide(sets SetOf, client, server netip.Addr, service categories.Service) (Decision, string, error) {
-	requests, answers, err := p.shares(sets)
+	requests, answers, err := p.shares(sets, nil)
 	if err != nil {
 		return "", "", err
 	}

@@ -18,6 +18,8 @@ type Candidate struct {
 type Document struct {
 	Policy policy.Policy
 	Sets   policy.SetOf
+	// InTime says what the literals mean for addresses that change their owner; nil where the groups have no times.
+	InTime *policy.InTime
 	// Beside says that the policy is in force beside the candidate, which builds on it.
 	Beside bool
 }
@@ -148,6 +150,26 @@ type compiled struct {
 	holds             bool // some document is of this VRF
 }
 
+// changes reports whether some address changes its owner.
+func (d *Document) changes() bool { return d.InTime != nil && len(d.InTime.Changing()) > 0 }
+
+// ends says what the client and the server of a half mean for addresses that change their owner; nil where none does.
+func (d *Document) ends(h *policy.Half) (client, server *meaning) {
+	if !d.changes() {
+		return nil, nil
+	}
+	r := &d.Policy.Rules[h.Rule]
+	as := policy.ReadingOf(r.Action, false)
+	if d.Policy.Kind == policy.KindProposal {
+		as = policy.Proposed
+	}
+	client, server = &meaning{intime: d.InTime, as: as, in: r.Sources, out: r.Except.Sources}, &meaning{intime: d.InTime, as: as, in: r.Destinations, out: r.Except.Destinations}
+	if h.Turned {
+		client, server = server, client
+	}
+	return client, server
+}
+
 // compile gives what holds in a VRF.
 func compile(c *Candidate, r *rules, vrf string, g *registry) (*compiled, error) {
 	out := new(compiled)
@@ -157,7 +179,11 @@ func compile(c *Candidate, r *rules, vrf string, g *registry) (*compiled, error)
 			continue
 		}
 		out.holds = true
-		requests, answers, err := p.Halves(c.Documents[d].Sets)
+		var keep func(*policy.StatementRule) bool
+		if c.Documents[d].changes() {
+			keep = (*policy.StatementRule).NamesGroup // whoever is in the group at another time
+		}
+		requests, answers, err := p.Halves(c.Documents[d].Sets, keep)
 		if err != nil {
 			return nil, &MeaningError{fmt.Errorf("%s: %w", c.Name, err)}
 		}
@@ -166,7 +192,8 @@ func compile(c *Candidate, r *rules, vrf string, g *registry) (*compiled, error)
 			to   *[]share
 		}{{requests, &out.requests}, {answers, &out.answers}} {
 			for _, s := range side.from {
-				*side.to = append(*side.to, share{r.of[d][s.Rule], g.add(s.Client), g.add(s.Server), s.Services, s.Action})
+				client, server := c.Documents[d].ends(&s)
+				*side.to = append(*side.to, share{r.of[d][s.Rule], g.add(s.Client, client), g.add(s.Server, server), s.Services, s.Action})
 			}
 		}
 		if out.ends.IPv4 == "" {

@@ -1,36 +1,71 @@
 package simulate
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"cordon/recommender/policy"
 )
 
-// registry numbers sets of addresses, each once.
+// meaning is what literals of a rule mean for addresses that change their owner: those of in without those of out.
+type meaning struct {
+	intime  *policy.InTime
+	as      policy.Reading
+	in, out []policy.Endpoint
+	nobody  func(*policy.InTime, policy.Tenure) bool // set where the literals do not matter
+}
+
+func (m *meaning) holds(a netip.Addr, t policy.Tenure) bool {
+	if m.nobody != nil {
+		return m.nobody(m.intime, t)
+	}
+	return m.intime.HoldsAny(m.in, m.as, a, t) && !m.intime.HoldsAny(m.out, m.as, a, t)
+}
+
+func (m *meaning) appendTo(key []byte) []byte {
+	key = fmt.Appendf(key, "%p %d", m.intime, m.as)
+	for _, list := range [][]policy.Endpoint{m.in, m.out} {
+		key = append(key, 0)
+		for _, e := range list {
+			key = append(append(key, e.String()...), ' ')
+		}
+	}
+	return key
+}
+
+// registry numbers sets of addresses, each once. A set may have another meaning for addresses that change their owner.
 type registry struct {
-	sets  []policy.AddressSet
-	place map[string]int
+	sets     []policy.AddressSet
+	meanings []*meaning // one for each set; nil where it holds the same addresses at all times
+	place    map[string]int
 }
 
 func newRegistry() *registry { return &registry{place: map[string]int{}} }
 
-func (g *registry) add(s policy.AddressSet) int {
-	var key strings.Builder
+// add gives the place of a set. The meaning may be nil.
+func (g *registry) add(s policy.AddressSet, m *meaning) int {
+	var key []byte
 	for _, x := range s {
 		lo, hi := x.Lo.As16(), x.Hi.As16()
-		key.WriteByte(byte(x.Lo.BitLen()))
-		key.Write(lo[:])
-		key.Write(hi[:])
+		key = append(key, byte(x.Lo.BitLen()))
+		key = append(append(key, lo[:]...), hi[:]...)
 	}
-	at, ok := g.place[key.String()]
+	if m != nil {
+		key = m.appendTo(key)
+	}
+	at, ok := g.place[string(key)]
 	if !ok {
 		at = len(g.sets)
-		g.place[key.String()] = at
-		g.sets = append(g.sets, s)
+		g.place[string(key)] = at
+		g.sets, g.meanings = append(g.sets, s), append(g.meanings, m)
 	}
 	return at
+}
+
+// addNobody adds a set without addresses, but for those that change their owner in tenures without one that a function selects.
+func (g *registry) addNobody(f *policy.InTime, selects func(*policy.InTime, policy.Tenure) bool) {
+	g.sets, g.meanings = append(g.sets, nil), append(g.meanings, &meaning{intime: f, nobody: selects})
 }
 
 // bits is a set of small numbers.
@@ -57,33 +92,29 @@ type class struct {
 type classes struct {
 	list   []class
 	ranges []addressRange // sorted; a range ends before the next one of its family
+	tracks []track        // the addresses that change their owner
+	ids    map[string]uint32
 }
 
 // addressRange begins at an address.
 type addressRange struct {
 	first netip.Addr
 	class uint32
+	track uint32 // number of the track, its place plus one; 0 for addresses that do not change their owner
 }
 
 // divide gives the classes that sets make.
 func divide(g *registry) *classes {
-	c := new(classes)
-	ids := map[string]uint32{}
+	c := &classes{ids: map[string]uint32{}}
 	for _, zero := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
 		ipv6 := zero.Is6()
 		active := newBits(len(g.sets))
 		emit := func(first netip.Addr) {
-			key := string(active.appendTo([]byte{byte(zero.BitLen())}))
-			id, ok := ids[key]
-			if !ok {
-				id = uint32(len(c.list))
-				ids[key] = id
-				c.list = append(c.list, class{ipv6, slices.Clone(active)})
-			}
+			id := c.number(ipv6, active)
 			if n := len(c.ranges); n > 0 && c.ranges[n-1].class == id {
 				return // classes of the families differ
 			}
-			c.ranges = append(c.ranges, addressRange{first, id})
+			c.ranges = append(c.ranges, addressRange{first: first, class: id})
 		}
 		at := zero
 		for _, e := range g.events(ipv6) {
@@ -100,6 +131,22 @@ func divide(g *registry) *classes {
 		emit(at)
 	}
 	return c
+}
+
+// number gives the id of the class of the addresses of a family that are in the same sets.
+func (c *classes) number(ipv6 bool, sets bits) uint32 {
+	family := byte(32)
+	if ipv6 {
+		family = 128
+	}
+	key := string(sets.appendTo([]byte{family}))
+	id, ok := c.ids[key]
+	if !ok {
+		id = uint32(len(c.list))
+		c.ids[key] = id
+		c.list = append(c.list, class{ipv6, slices.Clone(sets)})
+	}
+	return id
 }
 
 // event is where a set begins, or no longer is.

@@ -151,58 +151,59 @@ func (r *Replay) readHosts(ctx context.Context, role string, services map[hostKe
 	if role == RoleServer {
 		peer = RoleClient
 	}
-	rows, err := r.t.conn.Query(ctx, fmt.Sprintf(`SELECT s.vrf, s.%[1]s, s.verdict, countIf(NOT s.attempt), countIf(s.attempt), uniqExact(s.%[2]s),
-			sum(s.flows), sum(s.bytes), min(s.first_seen), max(s.last_seen), %[4]s
-		FROM %[3]s AS s GROUP BY s.vrf, s.%[1]s, s.verdict`, role, peer, r.t.table("stopped"), bestExample))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
+	row := packedWithSums("s.vrf", "s."+role, "s.verdict", "countIf(NOT s.attempt)", "countIf(s.attempt)", "uniqExact(s."+peer+")")
+	return r.t.unpack(ctx, fmt.Sprintf("SELECT %[1]s FROM %[2]s AS s GROUP BY s.vrf, s.%[3]s, s.verdict", row, r.t.table("stopped"), role), func(u *unpacker) {
 		h := Host{Role: role}
-		var k hostKey
+		k := hostKey{u.uint16(), u.addr(), u.uint32()}
+		h.Sessions, h.Attempts, h.Peers = u.uint64(), u.uint64(), u.uint64()
 		var t tallied
-		var best string
-		if err := rows.Scan(&k.vrf, &k.address, &k.verdict, &h.Sessions, &h.Attempts, &h.Peers, &t.flows, &t.bytes, &t.first, &t.last, &best); err != nil {
-			return err
-		}
-		if t.example, err = readExample(best); err != nil {
-			return err
+		u.sums(&t)
+		if u.err != nil {
+			return
 		}
 		v := &r.verdicts[k.verdict]
 		h.VRF, h.Address, h.Decision, h.Before, h.Services = r.t.list[k.vrf-1], addressText(k.address), v.decision, v.before, services[k]
 		h.Rule, _ = r.names(v)
 		h.Count.add(&t) // sessions are counted already
 		r.Result.Hosts = append(r.Result.Hosts, h)
-	}
-	return rows.Err()
+	})
 }
 
 // readHostServices gives the services with most sessions and attempts of the hosts of a role.
 func (r *Replay) readHostServices(ctx context.Context, role string) (map[hostKey][]string, error) {
-	// A service and its count are one number: more sessions come first, then the lower protocol and port.
-	rows, err := r.t.conn.Query(ctx, fmt.Sprintf(`SELECT vrf, host, verdict, groupArraySorted(%[2]d)(bitShiftLeft(bitAnd(bitNot(n), 0xFFFFFFFFFF), 24) + service) FROM
-		(
-			SELECT s.vrf AS vrf, s.%[1]s AS host, s.verdict AS verdict, s.proto::UInt64 * 65536 + s.port AS service, count() AS n
-			FROM %[3]s AS s GROUP BY s.vrf, s.%[1]s, s.verdict, s.proto, s.port
-		)
-		GROUP BY vrf, host, verdict`, role, maxServices, r.t.table("stopped")))
-	if err != nil {
-		return nil, err
+	// A service and its count are one number: more sessions come first, then the lower protocol and port. The length of a list stands before
+	// it, since places behind its end are zeros.
+	most := make([]string, maxServices)
+	for i := range most {
+		most[i] = fmt.Sprintf("most[%d]", i+1)
 	}
-	defer rows.Close()
 	out := map[hostKey][]string{}
-	for rows.Next() {
-		var k hostKey
-		var most []uint64
-		if err := rows.Scan(&k.vrf, &k.address, &k.verdict, &most); err != nil {
-			return nil, err
+	names := map[uint32]string{}
+	err := r.t.unpack(ctx, fmt.Sprintf(`SELECT %[4]s FROM
+		(
+			SELECT vrf, host, verdict, groupArraySorted(%[2]d)(bitShiftLeft(bitAnd(bitNot(n), 0xFFFFFFFFFF), 24) + service) AS most FROM
+			(
+				SELECT s.vrf AS vrf, s.%[1]s AS host, s.verdict AS verdict, s.proto::UInt64 * 65536 + s.port AS service, count() AS n
+				FROM %[3]s AS s GROUP BY s.vrf, s.%[1]s, s.verdict, s.proto, s.port
+			)
+			GROUP BY vrf, host, verdict
+		)`, role, maxServices, r.t.table("stopped"), packed(append([]string{"vrf", "host", "verdict", "length(most)::UInt8"}, most...)...)), func(u *unpacker) {
+		k := hostKey{u.uint16(), u.addr(), u.uint32()}
+		n := int(u.bytes(1)[0])
+		for i := range maxServices {
+			s := uint32(u.uint64()) & 0xFFFFFF
+			if i >= n {
+				continue
+			}
+			name, ok := names[s]
+			if !ok {
+				name = categories.Service{Proto: uint8(s >> 16), Port: uint16(s)}.String()
+				names[s] = name
+			}
+			out[k] = append(out[k], name)
 		}
-		for _, s := range most {
-			out[k] = append(out[k], categories.Service{Proto: uint8(s >> 16), Port: uint16(s)}.String())
-		}
-	}
-	return out, rows.Err()
+	})
+	return out, err
 }
 
 // Sessions is the SQL, for a FROM clause, of every session that was judged: the columns of view sessions_window with the decision and the

@@ -3,6 +3,7 @@ package simulate
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"cordon/categories"
 	"cordon/recommender/policy"
@@ -16,9 +17,9 @@ type Verdict struct {
 	Action   policy.Action   `json:"action,omitempty"` // the action of the rule
 }
 
-// Judge decides one session of a VRF, as a replay does. It reports whether the candidate is for the VRF. It fails with a
-// *MeaningError.
-func (c *Candidate) Judge(vrf string, client, server netip.Addr, s categories.Service) (Verdict, bool, error) {
+// Judge decides the flows of a session of a VRF that have their first and their last record at two moments of an hour, as a replay does: by what its
+// addresses were then. It reports whether the candidate is for the VRF. It fails with a *MeaningError.
+func (c *Candidate) Judge(vrf string, client, server netip.Addr, s categories.Service, first, last time.Time) (Verdict, bool, error) {
 	client, server = client.Unmap(), server.Unmap()
 	r, g := nameRules(c), newRegistry()
 	in, err := compile(c, r, vrf, g)
@@ -29,6 +30,14 @@ func (c *Candidate) Judge(vrf string, client, server netip.Addr, s categories.Se
 	list := []class{{ipv6: client.Is6(), sets: newBits(len(g.sets))}, {ipv6: server.Is6(), sets: newBits(len(g.sets))}}
 	for i, set := range g.sets {
 		for j, a := range []netip.Addr{client, server} {
+			if m := g.meanings[i]; m != nil {
+				if t, changes := m.intime.At(a, first, last); changes {
+					if m.holds(a, t) {
+						list[j].sets.set(i)
+					}
+					continue
+				}
+			}
 			if slices.ContainsFunc(set, func(x policy.Span) bool {
 				return x.Lo.Compare(a) <= 0 && a.Compare(x.Hi) <= 0 && x.Lo.BitLen() == a.BitLen()
 			}) {

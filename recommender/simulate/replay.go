@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"cordon/categories"
@@ -18,7 +19,8 @@ type Settings struct {
 	Since, Until time.Time
 	VRF          string        // empty for all
 	Scope        *policy.Scope // nil for all sessions
-	// Groups is the file whose groups results name, of the selected categories; nil for none.
+	// Groups is the file whose groups results name, of the selected categories; nil for none. It may have times: then a session has the groups
+	// that its addresses were in when it was seen.
 	Groups     *categories.File
 	Categories []string
 	// Each asks what changes where one rule goes, for every rule.
@@ -45,9 +47,9 @@ type Replay struct {
 
 	t         *tables
 	candidate *side
-	against   *side                // nil for none
-	resolver  *categories.Resolver // nil where no groups are known
-	named     []string             // the group of each class
+	against   *side          // nil for none
+	groups    *policy.InTime // nil where no groups are known
+	named     []string       // the group of each class
 	classes   *classes
 	external  int
 	parts     []part
@@ -74,11 +76,10 @@ type judged struct {
 // New replays the sessions that the settings select against a candidate, and compares with another one, which may be
 // nil. The connection's database is Cordon's. Close it.
 func New(ctx context.Context, conn driver.Conn, s Settings, candidate, against *Candidate) (_ *Replay, err error) {
-	_, bounds, err := s.Scope.Bounds(s.Groups)
-	if err != nil {
-		return nil, &ScopeError{err}
+	r := &Replay{candidate: newSide(candidate)}
+	if err := r.lookAt(ctx, conn, &s); err != nil {
+		return nil, err
 	}
-	r := &Replay{candidate: newSide(candidate), bounds: bounds}
 	if against != nil {
 		r.against = newSide(against)
 	}
@@ -118,6 +119,47 @@ func New(ctx context.Context, conn driver.Conn, s Settings, candidate, against *
 	return r, nil
 }
 
+// lookAt prepares the groups and the scope of the settings.
+func (r *Replay) lookAt(ctx context.Context, conn driver.Conn, s *Settings) error {
+	at, err := Moment(ctx, conn, s.Groups, s.Until)
+	if err != nil {
+		return err
+	}
+	file := s.Groups
+	if file.Timed() {
+		since := s.Since
+		if !since.IsZero() {
+			since = since.Add(-policy.AroundWindow)
+		}
+		file = file.AtIn(at, since)
+	}
+	if _, r.bounds, err = s.Scope.Bounds(file); err != nil {
+		return &ScopeError{err}
+	}
+	if s.Groups == nil {
+		return nil
+	}
+	if r.groups, err = policy.NewInTime(s.Groups, s.Categories, s.Since, s.Until, at); err != nil {
+		return &ScopeError{fmt.Errorf("--category: %w", err)}
+	}
+	return nil
+}
+
+// Moment gives the moment whose groups hold for a window that ends before until: its end, and where that is open the last moment
+// of the stored sessions. It costs nothing where the file, which may be nil, has no times.
+func Moment(ctx context.Context, conn driver.Conn, file *categories.File, until time.Time) (at time.Time, err error) {
+	switch {
+	case !file.Timed():
+		return at, nil
+	case !until.IsZero():
+		return until.Add(-time.Microsecond), nil
+	}
+	if err = conn.QueryRow(ctx, "SELECT max(last_seen) FROM sessions_hourly").Scan(&at); err != nil {
+		return at, fmt.Errorf("ClickHouse: find the end of the window: %w", err)
+	}
+	return at, nil
+}
+
 // Close drops the tables, also when the context has ended.
 func (r *Replay) Close(ctx context.Context) error { return r.t.close(ctx) }
 
@@ -147,24 +189,12 @@ func (r *Replay) divide(s *Settings, vrfs []string) error {
 			return err
 		}
 	}
-	r.external = g.add(policy.NewAddressSet(categories.InternetPrefixes()))
-	if s.Groups != nil {
-		addresses, err := policy.NewAddresses(s.Groups, s.Categories)
-		if err != nil {
-			return &ScopeError{fmt.Errorf("--category: %w", err)}
-		}
-		r.resolver = addresses.Resolver()
-		for _, ref := range r.resolver.Groups() {
-			set, err := addresses.Set([]policy.Endpoint{policy.GroupEndpoint(r.resolver.Label(ref))}, policy.Allowing)
-			if err != nil {
-				return err
-			}
-			if len(set) > 0 {
-				g.add(set)
-			}
-		}
+	r.external = g.add(policy.NewAddressSet(categories.InternetPrefixes()), nil)
+	if err := r.addGroups(g); err != nil {
+		return err
 	}
 	r.classes = divide(g)
+	r.classes.follow(g, r.files())
 	for _, side := range []*side{r.candidate, r.against} {
 		if side == nil {
 			continue
@@ -176,6 +206,52 @@ func (r *Replay) divide(s *Settings, vrfs []string) error {
 	return nil
 }
 
+// addGroups adds the groups that results name.
+func (r *Replay) addGroups(g *registry) error {
+	if r.groups == nil {
+		return nil
+	}
+	if len(r.groups.Changing()) > 0 {
+		// A proposal counts the sessions of these apart, so a replay does too.
+		g.addNobody(r.groups, (*policy.InTime).Former)
+		g.addNobody(r.groups, func(_ *policy.InTime, t policy.Tenure) bool { return t.Unknown })
+	}
+	resolver := r.groups.Resolver()
+	for _, ref := range resolver.Groups() {
+		literals := []policy.Endpoint{policy.GroupEndpoint(resolver.Label(ref))}
+		set, err := r.groups.Set(literals, policy.Allowing)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(r.groups.Changing()) > 0:
+			g.add(set, &meaning{intime: r.groups, as: policy.Allowing, in: literals})
+		case len(set) > 0:
+			g.add(set, nil)
+		}
+	}
+	return nil
+}
+
+// files gives the groups files by which some address may change its owner, each once.
+func (r *Replay) files() (out []*policy.InTime) {
+	add := func(f *policy.InTime) {
+		if f != nil && len(f.Changing()) > 0 && !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	add(r.groups)
+	for _, side := range []*side{r.candidate, r.against} {
+		if side == nil {
+			continue
+		}
+		for i := range side.Documents {
+			add(side.Documents[i].InTime)
+		}
+	}
+	return out
+}
+
 // labelsOf names the group of each class, as a resolver does for any of its addresses: they are in the same groups.
 func (r *Replay) labelsOf() []string {
 	out := make([]string, len(r.classes.list))
@@ -183,18 +259,35 @@ func (r *Replay) labelsOf() []string {
 		if out[x.class] != "" {
 			continue
 		}
-		out[x.class] = Ungrouped
-		if r.classes.list[x.class].sets.has(r.external) {
-			out[x.class] = External
-		}
-		if r.resolver == nil {
+		out[x.class] = r.outside(x.class)
+		if r.groups == nil {
 			continue
 		}
-		if ref, ok := r.resolver.Lookup(x.first); ok {
-			out[x.class] = r.resolver.Label(ref)
+		if ref, ok := r.groups.Resolver().Lookup(x.first); ok {
+			out[x.class] = r.groups.Resolver().Label(ref)
+		}
+	}
+	for _, t := range r.classes.tracks {
+		out[t.nobody] = r.outside(t.nobody)
+		for _, x := range t.tenures {
+			out[x.class] = r.outside(x.class)
+			if r.groups == nil {
+				continue
+			}
+			if label := r.groups.LabelDuring(t.first, x.Times); label != "" {
+				out[x.class] = label
+			}
 		}
 	}
 	return out
+}
+
+// outside names the class of addresses in no group.
+func (r *Replay) outside(class uint32) string {
+	if r.classes.list[class].sets.has(r.external) {
+		return External
+	}
+	return Ungrouped
 }
 
 func (r *Replay) decide() {
