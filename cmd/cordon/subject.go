@@ -48,7 +48,7 @@ func (s *subject) madeWith(p *policy.Proposal) (madeWith, error) {
 		return m, nil
 	}
 	var err error
-	if m.groups, err = p.CarriedFile(); err != nil {
+	if m.groups, err = p.CarriedTimes(); err != nil {
 		return m, usagef("proposal %s: %w", shortID(p.ID), err)
 	}
 	return m, nil

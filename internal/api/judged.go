@@ -38,7 +38,7 @@ func (a *API) judged(ctx context.Context, id, vrf string) (*policy.Proposal, *vi
 	made := recommender.ListOptions{Groups: file}
 	made.Existing, made.Guardrails = p.MadeWith()
 	if p.ID != "" && p.Carries() {
-		if made.Groups, err = p.CarriedFile(); err != nil {
+		if made.Groups, err = p.CarriedTimes(); err != nil {
 			return nil, nil, nil, err
 		}
 	}

@@ -31,6 +31,16 @@ func (c *classes) follow(g *registry, files []*policy.InTime) {
 	if len(changing) == 0 {
 		return
 	}
+	for _, m := range g.meanings {
+		if m == nil {
+			continue
+		}
+		for _, e := range slices.Concat(m.in, m.out) {
+			if e.Prefix.IsValid() {
+				dividing = append(dividing, e.Prefix)
+			}
+		}
+	}
 	cuts := c.cuts(dividing)
 	var marks []mark
 	for _, area := range policy.NewAddressSet(changing) {
