@@ -106,7 +106,7 @@ func (r *run) decided(ctx context.Context) (parts []cells.Part, list []cells.Cel
 //	measure         evidence, and what is left out                    evidence.go, inforce.go
 //	assemble        the documents, sealed                             below
 func (r *run) generate(ctx context.Context) ([]policy.Proposal, error) {
-	if !r.plan.settings.withoutReadiness {
+	if !r.plan.settings.WithoutReadiness {
 		if err := r.looksBack(ctx); err != nil {
 			return nil, err
 		}

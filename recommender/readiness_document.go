@@ -40,7 +40,7 @@ func (r *run) looksBack(ctx context.Context) error {
 
 // readiness assesses each VRF with a window that is long enough; nil where none is.
 func (r *run) readiness(ctx context.Context, list []cells.Cell, parts []cells.Part) (map[string]*policy.Readiness, error) {
-	if !r.plan.hourly || r.plan.settings.withoutReadiness {
+	if !r.plan.hourly || r.plan.settings.WithoutReadiness {
 		return nil, nil
 	}
 	learned, err := r.learn(ctx, list, parts)

@@ -74,7 +74,7 @@ func TestProposalHasReadiness(t *testing.T) {
 	if err != nil || back[0].ContentID() != got[0].ID {
 		t.Errorf("what was read back has another id: %v", err)
 	}
-	short, err := Generate(t.Context(), conn, Settings{withoutReadiness: true, VRF: "default"}, file)
+	short, err := Generate(t.Context(), conn, Settings{WithoutReadiness: true, VRF: "default"}, file)
 	if err != nil {
 		t.Fatal(err)
 	}

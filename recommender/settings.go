@@ -48,8 +48,8 @@ type Settings struct {
 	// Observe, if set, is told of each step as it ends.
 	Observe func(Step)
 
-	// withoutReadiness leaves Proposal.Readiness out, which saves reading the hours of sessions.
-	withoutReadiness bool
+	// WithoutReadiness leaves Proposal.Readiness out, which saves reading the hours of sessions.
+	WithoutReadiness bool
 	// listed are rules to find the sessions under, see Listing.
 	listed []policy.Policy
 	// groupsAt is the moment whose groups count, of a groups file with times; see settle.

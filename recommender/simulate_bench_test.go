@@ -133,7 +133,7 @@ func BenchmarkSimulateEach(b *testing.B) {
 	}
 	conn := store(b)
 	insertFile(b, conn, shared(b, "data/sets/cisco_g21/sessions.csv.zst"))
-	proposals, err := Generate(b.Context(), conn, Settings{Categories: []string{"role"}, withoutReadiness: true}, file)
+	proposals, err := Generate(b.Context(), conn, Settings{Categories: []string{"role"}, WithoutReadiness: true}, file)
 	if err != nil {
 		b.Fatal(err)
 	}

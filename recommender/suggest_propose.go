@@ -132,7 +132,7 @@ func inForce(proposals []policy.Proposal) []policy.Policy {
 }
 
 func (v *proposing) generate(ctx context.Context, s Settings, name string) (out []policy.Proposal, err error) {
-	s.withoutReadiness = true
+	s.WithoutReadiness = true
 	err = v.observed(&s, name, func() error {
 		out, err = Generate(ctx, v.conn, s, v.file)
 		return err

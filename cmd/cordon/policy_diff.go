@@ -125,7 +125,7 @@ func (a *app) policyDiff(cmd *cobra.Command, running, next string, f *policyDiff
 	case !f.collected && len(f.from) == 0 && f.window != (window{}):
 		return usagef("--since, --until, --last and --tz go with --sessions or --from")
 	}
-	settings := recommender.Settings{Effort: cover.EffortQuick}
+	settings := recommender.Settings{Effort: cover.EffortQuick, WithoutReadiness: true}
 	if err := f.window.settings(time.Now(), &settings.Settings); err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (a *app) policyDiff(cmd *cobra.Command, running, next string, f *policyDiff
 	}
 	if f.collected || len(f.from) > 0 {
 		settings.Existing, settings.Categories = sides[0].policies, f.categories
-		if err := a.countSessions(cmd.Context(), change, settings, opts.Groups, f.from); err != nil {
+		if err := a.countSessions(cmd.Context(), change, settings, f); err != nil {
 			return err
 		}
 	}

@@ -146,12 +146,19 @@ func (r *removable) print(w io.Writer) {
 
 // countSessions counts the sessions of files, or those collected, under what changes, and judges the rules of the running
 // policies by them.
-func (a *app) countSessions(ctx context.Context, c *policyChange, settings recommender.Settings, groups *categories.File, from []string) error {
-	st, err := a.openSessions(ctx, from, time.Now(), false, new(stepClock).add)
+func (a *app) countSessions(ctx context.Context, c *policyChange, settings recommender.Settings, f *policyDiffFlags) error {
+	groups, err := parseGroups(f.groups)
+	if err != nil {
+		return err
+	}
+	st, err := a.openSessions(ctx, f.from, time.Now(), false, new(stepClock).add)
 	if err != nil {
 		return err
 	}
 	defer st.close()
+	if groups, err = a.withSources(ctx, st, groups, len(f.from) > 0); err != nil {
+		return err
+	}
 	if err := c.bySessions(ctx, st.Conn, settings, groups); err != nil {
 		return err
 	}
