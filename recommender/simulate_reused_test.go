@@ -33,7 +33,7 @@ func inTime(t rapid.TB, p *policy.Proposal, file *categories.File, s Settings) *
 
 // replayInTime replays a proposal on its own window, and without each rule if that is asked for.
 func replayInTime(t *testing.T, rt rapid.TB, conn driver.Conn, p *policy.Proposal, file *categories.File, s Settings, each bool) *simulate.Replay {
-	set := simulate.Settings{Since: s.Since.Time, Until: s.Until.Time, VRF: p.VRF, Scope: p.Scope, Groups: file, Categories: p.Categories, Each: each}
+	set := simulate.Settings{Since: s.Since.Time, Until: s.Until.Time, VRF: p.VRF, Scope: p.Scope, Groups: file, Categories: p.Categories, Each: each, WithoutHosts: each}
 	r, err := simulate.New(t.Context(), conn, set, inTime(rt, p, file, s), nil)
 	if err != nil {
 		rt.Fatal(err)
@@ -110,12 +110,15 @@ func cellsText(t *testing.T, conn driver.Conn, r *simulate.Replay) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var listed uint64
-	if err := conn.QueryRow(t.Context(), "SELECT count() FROM "+sql).Scan(&listed); err != nil {
+	var listed, flows, counted uint64
+	if err := conn.QueryRow(t.Context(), "SELECT count(), sum(flows) FROM "+sql).Scan(&listed, &flows); err != nil {
 		t.Fatal(err)
 	}
-	if s := &r.Result.Summary; listed != s.Sessions {
-		t.Errorf("%d sessions are listed, %d were counted", listed, s.Sessions)
+	for _, rule := range r.Result.Rules {
+		counted += rule.Flows
+	}
+	if s := &r.Result.Summary; listed != s.Sessions || flows != counted {
+		t.Errorf("%d sessions of %d flows are listed, %d of %d were counted", listed, flows, s.Sessions, counted)
 	}
 	var out []string
 	var csv strings.Builder
@@ -174,17 +177,17 @@ func drawTimes(t *rapid.T, f *categories.File) *categories.File {
 // compares with what the groups were in each hour, one hour at a time, and with what the proposals leave out.
 func TestSimulateReusedAgainstReference(t *testing.T) {
 	conn := store(t)
-	_, restore := fewChecks("3", "3")
+	_, restore := fewChecks("2", "3")
 	defer restore()
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawTimes(rt, drawGroups(rt, 27))
-		s := Settings{Categories: drawSelection(rt, file), Settings: policy.Settings{
+		s := Settings{Categories: drawSelection(rt, file), WithoutReadiness: true, Settings: policy.Settings{
 			Ungrouped: rapid.SampledFrom([]policy.UngroupedMode{policy.UngroupedHost, policy.UngroupedReport}).Draw(rt, "ungrouped"),
 			External:  rapid.SampledFrom([]policy.ExternalMode{policy.ExternalReport, policy.ExternalHost}).Draw(rt, "external")}}
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 1, 60).Draw(rt, "flows")
 		for i := range flows {
 			// Nothing but groups leaves a session out.
-			flows[i].completeness, flows[i].action, flows[i].unknown, flows[i].at = schema.Unknowable, 0, false, flows[i].at%(3*time.Hour)
+			flows[i].completeness, flows[i].action, flows[i].unknown, flows[i].vrf, flows[i].at = schema.Unknowable, 0, false, "default", flows[i].at%(3*time.Hour)
 		}
 		empty(t, conn)
 		insertFlows(t, conn, flows)

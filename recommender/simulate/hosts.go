@@ -220,34 +220,53 @@ func (r *Replay) Sessions(ctx context.Context, decisions []policy.Decision, chan
 	if len(r.verdicts) == 0 {
 		r.verdicts = []verdict{{}} // no session has it, and ClickHouse takes no empty list
 	}
-	where, having := r.t.conditions()
-	texts := []any{
-		r.verdictText("v.verdict", func(v *verdict) string { return string(v.decision) }),
-		r.verdictText("v.verdict", func(v *verdict) string { rule, _ := r.names(v); return rule }),
-		r.verdictText("v.verdict", func(v *verdict) string { return string(v.before) }),
-		r.verdictText("v.verdict", func(v *verdict) string { _, before := r.names(v); return before }),
+	text := func(of func(*verdict) string) string { return r.verdictText("v.verdict", of) }
+	// The classes of a session tell its owners apart, where an address changed its owner.
+	classes, same := "", ""
+	if r.t.touched != nil {
+		touched := r.t.touched.Condition("s.client", "s.server")
+		classes = fmt.Sprintf("if(%[1]s, s.client_class, 0) AS client_class, if(%[1]s, s.server_class, 0) AS server_class,", touched)
+		same = "AND m.client_class = s.client_class AND m.server_class = s.server_class"
 	}
 	return fmt.Sprintf(`(
     SELECT m.decision AS decision, m.rule AS rule, m.before AS before, m.rule_before AS rule_before,
-        indexOf(['deny', 'answers-denied', 'uncertain', 'permit'], m.decision) AS ordinal, s.*
-    FROM
+        indexOf(['deny', 'answers-denied', 'uncertain', 'permit'], m.decision) AS ordinal, s.* %[11]s
+    FROM (%[1]s) AS s
+    INNER JOIN
     (
-        SELECT w.vrf AS vrf, any(w.client) AS client, any(w.server) AS server, any(w.service) AS service,
+        SELECT %[4]s[s.vrf] AS vrf, s.client AS client, s.server AS server, s.proto AS proto, s.port AS port, %[9]s
+            %[5]s AS decision, %[6]s AS rule, %[7]s AS before, %[8]s AS rule_before
+        FROM %[2]s AS s INNER JOIN %[3]s AS v `+verdictJoin+`
+    ) AS m ON m.vrf = s.vrf AND m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.service_port %[10]s
+)`, r.t.listed(), r.t.table("sessions"), r.t.table("verdicts"), textList(r.t.list),
+		text(func(v *verdict) string { return string(v.decision) }), text(func(v *verdict) string { rule, _ := r.names(v); return rule }),
+		text(func(v *verdict) string { return string(v.before) }), text(func(v *verdict) string { _, before := r.names(v); return before }),
+		classes, same, map[bool]string{true: "EXCEPT (client_class, server_class)"}[r.t.touched != nil]), nil
+}
+
+// listed is a query for the sessions of the window with the columns that listings show, and service_port. Where addresses change their owner
+// it has client_class and server_class too, 0 in the sessions of others.
+func (t *tables) listed() string {
+	of := func(from, classes, by string, further ...string) string {
+		where, having := t.conditions(further...)
+		return fmt.Sprintf(`SELECT w.vrf AS vrf, any(w.client) AS client, any(w.server) AS server, any(w.service) AS service,
             w.client_ip AS client_ip, w.server_ip AS server_ip, w.proto AS proto, any(w.port) AS port, any(w.icmp_type) AS icmp_type, 0 AS icmp_code,
             %[1]s AS service_port,
             sum(w.flows) AS flows, sum(w.client_packets) AS client_packets, sum(w.client_bytes) AS client_bytes,
             sum(w.server_packets) AS server_packets, sum(w.server_bytes) AS server_bytes,
             sum(w.complete) AS complete, sum(w.half_open) AS half_open, sum(w.denied) AS denied,
             min(w.first_seen) AS first_seen, max(w.last_seen) AS last_seen, max(w.direction_basis) AS direction_basis,
-            arraySort(groupUniqArrayArray(w.exporters)) AS exporters
+            arraySort(groupUniqArrayArray(w.exporters)) AS exporters%[5]s
         FROM %[2]s AS w %[3]s
-        GROUP BY vrf, client_ip, server_ip, proto, service_port %[4]s
-    ) AS s
-    INNER JOIN
-    (
-        SELECT %[7]s[s.vrf] AS vrf, s.client AS client, s.server AS server, s.proto AS proto, s.port AS port,
-            %[8]s AS decision, %[9]s AS rule, %[10]s AS before, %[11]s AS rule_before
-        FROM %[5]s AS s INNER JOIN %[6]s AS v `+verdictJoin+`
-    ) AS m ON m.vrf = s.vrf AND m.client = s.client_ip AND m.server = s.server_ip AND m.proto = s.proto AND m.port = s.service_port
-)`, servicePort, r.t.window(), where, having, r.t.table("sessions"), r.t.table("verdicts"), textList(r.t.list), texts[0], texts[1], texts[2], texts[3]), nil
+        GROUP BY vrf, client_ip, server_ip, proto, service_port%[6]s %[4]s`, servicePort, from, where, having, classes, by)
+	}
+	whole := of(t.window(), "", "")
+	if t.touched == nil {
+		return whole
+	}
+	const key = "vrf, client_ip, server_ip, proto, port, icmp_type, icmp_code"
+	named := fmt.Sprintf("(SELECT d.* EXCEPT (direction_basis), n.client AS client, n.server AS server, n.service AS service, n.direction_basis AS direction_basis FROM (%s) AS d INNER JOIN (SELECT %s, client, server, service, direction_basis FROM %s WHERE %s) AS n USING (%s))",
+		t.divided(), key, t.window(), t.touched.Condition("client_ip", "server_ip"), key)
+	return of(t.window(), ", 0::UInt32 AS client_class, 0::UInt32 AS server_class", "", t.untouched()...) +
+		" UNION ALL " + of(named, ", w.client_class AS client_class, w.server_class AS server_class", ", client_class, server_class")
 }

@@ -26,6 +26,7 @@ import (
 //	<name>_ranges    the class of the addresses of each range, by its first address, and the track of those that change their owner
 //	<name>_tenures   the class of the addresses of each track in each time, and in an hour in which it is not known
 //	<name>_touched   prefixes of the addresses with a track
+//	<name>_hours     the hours of the sessions of these, with the classes of both ends
 //	<name>_sessions  each session of the window with its classes
 //	<name>_merged    the ICMP sessions among them on their way to one for each type
 //	<name>_verdicts  the number of what was decided, by classes and service
@@ -55,7 +56,7 @@ func (t *tables) table(suffix string) string { return sqltext.Name(t.name + "_" 
 func (t *tables) close(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	for _, suffix := range []string{"ranges", "tenures", "touched", "sessions", "merged", "verdicts", "stopped"} {
+	for _, suffix := range []string{"ranges", "tenures", "touched", "hours", "sessions", "merged", "verdicts", "stopped"} {
 		err = errors.Join(err, t.conn.Exec(ctx, "DROP TABLE IF EXISTS "+t.table(suffix)+" SYNC"))
 	}
 	return err
@@ -222,15 +223,20 @@ func (t *tables) untouched() []string {
 	return []string{"NOT " + t.touched.Condition("w.client_ip", "w.server_ip")}
 }
 
-// divided is a query for the sessions of addresses that change their owner, with the columns of view sessions_window that follow from no other,
-// and with client_class and server_class. A session counts once for each pair of classes that its hours have.
-func (t *tables) divided() string {
+// keepHours makes the table of the hours of sessions of addresses that change their owner, with the classes of both ends.
+func (t *tables) keepHours(ctx context.Context) error {
 	hours := schema.HoursOf(t.s.Since, t.s.Until, t.touched.Condition)
 	for _, end := range []string{"client", "server"} {
 		hours = fmt.Sprintf("SELECT q.* EXCEPT (class, track), multiIf(q.track = 0, q.class, %s, t.nobody, t.class)::UInt32 AS %s_class FROM %s", tenures.NobodyKnows, end,
 			tenures.Join(t.lookUpTrack(hours, end+"_ip"), t.table("tenures")))
 	}
-	return schema.JudgedOf(hours, "client_class", "server_class")
+	return t.conn.Exec(ctx, "CREATE TABLE "+t.table("hours")+" ENGINE = MergeTree ORDER BY () AS "+hours)
+}
+
+// divided is a query for the sessions of addresses that change their owner, with the columns of view sessions_window that follow from no other,
+// and with client_class and server_class. A session counts once for each pair of classes that its hours have.
+func (t *tables) divided() string {
+	return schema.JudgedOf("SELECT * FROM "+t.table("hours"), "client_class", "server_class")
 }
 
 // former is whole for the sessions of addresses that change their owner.
@@ -247,6 +253,9 @@ func (t *tables) classify(ctx context.Context) error {
 	}
 	queries := []string{t.whole()}
 	if t.touched != nil {
+		if err := t.keepHours(ctx); err != nil {
+			return err
+		}
 		queries = append(queries, t.former())
 	}
 	for _, query := range queries {
