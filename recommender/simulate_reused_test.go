@@ -177,7 +177,7 @@ func drawTimes(t *rapid.T, f *categories.File) *categories.File {
 // compares with what the groups were in each hour, one hour at a time, and with what the proposals leave out.
 func TestSimulateReusedAgainstReference(t *testing.T) {
 	conn := store(t)
-	_, restore := fewChecks("2", "3")
+	_, restore := fewChecks("1", "3")
 	defer restore()
 	rapid.Check(t, func(rt *rapid.T) {
 		file := drawTimes(rt, drawGroups(rt, 27))
@@ -187,7 +187,7 @@ func TestSimulateReusedAgainstReference(t *testing.T) {
 		flows := rapid.SliceOfN(rapid.Custom(drawFlow), 1, 60).Draw(rt, "flows")
 		for i := range flows {
 			// Nothing but groups leaves a session out.
-			flows[i].completeness, flows[i].action, flows[i].unknown, flows[i].vrf, flows[i].at = schema.Unknowable, 0, false, "default", flows[i].at%(3*time.Hour)
+			flows[i].completeness, flows[i].action, flows[i].unknown, flows[i].at = schema.Unknowable, 0, false, flows[i].at%(3*time.Hour)
 		}
 		empty(t, conn)
 		insertFlows(t, conn, flows)
