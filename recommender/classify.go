@@ -95,7 +95,10 @@ func (r *run) classify(ctx context.Context, salt int) error {
 	if r.plan.settings.Ungrouped == policy.UngroupedReport {
 		ungrouped += fmt.Sprintf("%s, %d,", alone(categories.Private), cells.ReasonNumber(policy.Ungrouped))
 	}
-	lookedUp, args := r.sessionsWithEnds(r.plan.settings.asked(), "group_number", "kind", "class")
+	lookedUp, args, err := r.sessionsWithEnds(ctx, r.plan.settings.asked(), "group_number", "kind", "class")
+	if err != nil {
+		return err
+	}
 	group := func(end string) string {
 		if r.plan.settings.External == policy.ExternalInternet {
 			return fmt.Sprintf("if(%[1]s.1 = 0 AND %[1]s.2 = %[2]d, %[3]d, %[1]s.1)::UInt32", end, categories.Public, cells.InternetGroup)
@@ -181,14 +184,14 @@ func neverAnswers(column string) string {
 
 // sessionsWithEnds is a query for the sessions of a window that the settings select, with what is known of client and server, as c
 // and s, and its arguments. A session of an address that changes its owner counts once for each owner, with the hours of that one.
-func (r *run) sessionsWithEnds(w window, attributes ...string) (query string, args []any) {
+func (r *run) sessionsWithEnds(ctx context.Context, w window, attributes ...string) (query string, args []any, err error) {
 	sessions, args := r.windowSessions(w)
 	query = r.lookUp(r.lookUp(sessions, "client", "c", attributes...), "server", "s", attributes...)
 	if len(r.plan.classes.tracks) == 0 {
-		return query, args
+		return query, args, nil
 	}
-	former, more := r.tenureSessions(w, attributes)
-	return "SELECT " + sessionColumns + ", c, s FROM (" + query + ") UNION ALL SELECT " + sessionColumns + ", c, s FROM (" + former + ")", append(args, more...)
+	former, err := r.tenureSessions(ctx, w, attributes)
+	return "SELECT " + sessionColumns + ", c, s FROM (" + query + ") UNION ALL SELECT " + sessionColumns + ", c, s FROM (" + former + ")", args, err
 }
 
 // sessionColumns are those of windowSessions.

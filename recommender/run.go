@@ -26,6 +26,7 @@ import (
 //	<name>_ranges     what tells addresses apart, by the first address of each range
 //	<name>_tenures    what addresses that change their owner were, by track and the moment from which they were it
 //	<name>_touched    the prefixes of these addresses
+//	<name>_hours      the hours of their sessions
 //	<name>_named      the known endpoints that groups of any category name
 //	<name>_scanners   clients that scan, where they are kept out
 //	<name>_sessions   each session of the window, looked up
@@ -70,7 +71,7 @@ func (r *run) close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	var err error
-	for _, suffix := range []string{"ranges", "tenures", "touched", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends", "notes", "force", "dynamic"} {
+	for _, suffix := range []string{"ranges", "tenures", "touched", "hours", "named", "scanners", "sessions", "verdicts", "excluded", "rules", "ends", "notes", "force", "dynamic"} {
 		err = errors.Join(err, r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table(suffix)+" SYNC"))
 	}
 	return err

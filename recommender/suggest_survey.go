@@ -179,7 +179,10 @@ func (v *survey) look(ctx context.Context, part int, w window) (n uint64, err er
 			return 0, err
 		}
 	}
-	lookedUp, args := v.run.sessionsWithEnds(w, append([]string{"class", "kind", "naming"}, v.columns("g")...)...)
+	lookedUp, args, err := v.run.sessionsWithEnds(ctx, w, append([]string{"class", "kind", "naming"}, v.columns("g")...)...)
+	if err != nil {
+		return 0, err
+	}
 	var groups strings.Builder
 	for _, end := range []string{"c", "s"} {
 		for i := range v.candidates {

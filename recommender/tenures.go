@@ -99,18 +99,20 @@ func (c *classes) changed() []netip.Prefix {
 	return categories.Aggregate(out)
 }
 
-// tenureSessions is sessionsWithEnds for the sessions of addresses that change their owner.
-func (r *run) tenureSessions(w window, attributes []string) (query string, args []any) {
-	attributes = append(slices.Clone(attributes), "track")
-	hours := schema.HoursOf(w.since, w.until, r.touched.Condition)
-	where := ""
-	if r.plan.settings.VRF != "" {
-		where, args = "WHERE vrf = ?", append(args, r.plan.settings.VRF)
+// tenureSessions is sessionsWithEnds for the sessions of addresses that change their owner. It keeps their hours in a table, in place of those of
+// another window.
+func (r *run) tenureSessions(ctx context.Context, w window, attributes []string) (query string, err error) {
+	if err := r.conn.Exec(ctx, "DROP TABLE IF EXISTS "+r.table("hours")+" SYNC"); err != nil {
+		return "", err
 	}
-	hours = r.atTheTime(r.lookUp(hours, "client_ip", "now", attributes...), "c", "client_tenure", attributes)
+	if err := r.touched.KeepHours(ctx, r.conn, r.table("hours"), w.since, w.until, r.plan.settings.VRF); err != nil {
+		return "", err
+	}
+	attributes = append(slices.Clone(attributes), "track")
+	hours := r.atTheTime(r.lookUp("SELECT * FROM "+r.table("hours"), "client_ip", "now", attributes...), "c", "client_tenure", attributes)
 	hours = r.atTheTime(r.lookUp(hours, "server_ip", "now", attributes...), "s", "server_tenure", attributes)
 	judged := "(" + schema.JudgedOf(hours, "client_tenure", "server_tenure", "c", "s") + ")"
-	return r.sessionsFrom(judged, where, "w.client_tenure AS client_tenure, w.server_tenure AS server_tenure, w.c AS c, w.s AS s", ", client_tenure, server_tenure, c, s"), args
+	return r.sessionsFrom(judged, "", "w.client_tenure AS client_tenure, w.server_tenure AS server_tenure, w.c AS c, w.s AS s", ", client_tenure, server_tenure, c, s"), nil
 }
 
 // atTheTime gives a query for hours of sessions with what was known of an end in the hour, as as, and the tenure as tenure. The

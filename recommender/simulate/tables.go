@@ -56,7 +56,7 @@ func (t *tables) table(suffix string) string { return sqltext.Name(t.name + "_" 
 func (t *tables) close(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
-	for _, suffix := range []string{"ranges", "tenures", "touched", "hours", "sessions", "merged", "verdicts", "stopped"} {
+	for _, suffix := range []string{"ranges", "tenures", "touched", "hours", "hours_seen", "sessions", "merged", "verdicts", "stopped"} {
 		err = errors.Join(err, t.conn.Exec(ctx, "DROP TABLE IF EXISTS "+t.table(suffix)+" SYNC"))
 	}
 	return err
@@ -225,7 +225,10 @@ func (t *tables) untouched() []string {
 
 // keepHours makes the table of the hours of sessions of addresses that change their owner, with the classes of both ends.
 func (t *tables) keepHours(ctx context.Context) error {
-	hours := schema.HoursOf(t.s.Since, t.s.Until, t.touched.Condition)
+	if err := t.touched.KeepHours(ctx, t.conn, t.table("hours_seen"), t.s.Since, t.s.Until, ""); err != nil {
+		return err
+	}
+	hours := "SELECT * FROM " + t.table("hours_seen")
 	for _, end := range []string{"client", "server"} {
 		hours = fmt.Sprintf("SELECT q.* EXCEPT (class, track), multiIf(q.track = 0, q.class, %s, t.nobody, t.class)::UInt32 AS %s_class FROM %s", tenures.NobodyKnows, end,
 			tenures.Join(t.lookUpTrack(hours, end+"_ip"), t.table("tenures")))

@@ -12,6 +12,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
+
+	"cordon/internal/sqltext"
+	"cordon/schema"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -29,6 +33,17 @@ const Columns = "track UInt32, since DateTime64(6, 'UTC'), until DateTime64(6, '
 // have the number of the end's range as column track. Those with a number of which the table has no tenure have one of zeros.
 func Join(hours, table string) string {
 	return "(" + hours + ") AS q ASOF LEFT JOIN " + table + " AS t ON t.track = q.track AND t.since <= q.first_seen"
+}
+
+// KeepHours makes a table of the hours of the sessions that overlap [since, until) and of which an end changes its owner, as schema.HoursOf gives
+// them; of one VRF, or of all if that is empty. What joins tenures to them asks the table: ClickHouse analyses a query again for each use of it
+// inside another, and for the query of hours that takes a second each time.
+func (t *Touched) KeepHours(ctx context.Context, conn driver.Conn, table string, since, until time.Time, vrf string) error {
+	where := ""
+	if vrf != "" {
+		where = " WHERE vrf = " + sqltext.Text(vrf)
+	}
+	return conn.Exec(ctx, "CREATE TABLE "+table+" ENGINE = MergeTree ORDER BY () AS SELECT * FROM ("+schema.HoursOf(since, until, t.Condition)+")"+where)
 }
 
 // Touched is a table of the prefixes of addresses that change their owner.
