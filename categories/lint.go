@@ -53,12 +53,18 @@ func lintParseError(f *File, parse *ParseError) []Finding {
 func Lint(f *File) []Finding {
 	now, vrfs := time.Now(), f.VRFs()
 	if len(vrfs) == 0 {
-		return lintAt(f, now)
+		return lintAt(f, now, nil)
+	}
+	elsewhere := map[Ref]bool{}
+	for i := range f.Categories {
+		for _, g := range f.Categories[i].Groups {
+			elsewhere[Ref{f.Categories[i].Name, g.Name}] = len(g.Prefixes) > 0
+		}
 	}
 	var out []Finding
 	said := map[string]bool{}
 	for _, vrf := range vrfs {
-		for _, finding := range lintAt(f.InVRF(vrf), now) {
+		for _, finding := range lintAt(f.InVRF(vrf), now, elsewhere) {
 			if finding.Line == 0 {
 				finding.Message = "VRF " + quote(vrf) + ": " + finding.Message
 			}
@@ -72,8 +78,9 @@ func Lint(f *File) []Finding {
 	return out
 }
 
-func lintAt(f *File, now time.Time) []Finding {
-	l := &linter{file: f.At(now), out: slices.Clone(f.notes)}
+// lintAt looks at the groups of one moment and VRF; elsewhere are the groups that have prefixes in some VRF.
+func lintAt(f *File, now time.Time, elsewhere map[Ref]bool) []Finding {
+	l := &linter{file: f.At(now), out: slices.Clone(f.notes), otherVRFs: elsewhere}
 	l.times(f, now)
 	f = l.file
 	for i := range f.Categories {
@@ -92,6 +99,7 @@ type linter struct {
 	out  []Finding
 
 	otherTimes map[Ref]bool // groups that have no prefix now, and had some or will have
+	otherVRFs  map[Ref]bool // groups that have prefixes in this VRF or another
 }
 
 func (l *linter) add(s Severity, line int, category, group, format string, args ...any) {
@@ -108,6 +116,9 @@ func (l *linter) category(c *Category) {
 			continue
 		}
 		if len(g.Prefixes) == 0 {
+			if l.otherVRFs[Ref{c.Name, g.Name}] {
+				continue
+			}
 			l.add(Warning, g.Line, c.Name, g.Name, "has no prefixes: no address is in it")
 			continue
 		}

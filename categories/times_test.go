@@ -159,7 +159,7 @@ func TestLintTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, x := range lintAt(f, moment(t, "2026-11-25")) {
+	for _, x := range lintAt(f, moment(t, "2026-11-25"), nil) {
 		got = append(got, x.String())
 	}
 	text := strings.Join(got, "\n")

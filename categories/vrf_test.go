@@ -124,8 +124,15 @@ func TestVRFTexts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, finding := range Lint(two) {
-		if finding.Severity == Warning && strings.Contains(finding.Message, "10.0.0.0/8") {
+		if finding.Severity == Warning && (strings.Contains(finding.Message, "10.0.0.0/8") || strings.Contains(finding.Message, "no prefixes")) {
 			t.Errorf("lint: %s", finding)
 		}
+	}
+	empty, err := Parse("g.yaml", []byte("categories: [{name: a, groups: [{name: b, vrf: X}, {name: c, prefixes: []}]}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(slices.DeleteFunc(Lint(empty), func(f Finding) bool { return !strings.Contains(f.Message, "no prefixes") })); n != 1 {
+		t.Errorf("%d groups without prefixes, want that of c alone", n)
 	}
 }

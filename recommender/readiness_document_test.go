@@ -80,7 +80,7 @@ func TestProposalHasReadiness(t *testing.T) {
 	}
 	got[0].Readiness = nil
 	got[0].Seal()
-	if short[1].ID != got[0].ID {
+	if len(short) != 1 || short[0].ID != got[0].ID {
 		t.Error("readiness changes more than itself")
 	}
 	if one, err := Generate(t.Context(), conn, Settings{Settings: policy.Settings{Until: policy.NewTime(base.Add(40 * time.Hour))}}, file); err != nil || one[1].Readiness != nil || strings.Contains(string(one[1].JSON()), "readiness") {
