@@ -35,8 +35,8 @@ type Source interface {
 
 // Reader reads sources. The zero Reader reads all kinds but eos.
 type Reader struct {
-	// FieldSets gives the prefixes of each field-set of a running-config of Arista EOS by name, those of both families together. It is given
-	// by whoever can read such a file, which this package does not know.
+	// FieldSets gives the prefixes of each field-set of a running-config of Arista EOS by name, those of both families together.
+	// This package does not know how to read such a file: whoever can gives the function.
 	FieldSets func(path string, config []byte) (map[string][]netip.Prefix, error)
 }
 

@@ -72,7 +72,7 @@ type explainedEnd struct {
 	At      *policy.Time            `json:"at,omitempty"`     // the moment of the groups, where the groups file has times
 	Owners  []explainedOwner        `json:"owners,omitempty"` // the groups that it was in one after another, where these changed about the window
 
-	label string // of the group that it resolves to; empty for none
+	label string // The label of the group that it resolves to, or empty.
 }
 
 // seenSession is a stored session.

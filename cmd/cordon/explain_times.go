@@ -47,7 +47,7 @@ type explainedTime struct {
 	FirstSeen policy.Time        `json:"first_seen"`
 	LastSeen  policy.Time        `json:"last_seen"`
 	Verdicts  []simulate.Verdict `json:"verdicts"`
-	Reason    string             `json:"reason,omitempty"` // as of an explanation; empty where the sessions are not those of the proposal's window
+	Reason    string             `json:"reason,omitempty"` // The reason is empty where the sessions are not those of the proposal's window.
 	Note      string             `json:"note,omitempty"`
 }
 

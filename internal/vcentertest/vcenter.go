@@ -32,7 +32,7 @@ type VCenter struct {
 	ctx    context.Context
 	find   *find.Finder
 	tags   *tags.Manager
-	tagIDs map[string]string // by category and tag
+	tagIDs map[string]string // Keyed by category and tag.
 }
 
 // Start starts a server with so many machines. It ends with the test.

@@ -36,7 +36,7 @@ func (p *Proposal) CarriedTimes() (*categories.File, error) {
 					continue // it was nobody's
 				}
 				if label != o.Group && sameCategory(labels, o.Group, ref) {
-					continue // of two groups of one category the address would be in either
+					continue // The address would be in either of two groups of one category.
 				}
 				g := groupOf(f, ref)
 				for _, prefix := range within {

@@ -19,8 +19,8 @@ type Settings struct {
 	Since, Until time.Time
 	VRF          string        // empty for all
 	Scope        *policy.Scope // nil for all sessions
-	// Groups is the file whose groups results name, of the selected categories; nil for none. It may have times: then a session has the groups
-	// that its addresses were in when it was seen.
+	// Groups is the file whose groups results name, of the selected categories; nil for none. Where it has times, the groups of a session are
+	// those of its addresses when it was seen.
 	Groups     *categories.File
 	Categories []string
 	// Each asks what changes where one rule goes, for every rule.

@@ -12,7 +12,7 @@ import (
 // track is a range of addresses that change their owner, all at the same moments.
 type track struct {
 	first   netip.Addr
-	tenures []tenure // of all time, one after another
+	tenures []tenure // They follow one another and cover all time.
 	nobody  uint32   // the class in an hour of which nobody knows the owner
 }
 
