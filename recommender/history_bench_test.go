@@ -41,7 +41,7 @@ func historyGroups(changes int) *categories.File {
 			at[j] = time.Duration(rng.Int64N(int64(daysOfHistory*24*time.Hour))) / time.Duration(n)
 		}
 		group := i % groups
-		for j := range n { // from the last change back
+		for j := range n { // The last change comes first.
 			from := end.Add(-at[j] - time.Duration(j)*daysOfHistory*24*time.Hour/time.Duration(n)).Truncate(time.Microsecond)
 			c.Groups[group].AddPrefix(p, categories.Times{From: from, Until: until})
 			until, group = from, (group+1+rng.IntN(groups-1))%groups

@@ -28,7 +28,7 @@ const (
 	serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 	kubernetesPage    = 500 // objects asked for at once, as many as kubectl asks for
-	kubernetesRestart = 3   // how often a list is begun anew because it grew too old while it was read
+	kubernetesRestart = 3   // A list is begun anew so often when it grew too old while it was read.
 )
 
 // newKubernetesSource prepares for the API server of the address; without one, for that of the cluster in which this runs.

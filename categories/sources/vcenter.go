@@ -30,7 +30,7 @@ type vcenterSource struct{ s *categories.Source }
 const maxTagged = 1000
 
 func newVCenterSource(s *categories.Source) (*vcenterSource, error) {
-	if _, err := newServer(s, s.Address, s.CA, nil); err != nil { // what it says of the address holds here too
+	if _, err := newServer(s, s.Address, s.CA, nil); err != nil { // It says the same of an address as for other servers.
 		return nil, err
 	}
 	return &vcenterSource{s}, nil

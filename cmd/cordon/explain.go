@@ -455,7 +455,7 @@ func (x *explainer) reason(ctx context.Context) error {
 			return fmt.Errorf("reason: %w", err)
 		}
 		if reason == "" || x.proposal == nil && reason == string(recommender.NoRule) {
-			reason = reasonIncluded // without a proposal one would be made now
+			reason = reasonIncluded // A proposal that is made now would include it.
 		}
 		last := from == client && to == server
 		if first || last {

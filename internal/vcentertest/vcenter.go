@@ -25,7 +25,7 @@ const User, Password = "svc-cordon@vsphere.local", "p&ss<word>"
 
 // VCenter is a server with a datacenter DC0, a cluster DC0_C0 of three hosts DC0_C0_H0 and so on, and machines DC0_C0_RP0_VM0 and so on.
 type VCenter struct {
-	URL string // without user and password
+	URL string // The URL has no user and no password.
 	CA  string // path of the server's certificate
 
 	t      testing.TB

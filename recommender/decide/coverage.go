@@ -19,8 +19,8 @@ func Weight(p *cells.Part, by policy.Measure) uint64 {
 // Weights sums the sessions of a VRF that a share is a share of: all those that no reason leaves out but the share itself.
 type Weights struct {
 	Total     uint64
-	Permitted uint64 // what rules or a policy in force permit
-	Already   uint64 // what a policy in force permits
+	Permitted uint64 // Rules or a policy in force permit so much.
+	Already   uint64 // A policy in force permits so much.
 }
 
 // WeightsOf gives the weights of a VRF.

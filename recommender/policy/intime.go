@@ -167,7 +167,7 @@ func (x *InTime) holds(e Endpoint, as Reading, addr netip.Addr, t Tenure) bool {
 	case m.Group >= 0:
 		return t.group == m.Group
 	case m.Ungrouped && t.group >= 0:
-		return x.resolver.Groups()[t.group] == x.Ref(e.Group) // at the moment no address is in it
+		return x.resolver.Groups()[t.group] == x.Ref(e.Group) // No address is in it at the moment.
 	}
 	return x.declared(x.Ref(e.Group), addr, t.Times)
 }
