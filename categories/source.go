@@ -234,11 +234,7 @@ func (f *File) With(categories []Category) *File {
 			members[Ref{out.Categories[i].Name, g.Name}] = g.Prefixes
 		}
 	}
-	out.Exclude = slices.Clone(f.Exclude)
-	for i := range out.Exclude {
-		x := &out.Exclude[i]
-		x.Sources, x.Destinations = meaning(x.Sources, members), meaning(x.Destinations, members)
-	}
+	out.Exclude = excluding(f.Exclude, members)
 	out.digest = out.Digest()
 	return &out
 }

@@ -146,10 +146,7 @@ func (f *File) AtIn(at, since time.Time) *File {
 			}
 		}
 	}
-	for i := range out.Exclude {
-		x := &out.Exclude[i]
-		x.Sources, x.Destinations = meaning(x.Sources, ever), meaning(x.Destinations, ever)
-	}
+	out.Exclude = excluding(out.Exclude, ever)
 	return out
 }
 
@@ -178,11 +175,7 @@ func (f *File) kept(keep func(Times) (Times, bool)) *File {
 			members[Ref{c.Name, g.Name}] = slices.Concat(g.Prefixes, g.hidden)
 		}
 	}
-	out.Exclude = slices.Clone(f.Exclude)
-	for i := range out.Exclude {
-		x := &out.Exclude[i]
-		x.Sources, x.Destinations = meaning(x.Sources, members), meaning(x.Destinations, members)
-	}
+	out.Exclude = excluding(f.Exclude, members)
 	return &out
 }
 
@@ -206,6 +199,16 @@ func (g *Group) kept(keep func(Times) (Times, bool)) Group {
 			out.setTimes(t)
 			out.setVRF(g.VRFOf(i))
 		}
+	}
+	return out
+}
+
+// excluding gives exclusions whose groups have the members given.
+func excluding(list []Exclusion, members map[Ref][]netip.Prefix) []Exclusion {
+	out := slices.Clone(list)
+	for i := range out {
+		x := &out[i]
+		x.Sources, x.Destinations = meaning(x.Sources, members), meaning(x.Destinations, members)
 	}
 	return out
 }

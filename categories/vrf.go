@@ -76,11 +76,7 @@ func (f *File) InVRF(vrf string) *File {
 			members[Ref{c.Name, g.Name}] = g.Ever()
 		}
 	}
-	out.Exclude = slices.Clone(f.Exclude)
-	for i := range out.Exclude {
-		x := &out.Exclude[i]
-		x.Sources, x.Destinations = meaning(x.Sources, members), meaning(x.Destinations, members)
-	}
+	out.Exclude = excluding(f.Exclude, members)
 	return &out
 }
 

@@ -257,7 +257,7 @@ func (r *run) assemble(drafts []*draft, parts []cells.Part, m *measured) (out []
 		for _, d := range drafts {
 			n := len(d.Rules)
 			if d.Reused = m.reused[d.VRF]; !r.plan.settings.groupsAt.IsZero() {
-				d.GroupsAt = timeOrNone(r.plan.settings.groupsAt)
+				d.GroupsAt = policy.TimeOrNone(r.plan.settings.groupsAt)
 			}
 			d.Sampling, d.ScaledBytes = m.sampling[d.VRF], r.plan.settings.ScaleSampled && len(m.sampling[d.VRF]) > 0
 			if err := r.finish(d, parts, evidence[:n], m.known, m.unproposed[d.VRF], m.seen[d.VRF]); err != nil {

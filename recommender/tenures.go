@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"cordon/categories"
 	"cordon/recommender/cells"
@@ -179,7 +178,7 @@ func (r *run) reused(t *track) (out []policy.Reused) {
 	lo := r.plan.classes.spans[t.span].Lo
 	for i := range t.tenures {
 		x := &t.tenures[i]
-		o := policy.Owner{From: timeOrNone(x.From), Until: timeOrNone(x.Until)}
+		o := policy.Owner{From: policy.TimeOrNone(x.From), Until: policy.TimeOrNone(x.Until)}
 		if g := r.plan.classes.list[x.class].group; g >= 0 {
 			o.Group = r.plan.resolver.Label(r.plan.resolver.Groups()[g])
 		}
@@ -204,12 +203,4 @@ func (r *run) reused(t *track) (out []policy.Reused) {
 		out = append(out, policy.Reused{Prefix: p, Owners: owners})
 	}
 	return out
-}
-
-func timeOrNone(t time.Time) *policy.Time {
-	if t.IsZero() {
-		return nil
-	}
-	at := policy.NewTime(t)
-	return &at
 }

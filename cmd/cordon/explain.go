@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"cordon/categories"
+	"cordon/internal/iana"
 	"cordon/internal/sessions"
 	"cordon/internal/text"
 	"cordon/recommender"
@@ -70,7 +71,7 @@ type explainedEnd struct {
 	Kind    string                  `json:"kind"` // public, private or local
 	Groups  []categories.Membership `json:"groups"`
 	At      *policy.Time            `json:"at,omitempty"`     // the moment of the groups, where the groups file has times
-	Owners  []explainedOwner        `json:"owners,omitempty"` // the groups that it was in one after another, where these changed about the window
+	Owners  []policy.Owner          `json:"owners,omitempty"` // the groups that it was in one after another, where these changed about the window
 
 	label string // The label of the group that it resolves to, or empty.
 }
@@ -281,11 +282,16 @@ func (x *explainer) vrf() string {
 	return x.f.vrf
 }
 
+// between selects the sessions of two addresses.
+func between(client, server netip.Addr) schema.Ends {
+	one := func(addr netip.Addr) []netip.Prefix { return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())} }
+	return schema.Ends{Client: one(client), Server: one(server)}
+}
+
 // seen reads the sessions of the service between two addresses.
 func (x *explainer) seen(ctx context.Context, client, server netip.Addr) ([]seenSession, error) {
-	one := func(addr netip.Addr) []netip.Prefix { return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())} }
 	filter := sessions.Filter{Since: x.q.since, Until: x.q.until, VRF: x.f.vrf, Services: []string{x.q.service.String()},
-		Ends: schema.Ends{Client: one(client), Server: one(server)}}
+		Ends: between(client, server)}
 	query, err := sessions.Build(filter, sessions.Sort{Column: "last_seen", Descending: true}, 0, nil)
 	if err != nil {
 		return nil, err
@@ -415,6 +421,17 @@ func (x *explainer) verdicts(first, last time.Time, say bool) ([]simulate.Verdic
 	return out, nil
 }
 
+// asked are the conditions of SQL that select the session that was asked for.
+func (x *explainer) asked() []string {
+	ends := between(x.q.client, x.q.server)
+	conditions, _ := ends.Conditions("exporters")
+	conditions = append(conditions, fmt.Sprintf("proto = %d", x.q.service.Proto))
+	if x.q.service.Kind() != categories.KindProtocol {
+		conditions = append(conditions, fmt.Sprintf("if(proto IN (%d, %d), icmp_type, port) = %d", iana.ICMP, iana.ICMPv6, x.q.service.Port))
+	}
+	return conditions
+}
+
 // reason finds why the session is proposed, or is not.
 func (x *explainer) reason(ctx context.Context) error {
 	o := &x.out
@@ -434,14 +451,7 @@ func (x *explainer) reason(ctx context.Context) error {
 		return err
 	}
 	defer v.Close(ctx)
-	one := func(addr netip.Addr) []netip.Prefix { return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())} }
-	ends := schema.Ends{Client: one(x.q.client), Server: one(x.q.server)}
-	conditions, _ := ends.Conditions("exporters")
-	conditions = append(conditions, fmt.Sprintf("proto = %d", x.q.service.Proto))
-	if x.q.service.Kind() != categories.KindProtocol {
-		conditions = append(conditions, fmt.Sprintf("if(proto IN (1, 58), icmp_type, port) = %d", x.q.service.Port))
-	}
-	rows, err := x.st.Conn.Query(ctx, "SELECT reason, note, client_group, server_group FROM "+v.Table+" WHERE "+strings.Join(conditions, " AND ")+" ORDER BY reason = '', reason")
+	rows, err := x.st.Conn.Query(ctx, "SELECT reason, note, client_group, server_group FROM "+v.Table+" WHERE "+strings.Join(x.asked(), " AND ")+" ORDER BY reason = '', reason")
 	if err != nil {
 		return fmt.Errorf("reason: %w", err)
 	}
@@ -570,7 +580,7 @@ func (x *explainer) writeText() error {
 			fmt.Fprintf(w, "%s %s/%s by %s: %s\n", mark, g.Category, g.Group, g.Prefix, g.Why)
 		}
 		for _, owner := range side.end.Owners {
-			fmt.Fprintf(w, "  %s\n", owner.text())
+			fmt.Fprintf(w, "  %s\n", ownerText(&owner))
 		}
 	}
 	fmt.Fprintln(w, "\nPolicies")

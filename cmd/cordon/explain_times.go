@@ -16,14 +16,8 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
-// explainedOwner is a group that an address was in for a time.
-type explainedOwner struct {
-	Group string       `json:"group"` // the label; empty for none of the selected categories
-	From  *policy.Time `json:"from,omitempty"`
-	Until *policy.Time `json:"until,omitempty"`
-}
-
-func (o *explainedOwner) text() string {
+// ownerText writes an owner of an address with its time.
+func ownerText(o *policy.Owner) string {
 	group := "in no group"
 	if o.Group != "" {
 		group = "in group " + o.Group
@@ -52,7 +46,7 @@ type explainedTime struct {
 }
 
 // owners gives the groups that an address was in about the window; none where it was in one.
-func (x *explainer) owners(addr netip.Addr, selected []string) ([]explainedOwner, error) {
+func (x *explainer) owners(addr netip.Addr, selected []string) ([]policy.Owner, error) {
 	if !x.file.Timed() {
 		return nil, nil
 	}
@@ -65,23 +59,14 @@ func (x *explainer) owners(addr netip.Addr, selected []string) ([]explainedOwner
 	if !since.IsZero() {
 		since = since.Add(-policy.AroundWindow)
 	}
-	var out []explainedOwner
+	var out []policy.Owner
 	for _, t := range line.Tenures(addr) {
 		if !t.Overlaps(since, x.q.until) {
 			continue
 		}
-		o := explainedOwner{}
+		o := policy.Owner{From: policy.TimeOrNone(t.From), Until: policy.TimeOrNone(t.Until)}
 		if t.Group >= 0 {
 			o.Group = labels.Label(line.Groups()[t.Group])
-		}
-		for _, side := range []struct {
-			at time.Time
-			to **policy.Time
-		}{{t.From, &o.From}, {t.Until, &o.Until}} {
-			if !side.at.IsZero() {
-				at := policy.NewTime(side.at)
-				*side.to = &at
-			}
 		}
 		out = append(out, o)
 	}
@@ -106,10 +91,7 @@ func (x *explainer) times(ctx context.Context, selected []string) error {
 	between := func(client, server string) string {
 		return "(" + one(client, x.q.client) + " AND " + one(server, x.q.server) + " OR " + one(server, x.q.client) + " AND " + one(client, x.q.server) + ")"
 	}
-	conditions := []string{"vrf = {vrf:String}", one("client_ip", x.q.client), one("server_ip", x.q.server), fmt.Sprintf("proto = %d", x.q.service.Proto)}
-	if x.q.service.Kind() != categories.KindProtocol {
-		conditions = append(conditions, fmt.Sprintf("if(proto IN (1, 58), icmp_type, port) = %d", x.q.service.Port))
-	}
+	conditions := append(x.asked(), "vrf = {vrf:String}")
 	ctx = clickhouse.Context(ctx, clickhouse.WithParameters(clickhouse.Parameters{"vrf": x.out.VRF}))
 	rows, err := x.st.Conn.Query(ctx, `SELECT hour, min(h.first_seen), max(h.last_seen), sum(h.complete + h.half_open + h.unanswered + h.requests + h.replies + h.denied)::UInt64
 		FROM (`+schema.HoursOf(x.q.since, x.q.until, between)+") AS h WHERE "+strings.Join(conditions, " AND ")+" GROUP BY hour ORDER BY hour")

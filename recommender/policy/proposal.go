@@ -202,6 +202,15 @@ type Time struct{ time.Time }
 // NewTime gives t in UTC.
 func NewTime(t time.Time) Time { return Time{t.UTC()} }
 
+// TimeOrNone gives t in UTC, nil for the zero time: a side that is open.
+func TimeOrNone(t time.Time) *Time {
+	if t.IsZero() {
+		return nil
+	}
+	at := NewTime(t)
+	return &at
+}
+
 // MarshalYAML keeps the text a text: YAML readers would turn a bare one into
 // whatever their language has for timestamps.
 func (t Time) MarshalYAML() (any, error) { return t.Format(time.RFC3339Nano), nil }
