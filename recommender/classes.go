@@ -113,7 +113,9 @@ func (c *classes) build(r *categories.Resolver, further ...*categories.Resolver)
 		d.all = append(d.all, aroundMapped(p)...)
 	}
 	if c.history != nil {
-		d.all = append(d.all, c.history.dividing...)
+		for _, p := range c.history.Dividing {
+			d.all = append(d.all, aroundMapped(p)...)
+		}
 	}
 	slices.SortFunc(d.all, netip.Prefix.Compare)
 	all := slices.Compact(d.all)

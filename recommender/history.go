@@ -17,14 +17,10 @@ import (
 // history is what a groups file with times says of addresses that change their owner about the window. Addresses that do not
 // are what they are at one moment, Settings.groupsAt, and nothing here concerns them.
 type history struct {
-	file     *categories.File // The file has times.
-	line     *categories.Timeline
+	*categories.Changes
 	at       time.Time
 	internet bool // public addresses in no group are the built-in one
-	changing bart.Lite
-	dividing []netip.Prefix // beside those of the file at the moment: prefixes that tell addresses apart at some time
 
-	moments bart.Table[[]time.Time] // Moments at which each prefix of any category begins or ceases to be in a group.
 	derived map[int32]bool          // sets that follow from groups
 	named   map[categories.Ref]bool // the groups that they follow from
 	timed   bart.Table[[]timedSet]  // the prefixes of these, with their times
@@ -67,40 +63,17 @@ func (s *Settings) changesSince() time.Time {
 
 // newHistory gives nil where no prefix of the file changes its group about the window.
 func newHistory(file *categories.File, s Settings) (*history, error) {
-	since := s.changesSince()
-	changing := file.Changing(since, s.Until.Time)
-	if len(changing) == 0 {
-		return nil, nil
-	}
-	h := &history{file: file.During(since, s.Until.Time), at: s.groupsAt, internet: s.External == policy.ExternalInternet, derived: map[int32]bool{}, named: map[categories.Ref]bool{}}
-	var err error
-	if h.line, err = categories.NewTimeline(h.file, s.Categories); err != nil {
+	changes, err := categories.NewChanges(file, s.Categories, s.changesSince(), s.Until.Time)
+	if changes == nil {
 		return nil, err
 	}
-	for _, p := range changing {
-		h.changing.Insert(p)
-	}
-	for i := range h.file.Categories {
-		for j := range h.file.Categories[i].Groups {
-			g := &h.file.Categories[i].Groups[j]
-			for k, p := range g.Prefixes {
-				if _, ok := h.changing.LookupPrefixLPM(p); ok {
-					h.dividing = append(h.dividing, aroundMapped(p)...)
-				}
-				if t := g.TimesOf(k); !t.Always() {
-					known, _ := h.moments.Get(p)
-					h.moments.Insert(p, append(known, t.From, t.Until))
-				}
-			}
-		}
-	}
-	return h, nil
+	return &history{Changes: changes, at: s.groupsAt, internet: s.External == policy.ExternalInternet, derived: map[int32]bool{}, named: map[categories.Ref]bool{}}, nil
 }
 
 // members gives the prefixes of a group at all times.
 func (h *history) members(ref categories.Ref) (out []timedPrefix) {
 	h.named[ref] = true
-	for _, g := range h.groups(ref) {
+	if g := h.Group(ref); g != nil {
 		for k, p := range g.Prefixes {
 			out = append(out, timedPrefix{p, g.TimesOf(k)})
 		}
@@ -111,17 +84,6 @@ func (h *history) members(ref categories.Ref) (out []timedPrefix) {
 		}
 	}
 	return out
-}
-
-func (h *history) groups(ref categories.Ref) []categories.Group {
-	c := h.file.Category(ref.Category)
-	if c == nil {
-		return nil
-	}
-	if i := slices.IndexFunc(c.Groups, func(g categories.Group) bool { return g.Name == ref.Group }); i >= 0 {
-		return c.Groups[i : i+1]
-	}
-	return nil
 }
 
 // present gives prefixes for the moment alone.
@@ -177,16 +139,11 @@ func (t *tenure) kindOf(c *class) uint8 {
 // alike at all times, it has none.
 func (c *classes) follow(d *division, ids map[string]uint32) {
 	for i, s := range c.spans {
-		host := netip.PrefixFrom(s.Lo, s.Lo.BitLen())
-		if _, ok := c.history.changing.LookupPrefixLPM(host); !ok {
+		if !c.history.Has(s.Lo) {
 			continue
 		}
-		var moments []time.Time
-		for _, at := range c.history.moments.Supernets(host) {
-			moments = append(moments, at...)
-		}
 		var tenures []tenure
-		for _, times := range categories.Slices(moments) {
+		for _, times := range categories.Slices(c.history.Moments(s.Lo)) {
 			cl := c.during(d, s, times)
 			t := tenure{Times: times, class: c.number(cl, ids)}
 			t.former = cl.group < 0 && !times.Holds(c.history.at) && !(c.history.internet && cl.kind == categories.Public)
@@ -204,8 +161,8 @@ func (c *classes) follow(d *division, ids map[string]uint32) {
 
 // during gives the class of the addresses of a span in a time in which nothing about them changes.
 func (c *classes) during(d *division, s policy.Span, times categories.Times) class {
-	h, cl := c.history, class{group: c.history.line.LookupDuring(s.Lo, times), kind: categories.KindOf(s.Lo), each: slices.Clone(d.outside)}
-	if cl.kind == categories.Local && h.line.NamesLocal(s.Lo, times) {
+	h, cl := c.history, class{group: c.history.Line.LookupDuring(s.Lo, times), kind: categories.KindOf(s.Lo), each: slices.Clone(d.outside)}
+	if cl.kind == categories.Local && h.Line.NamesLocal(s.Lo, times) {
 		cl.kind = categories.Private
 	}
 	host := netip.PrefixFrom(s.Lo, s.Lo.BitLen())

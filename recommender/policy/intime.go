@@ -16,16 +16,13 @@ import (
 const AroundWindow = 25 * time.Hour
 
 // InTime gives literals their meaning where addresses change their owner about a window. Its Addresses are those of one moment,
-// which hold for every address that does not change. It is read-only and safe for concurrent use.
+// which hold for every address that does not change. The moment also decides whether a group stands for several whole ones, and so how a rule
+// reads its name. It is read-only and safe for concurrent use.
 type InTime struct {
 	*Addresses
-	at       time.Time
-	file     *categories.File     // has times; nil where no address changes
-	line     *categories.Timeline // nil where no address changes
-	changing []netip.Prefix
-	dividing []netip.Prefix
-	moments  bart.Table[[]time.Time]
-	members  sync.Map // group -> *bart.Table[[]categories.Times], made when first asked for
+	at      time.Time
+	changes *categories.Changes // nil where no address changes
+	members sync.Map            // group -> *bart.Table[[]categories.Times], made when first asked for
 }
 
 // Tenure is a time in which nothing about an address changes.
@@ -47,52 +44,37 @@ func NewInTime(f *categories.File, selected []string, since, until, at time.Time
 	if x.Addresses, err = NewAddresses(f.AtIn(at, since), selected); err != nil {
 		return nil, err
 	}
-	x.changing = f.Changing(since, until)
-	if len(x.changing) == 0 {
-		return x, nil
-	}
-	x.file = f.During(since, until)
-	if x.line, err = categories.NewTimeline(x.file, selected); err != nil {
-		return nil, err
-	}
-	var in bart.Lite
-	for _, p := range x.changing {
-		in.Insert(p)
-	}
-	for i := range x.file.Categories {
-		for j := range x.file.Categories[i].Groups {
-			g := &x.file.Categories[i].Groups[j]
-			for k, p := range g.Prefixes {
-				if in.LookupPrefix(p) {
-					x.dividing = append(x.dividing, p)
-				}
-				if t := g.TimesOf(k); !t.Always() {
-					known, _ := x.moments.Get(p)
-					x.moments.Insert(p, append(known, t.From, t.Until))
-				}
-			}
-		}
-	}
-	return x, nil
+	x.changes, err = categories.NewChanges(f, selected, since, until)
+	return x, err
 }
 
 // Changing gives the prefixes of which addresses begin or cease to be in a group of any category about the window, in order.
-func (x *InTime) Changing() []netip.Prefix { return x.changing }
+func (x *InTime) Changing() []netip.Prefix {
+	if x.changes == nil {
+		return nil
+	}
+	return x.changes.Prefixes
+}
 
 // Dividing gives the prefixes that tell the addresses of Changing apart at some time.
-func (x *InTime) Dividing() []netip.Prefix { return x.dividing }
+func (x *InTime) Dividing() []netip.Prefix {
+	if x.changes == nil {
+		return nil
+	}
+	return x.changes.Dividing
+}
 
 // Moments gives the moments at which an address begins or ceases to be in a group, in no order.
-func (x *InTime) Moments(addr netip.Addr) (out []time.Time) {
-	for _, at := range x.moments.Supernets(netip.PrefixFrom(addr, addr.BitLen())) {
-		out = append(out, at...)
+func (x *InTime) Moments(addr netip.Addr) []time.Time {
+	if x.changes == nil {
+		return nil
 	}
-	return out
+	return x.changes.Moments(addr)
 }
 
 // During gives what an address was in a time in which nothing about it changes.
 func (x *InTime) During(addr netip.Addr, times categories.Times) Tenure {
-	return Tenure{Times: times, group: x.line.LookupDuring(addr, times)}
+	return Tenure{Times: times, group: x.changes.Line.LookupDuring(addr, times)}
 }
 
 // Former reports whether an address is in no group in a tenure that is not the one of the moment.
@@ -104,17 +86,17 @@ func Nobody() Tenure { return Tenure{Unknown: true, group: -1} }
 // At gives what an address was from one moment to another: Unknown where it changed its owner in between. It reports false where the address never does
 // about the window.
 func (x *InTime) At(addr netip.Addr, first, last time.Time) (Tenure, bool) {
-	slices := categories.Slices(x.Moments(addr))
-	if x.line == nil || len(slices) == 1 {
+	times := categories.Slices(x.Moments(addr))
+	if x.changes == nil || len(times) == 1 {
 		return Tenure{}, false
 	}
 	var out Tenure
 	found := false
-	for _, times := range slices {
-		if !times.Overlaps(first, last.Add(time.Microsecond)) {
+	for _, slice := range times {
+		if !slice.Overlaps(first, last.Add(time.Microsecond)) {
 			continue
 		}
-		t := x.During(addr, times)
+		t := x.During(addr, slice)
 		if found && (t.group != out.group || x.Former(t) != x.Former(out)) {
 			return Nobody(), true
 		}
@@ -134,8 +116,8 @@ func (x *InTime) LabelAt(addr netip.Addr, at time.Time) string {
 // LabelDuring gives the label of the group of an address in a time in which nothing about it changes; empty for none.
 func (x *InTime) LabelDuring(addr netip.Addr, times categories.Times) string {
 	group := x.resolver.LookupIndex(addr)
-	if x.line != nil {
-		group = x.line.LookupDuring(addr, times)
+	if x.changes != nil {
+		group = x.changes.Line.LookupDuring(addr, times)
 	}
 	if group < 0 {
 		return ""
@@ -177,7 +159,7 @@ func (x *InTime) declared(ref categories.Ref, addr netip.Addr, times categories.
 	known, ok := x.members.Load(ref)
 	if !ok {
 		t := new(bart.Table[[]categories.Times])
-		for _, g := range x.groupsOf(ref) {
+		if g := x.changes.Group(ref); g != nil {
 			for k, p := range g.Prefixes {
 				of, _ := t.Get(p)
 				t.Insert(p, append(of, g.TimesOf(k)))
@@ -191,19 +173,6 @@ func (x *InTime) declared(ref categories.Ref, addr netip.Addr, times categories.
 		}
 	}
 	return false
-}
-
-// groupsOf gives the group of the file, none if it does not have it.
-func (x *InTime) groupsOf(ref categories.Ref) []categories.Group {
-	c := x.file.Category(ref.Category)
-	if c == nil {
-		return nil
-	}
-	i := slices.IndexFunc(c.Groups, func(g categories.Group) bool { return g.Name == ref.Group })
-	if i < 0 {
-		return nil
-	}
-	return c.Groups[i : i+1]
 }
 
 // NamesGroup reports whether a rule names a group, on either side.
